@@ -1,0 +1,64 @@
+// Package link carries envelopes between the roles: node → cluster → hub.
+//
+// Contract, the same for every transport: envelopes of a lane arrive in order of
+// Seq; the receiver acknowledges a lane up to a Seq only after it has stored
+// everything up to it; the sender may forget only what is acknowledged, and after
+// a reconnect sends the rest again, so delivery is at least once and the receiver
+// must be idempotent by (Origin, Lane, Seq). What does not fit is counted in the
+// Ledger and announced in the stream as a loss envelope; it is never silent.
+package link
+
+import "context"
+
+// Lane separates classes of envelopes so that a flood of one cannot delay or
+// displace another. Lower numbers are more precious.
+type Lane uint8
+
+// The lanes.
+const (
+	LaneAlert  Lane = 1 // findings: never dropped while another lane has room to give
+	LaneLoss   Lane = 2 // losses of any hop
+	LaneStatus Lane = 3 // coverage and health snapshots: the newest replaces older ones
+	LaneEvent  Lane = 4 // events kept for history
+)
+
+// Kind says what Bytes holds.
+type Kind uint8
+
+// The kinds.
+const (
+	KindFinding Kind = 1 // JSON of finding.Finding
+	KindLoss    Kind = 2 // JSON of event.Loss
+	KindStatus  Kind = 3 // JSON of link.Status
+)
+
+// Envelope is one message. Bytes is at most MaxBytes and belongs to the receiver
+// once delivered.
+type Envelope struct {
+	Origin string // node identity: stable across restarts of the process
+	Epoch  uint64 // start of the sending process, Unix nanoseconds; Seq restarts with it
+	Lane   Lane
+	Seq    uint64 // from 1, per (Origin, Epoch, Lane)
+	Kind   Kind
+	Bytes  []byte
+}
+
+// MaxBytes bounds one envelope's payload.
+const MaxBytes = 1 << 20
+
+// Sender is the near end. Safe for concurrent use.
+type Sender interface {
+	// Send queues the payload and gives it its Seq. It blocks while the lane is
+	// full and ctx lives on lanes that are never dropped; on other lanes it
+	// counts the loss and returns ErrFull.
+	Send(ctx context.Context, lane Lane, kind Kind, payload []byte) error
+}
+
+// Receiver is the far end; one goroutine uses it.
+type Receiver interface {
+	// Receive returns up to max envelopes, at least one, blocking until there
+	// are some, ctx ends, or the link closes (io.EOF after the last).
+	Receive(ctx context.Context, max int) ([]Envelope, error)
+	// Ack says everything of the lane up to seq is stored.
+	Ack(origin string, epoch uint64, lane Lane, seq uint64) error
+}
