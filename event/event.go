@@ -46,7 +46,10 @@ type Event struct {
 	OldFD     int64  // dup family: the descriptor that was copied
 
 	// Socket slots. Client and Server follow the connection's roles: the
-	// side that connects is the client. Local/Remote follow this host.
+	// side that connects is the client. With Role unknown (a descriptor seen
+	// without its connect or accept) Client holds this host's end and Server
+	// the other one, and fd.cip, fd.sip and their kin give no value.
+	Role     Role
 	Family   uint16 // AF_*: 1 unix, 2 IPv4, 10 IPv6
 	L4       L4
 	Client   netip.AddrPort
@@ -224,6 +227,16 @@ const (
 	FDEvent     FDKind = 'e'
 	FDDevice    FDKind = 'v' // character or block device; reported as a file by fd.type
 	FDOther     FDKind = 'o'
+)
+
+// Role is this host's part in a connection.
+type Role uint8
+
+// The roles.
+const (
+	RoleUnknown Role = iota
+	RoleClient       // this side connected
+	RoleServer       // this side accepted
 )
 
 // L4 is a transport protocol.
