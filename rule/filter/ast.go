@@ -3,7 +3,9 @@
 package filter
 
 // Pos is a place in a condition's text. Line and Col count from 1, Idx from 0, in bytes.
-type Pos struct{ Idx, Line, Col int }
+// Text tells texts apart once trees of several texts are joined (macros); Parse
+// sets it to Options.Text.
+type Pos struct{ Idx, Line, Col, Text int }
 
 // Position returns the place itself; it makes every node that embeds Pos an Expr or Operand.
 func (p Pos) Position() Pos { return p }
@@ -69,11 +71,18 @@ type Transform struct {
 	HasSelector bool
 }
 
+// Tuple is a parenthesised list as an argument of a transform: join(",", (proc.name, "x")).
+// Its items are *Literal, *Field or *Transform.
+type Tuple struct {
+	Pos
+	Items []Value
+}
+
 // Literal is one scalar as meant (escapes resolved).
 type Literal struct {
 	Pos
 	Text   string
-	Quoted bool
+	Quoted bool // was written in quotes
 }
 
 // List is a parenthesised list of literals.
