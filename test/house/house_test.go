@@ -1,0 +1,141 @@
+// Package house holds docs/architecture.md to the real import graph: the edges
+// between packages, the packages that may read no clock and do no I/O, and that
+// the page names every room that exists.
+package house
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/dockreeve/dockreeve/"
+
+type pkg struct {
+	ImportPath string
+	Imports    []string
+	GoFiles    []string
+	Dir        string
+}
+
+func packages(t *testing.T) []pkg {
+	t.Helper()
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports,GoFiles,Dir", "./...")
+	cmd.Dir = "../.."
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatalf("go list: %v\n%s", err, stderr.String())
+	}
+	var pkgs []pkg
+	dec := json.NewDecoder(bytes.NewReader(out))
+	for {
+		var p pkg
+		if err := dec.Decode(&p); err == io.EOF {
+			return pkgs
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		pkgs = append(pkgs, p)
+	}
+}
+
+// rooms reads the table of docs/architecture.md: package → what it may import.
+func rooms(t *testing.T) map[string][]string {
+	t.Helper()
+	page, err := os.ReadFile("../../docs/architecture.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := regexp.MustCompile("(?m)^\\| `([a-z/]+)` \\| [^|]+ \\| ([^|]+) \\|$")
+	table := map[string][]string{}
+	for _, m := range row.FindAllStringSubmatch(string(page), -1) {
+		may := []string{}
+		for _, s := range strings.Split(m[2], ",") {
+			if s = strings.TrimSpace(s); s != "–" {
+				may = append(may, s)
+			}
+		}
+		table[m[1]] = may
+	}
+	if len(table) < 10 {
+		t.Fatalf("docs/architecture.md: only %d rooms read from the table; has its shape changed?", len(table))
+	}
+	return table
+}
+
+// room finds the longest row that covers a path within the module.
+func room(table map[string][]string, path string) string {
+	for p := path; p != "."; p = filepath.Dir(p) {
+		if _, ok := table[p]; ok {
+			return p
+		}
+	}
+	return ""
+}
+
+func TestImportsFollowTheArchitecturePage(t *testing.T) {
+	table := rooms(t)
+	for _, p := range packages(t) {
+		path := strings.TrimPrefix(p.ImportPath, module)
+		from := room(table, path)
+		if from == "" {
+			t.Errorf("package %s has no room in docs/architecture.md: add its row, or move it into a room that exists", path)
+			continue
+		}
+		for _, imp := range p.Imports {
+			if !strings.HasPrefix(imp, module) {
+				continue
+			}
+			target := strings.TrimPrefix(imp, module)
+			to := room(table, target)
+			if to == from || to == "internal" || slices.Contains(table[from], "*") && to != "cmd" || slices.Contains(table[from], to) {
+				continue
+			}
+			t.Errorf("%s imports %s: the page lets %s import only %v", path, target, from, table[from])
+		}
+	}
+}
+
+// pure packages judge; judgement must replay from a file.
+var pure = []string{"event", "process", "rule", "rule/filter", "detect", "triage", "finding", "query"}
+
+func TestJudgementReadsNoClockAndDoesNoInputOutput(t *testing.T) {
+	clock := regexp.MustCompile(`\btime\.(Now|Since|Until|Sleep|After|Tick|NewTimer|NewTicker)\(`)
+	for _, p := range packages(t) {
+		path := strings.TrimPrefix(p.ImportPath, module)
+		if !slices.Contains(pure, path) {
+			continue
+		}
+		for _, imp := range p.Imports {
+			if slices.Contains([]string{"net/http", "os/exec", "database/sql", "syscall"}, imp) || imp == "os" && path != "rule" {
+				t.Errorf("%s imports %s: packages that judge do no input or output", path, imp)
+			}
+		}
+		for _, f := range p.GoFiles {
+			src, err := os.ReadFile(filepath.Join(p.Dir, f))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if at := clock.FindIndex(src); at != nil {
+				t.Errorf("%s/%s:%d reads the clock; take the time as an argument", path, f, 1+bytes.Count(src[:at[0]], []byte("\n")))
+			}
+		}
+	}
+}
+
+func TestEveryRowOfThePageIsARoomThatExists(t *testing.T) {
+	for name := range rooms(t) {
+		if _, err := os.Stat(filepath.Join("../..", name)); err != nil {
+			t.Errorf("docs/architecture.md names %s, which does not exist", name)
+		}
+	}
+}
