@@ -8,7 +8,8 @@ import "net/netip"
 // Exactly one getter is set, the one that fits Type and List; all are nil for a
 // field that nothing supplies yet (Supplied reports false): rules on it load and
 // show `not assessed`. Getters do not allocate, and the strings they return are
-// valid as long as the Event. Their second result is false for "no value", which
+// valid as long as the Event. The ancestors family without an argument reads the parent;
+// the engine walks the rest with Index. Their second result is false for "no value", which
 // makes every comparison false.
 type Field struct {
 	Name       string
@@ -20,6 +21,7 @@ type Field struct {
 	Types      TypeSet // event types that can give it a value; empty = nothing supplies it
 	Deprecated bool
 	Ancestors  bool // proc.aname family: without an argument, any ancestor may satisfy the test
+	Extension  bool // ours, not in the public rule dialect
 	EitherEnd  bool // fd.ip, fd.port, fd.net: compares both ends of a connection
 
 	Str   func(*Event, *Arg) (string, bool)             // String, Path, Bytes

@@ -1,0 +1,6 @@
+package event
+
+func evtType(e *Event, _ *Arg) (string, bool) {
+	s := e.Type.String()
+	return s, s != ""
+}
