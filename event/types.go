@@ -127,6 +127,3 @@ func (s TypeSet) All() iter.Seq[Type] {
 		}
 	}
 }
-
-// derived caches strings computed from other slots, once per event.
-type derived struct{}
