@@ -50,22 +50,20 @@ func (ps *Positions) Place(p filter.Pos) (Place, bool) {
 	if ps == nil || p.Text < 0 || p.Text >= len(ps.texts) {
 		return Place{}, false
 	}
-	segs := ps.texts[p.Text].segs
-	lo, hi := 0, len(segs)
-	for lo < hi {
-		mid := (lo + hi) / 2
-		if segs[mid].start <= p.Idx {
-			lo = mid + 1
-		} else {
-			hi = mid
-		}
-	}
-	if lo == 0 {
+	return ps.placeIn(p.Text, p.Idx)
+}
+
+func (ps *Positions) placeIn(text, off int) (Place, bool) {
+	segs := ps.texts[text].segs
+	if len(segs) == 0 {
 		return Place{}, false
 	}
-	s := segs[lo-1]
+	s := segs[segmentAt(segs, off)]
 	if s.fixed || s.lines == nil {
 		return s.place, true
 	}
-	return s.lines.at(s.off + p.Idx - s.start), true
+	if pl := s.lines.at(s.off + off - s.start); pl.Line > 0 {
+		return pl, true
+	}
+	return s.place, true
 }
