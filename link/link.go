@@ -8,7 +8,23 @@
 // Ledger and announced in the stream as a loss envelope; it is never silent.
 package link
 
-import "context"
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Errors of Send and Ack. Callers test with errors.Is.
+var (
+	// ErrFull says the lane had no room; the loss is counted.
+	ErrFull = errors.New("lane full")
+	// ErrTooBig says the payload is over MaxBytes; the loss is counted.
+	ErrTooBig = errors.New("payload too big")
+	// ErrClosed says the link takes nothing any more; the loss is counted.
+	ErrClosed = errors.New("link closed")
+	// ErrAck says an acknowledgement names what was never delivered.
+	ErrAck = errors.New("acknowledged more than was delivered")
+)
 
 // Lane separates classes of envelopes so that a flood of one cannot delay or
 // displace another. Lower numbers are more precious.
@@ -21,6 +37,30 @@ const (
 	LaneStatus Lane = 3 // coverage and health snapshots: the newest replaces older ones
 	LaneEvent  Lane = 4 // events kept for history
 )
+
+// lanes is every lane, the most precious first.
+var lanes = [...]Lane{LaneAlert, LaneLoss, LaneStatus, LaneEvent}
+
+// Valid reports whether l is one of the declared lanes.
+func (l Lane) Valid() bool { return l >= LaneAlert && l <= LaneEvent }
+
+// Precious lanes block a full Send instead of dropping.
+func (l Lane) Precious() bool { return l == LaneAlert || l == LaneLoss }
+
+// String is the lane's word, as it appears in hop names: link.alert.
+func (l Lane) String() string {
+	switch l {
+	case LaneAlert:
+		return "alert"
+	case LaneLoss:
+		return "loss"
+	case LaneStatus:
+		return "status"
+	case LaneEvent:
+		return "event"
+	}
+	return fmt.Sprintf("lane(%d)", uint8(l))
+}
 
 // Kind says what Bytes holds.
 type Kind uint8
@@ -50,7 +90,8 @@ const MaxBytes = 1 << 20
 type Sender interface {
 	// Send queues the payload and gives it its Seq. It blocks while the lane is
 	// full and ctx lives on lanes that are never dropped; on other lanes it
-	// counts the loss and returns ErrFull.
+	// counts the loss and returns ErrFull. The payload is copied. Every error
+	// means the payload was not taken and is counted as lost in the Ledger.
 	Send(ctx context.Context, lane Lane, kind Kind, payload []byte) error
 }
 
