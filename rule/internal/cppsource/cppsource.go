@@ -88,9 +88,8 @@ func Calls(src string, names ...string) []Call {
 				test = args[1].Text
 			}
 		}
-		if next(toks, i+1, "=") && i+2 < len(toks) && toks[i+2].kind == str {
-			text, end := literal(toks, i+2)
-			if next(toks, end, ";") {
+		if next(toks, i+1, "=") {
+			if text, end, ok := value(toks, i+2, vars); ok && next(toks, end, ";") {
 				vars[t.text] = text
 			}
 		}
@@ -122,6 +121,32 @@ func literal(toks []token, i int) (string, int) {
 		i++
 	}
 	return b.String(), i
+}
+
+// value reads literals and known variables joined by '+'.
+func value(toks []token, i int, vars map[string]string) (string, int, bool) {
+	var b strings.Builder
+	for {
+		switch {
+		case i < len(toks) && toks[i].kind == str:
+			text, end := literal(toks, i)
+			b.WriteString(text)
+			i = end
+		case i < len(toks) && toks[i].kind == word:
+			text, ok := vars[toks[i].text]
+			if !ok {
+				return "", i, false
+			}
+			b.WriteString(text)
+			i++
+		default:
+			return "", i, false
+		}
+		if !next(toks, i, "+") {
+			return b.String(), i, true
+		}
+		i++
+	}
 }
 
 // arguments reads from after the opening parenthesis to the closing one.
@@ -161,13 +186,8 @@ func arguments(toks []token, i int, vars map[string]string) ([]Arg, int) {
 }
 
 func argument(toks []token, vars map[string]string) Arg {
-	if text, end := literal(toks, 0); end == len(toks) && end > 0 {
+	if text, end, ok := value(toks, 0, vars); ok && end == len(toks) {
 		return Arg{Text: text, Literal: true}
-	}
-	if len(toks) == 1 {
-		if text, ok := vars[toks[0].text]; ok {
-			return Arg{Text: text, Literal: true}
-		}
 	}
 	var b strings.Builder
 	for i, t := range toks {
