@@ -41,7 +41,7 @@ type Event struct {
 
 	OpenFlags uint32 // kernel O_* bits of the open family
 	Mode      uint32 // permission bits passed
-	Dev       uint64 // device of the file object
+	Dev       uint64 // device of the file object, as the kernel holds it: major<<20 | minor
 	Ino       uint64 // inode of the file, pipe or socket object
 	OldFD     int64  // dup family: the descriptor that was copied
 
@@ -120,6 +120,11 @@ type Stream struct {
 	Ino    uint64         // pipe or socket inode; equal inodes join two processes
 	Peer   string         // for a pipe: Comm of the process seen holding the other end; "" unknown
 	Remote netip.AddrPort // for a connected internet socket: the other end
+
+	// Pending says that the stream was inherited or set by a dup since the last
+	// exec: its holder may be about to become another program, so it is nobody's
+	// Peer yet.
+	Pending bool
 }
 
 // MaxLineage bounds every walk from a process to its ancestors.

@@ -419,8 +419,8 @@ func ruleOpenFlags(kernel uint32, created bool) uint32 {
 	return out
 }
 
-// appendOpenFlags renders flags in the rule language's encoding: largest value
-// first, joined by '|', the access mode last.
+// appendOpenFlags renders flags in the rule language's encoding, in its order:
+// most flags from the largest down, the access mode, then the few that came later.
 func appendOpenFlags(b []byte, flags uint32) []byte {
 	start := len(b)
 	add := func(name string) {
@@ -429,12 +429,10 @@ func appendOpenFlags(b []byte, flags uint32) []byte {
 		}
 		b = append(b, name...)
 	}
-	if flags&flagCreated != 0 {
-		add("O_F_CREATED")
-	}
+	const late = 1<<12 | 1<<13 // O_CLOEXEC, O_TMPFILE
 	for i := len(openFlagTable) - 1; i >= 0; i-- {
-		if flags&openFlagTable[i].rule != 0 {
-			add(openFlagTable[i].name)
+		if f := openFlagTable[i]; flags&f.rule != 0 && f.rule&late == 0 {
+			add(f.name)
 		}
 	}
 	switch flags & openModeMask {
@@ -444,10 +442,14 @@ func appendOpenFlags(b []byte, flags uint32) []byte {
 		add("O_WRONLY")
 	case 3:
 		add("O_RDWR")
-	case 0:
-		if len(b) == start {
-			add("O_NONE")
+	}
+	for _, f := range openFlagTable {
+		if flags&f.rule&late != 0 {
+			add(f.name)
 		}
+	}
+	if flags&flagCreated != 0 {
+		add("O_F_CREATED")
 	}
 	return b
 }

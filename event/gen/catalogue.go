@@ -42,6 +42,8 @@ func (f fieldRow) flag(name string) bool { return slices.Contains(f.Flags, name)
 type catalogue struct {
 	types  []typeRow
 	fields []fieldRow
+
+	structs []structRow
 }
 
 func readCatalogue(root string) (*catalogue, error) {
@@ -120,6 +122,9 @@ func readCatalogue(root string) (*catalogue, error) {
 		return nil, err
 	}
 	slices.SortFunc(c.fields, func(a, b fieldRow) int { return strings.Compare(a.Name, b.Name) })
+	if c.structs, err = readStructs(root); err != nil {
+		return nil, err
+	}
 	return &c, nil
 }
 

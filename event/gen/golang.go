@@ -26,6 +26,9 @@ func Generate(root string) ([]file, error) {
 	}{
 		{"event/types_gen.go", writeTypes},
 		{"event/fields_gen.go", writeFields},
+		{"event/codec_gen.go", writeCodec},
+		{"docs/fields.md", writeDoc},
+		{"ui/src/gen/event.ts", writeTS},
 	} {
 		var b bytes.Buffer
 		if err := g.write(&b, c); err != nil {
