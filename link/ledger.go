@@ -51,6 +51,13 @@ func (l *Ledger) Lost(loss event.Loss) {
 	l.pend(loss)
 }
 
+// count counts a loss that is announced elsewhere.
+func (l *Ledger) count(hop string, n uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.hop(hop).Lost += n
+}
+
 func (l *Ledger) pend(loss event.Loss) {
 	if l.losses == nil {
 		l.losses = map[lossKey]*event.Loss{}

@@ -140,7 +140,8 @@ func (p *Pipe) Send(ctx context.Context, lane Lane, kind Kind, payload []byte) e
 			now := p.now()
 			l.lose(event.Loss{Hop: hop, Reason: "lane_full", Count: 1, From: now, To: now})
 			p.mu.Unlock()
-			return lose("lane_full", ErrFull)
+			p.ledger.count(hop, 1) // announced in the stream, so not kept for Take
+			return fmt.Errorf("link: send on lane %s: %w", lane, ErrFull)
 		}
 		moved := p.moved
 		p.mu.Unlock()
