@@ -1,0 +1,129 @@
+// The filter text as the console edits it. The server's query package is the
+// only judge of the grammar; this only splits the text into terms so that a
+// click can replace one and leave the rest, order and unknown terms included,
+// exactly as typed.
+
+export interface Term {
+  text: string; // as typed
+  neg: boolean;
+  field: string; // "" = a bare word
+  op: string; // "", ">=", "<=", ">", "<"
+  value: string; // quotes removed
+}
+
+const TERM = /(-)?(?:([a-zA-Z_.]+):)?(>=|<=|>|<|=)?("(?:[^"\\]|\\.)*"?|[^\s"]\S*)|\S+/g;
+
+/** Splits a filter into its terms. Any text gives a list: nothing is rejected here. */
+export function terms(filter: string): Term[] {
+  const out: Term[] = [];
+  for (const m of filter.matchAll(TERM)) {
+    const raw = m[4] ?? m[0];
+    out.push({ text: m[0], neg: m[1] === "-", field: (m[2] ?? "").toLowerCase(), op: m[3] ?? "", value: unquote(raw) });
+  }
+  return out;
+}
+
+const unquote = (s: string) => (s.startsWith('"') ? s.replace(/^"|"$/g, "").replace(/\\(["\\])/g, "$1") : s);
+
+/** Quotes a value when the grammar needs it. */
+export const quote = (v: string): string => (v !== "" && /^[\w./@-][\w./:@+-]*$/.test(v) && !v.startsWith("-") ? v : `"${v.replace(/[\\"]/g, "\\$&")}"`);
+
+/** The filter with every term of field replaced by the given ones; other terms stay as typed. */
+export function withField(filter: string, field: string, replacement: string[]): string {
+  const kept = terms(filter);
+  const at = kept.findIndex((t) => t.field === field);
+  const rest = kept.filter((t) => t.field !== field).map((t) => t.text);
+  rest.splice(at < 0 ? rest.length : Math.min(at, rest.length), 0, ...replacement);
+  return rest.join(" ");
+}
+
+/** The filter with one term added, unless it is there already. */
+export function withTerm(filter: string, term: string): string {
+  return terms(filter).some((t) => t.text === term) ? filter : `${filter} ${term}`.trim();
+}
+
+export const SEVERITIES = ["informational", "low", "medium", "high", "critical"] as const;
+export const STATUSES = ["open", "acknowledged", "resolved", "dismissed"] as const;
+
+/** Which of all values the terms of one enumerated field let through. */
+export function chosen(filter: string, field: string, all: readonly string[]): Set<string> {
+  let set = new Set(all);
+  for (const t of terms(filter)) {
+    if (t.field !== field) continue;
+    const values = t.value.toLowerCase().split(",");
+    const hit = new Set(all.filter((_, i) => values.some((w) => {
+      const j = all.findIndex((x) => x === w || (w.length > 2 && x.startsWith(w)));
+      if (j < 0) return false;
+      switch (t.op) {
+        case ">=": return i >= j;
+        case ">": return i > j;
+        case "<=": return i <= j;
+        case "<": return i < j;
+        default: return i === j;
+      }
+    })));
+    set = new Set([...set].filter((v) => hit.has(v) !== t.neg));
+  }
+  return set;
+}
+
+/** The shortest terms that let exactly these values through; [] means all of them. */
+export function choose(field: string, all: readonly string[], want: Set<string>, ranked: boolean): string[] {
+  const picked = all.filter((v) => want.has(v));
+  if (picked.length === 0 || picked.length === all.length) return [];
+  const first = all.indexOf(picked[0]!);
+  if (ranked && picked.length > 1 && first + picked.length === all.length) return [`${field}:>=${picked[0]}`];
+  if (picked.length === 1) return [`${field}:${picked[0]}`];
+  const out = all.filter((v) => !want.has(v));
+  if (out.length < picked.length || out.length === 1) return out.map((v) => `-${field}:${v}`);
+  return [`${field}:${picked.join(",")}`];
+}
+
+/** What a list of alerts is asked for; lives in the address bar. */
+export interface View {
+  filter: string;
+  order: string;
+}
+
+/** What opens when the address names no filter: what still waits for somebody. */
+export const DEFAULT_VIEW: View = { filter: "-status:resolved -status:dismissed", order: "last_seen" };
+
+/** Reads a view from the address bar's search part. */
+export function viewOf(search: string): View {
+  const p = new URLSearchParams(search);
+  return { filter: p.get("q") ?? DEFAULT_VIEW.filter, order: p.get("order") ?? DEFAULT_VIEW.order };
+}
+
+/** Writes a view as an address. ':', ',', '<', '>' and '=' stay readable where a URL allows it. */
+export function addressOf(v: View): string {
+  const q = encodeURIComponent(v.filter).replace(/%3A/g, ":").replace(/%2C/g, ",").replace(/%2F/g, "/").replace(/%20/g, "+");
+  const order = v.order === DEFAULT_VIEW.order ? "" : `&order=${encodeURIComponent(v.order)}`;
+  return `/alerts?q=${q}${order}`;
+}
+
+/** The next order when a column's head is clicked: natural, turned round, default. */
+export function nextOrder(current: string, key: string): string {
+  if (current === key) return `-${key}`;
+  if (current === `-${key}`) return key === DEFAULT_VIEW.order ? key : DEFAULT_VIEW.order;
+  return key;
+}
+
+/** Fields a filter may name, for completion. The server says which exist; this only helps typing. */
+export const FIELDS: ReadonlyArray<readonly [name: string, what: string, example: string]> = [
+  ["severity", "how bad", "severity:>=high"],
+  ["status", "open, acknowledged, resolved, dismissed", "status:open"],
+  ["age", "since it was last seen", "age:<24h"],
+  ["workload", "namespace/kind/name, or container name", "workload:storefront"],
+  ["container", "container name or id", "container:web"],
+  ["image", "image reference", "image:redis"],
+  ["namespace", "Kubernetes namespace", "namespace:payments"],
+  ["pod", "pod name", "pod:storefront"],
+  ["process", "command name", "process:sh"],
+  ["executable", "path of the program", "executable:/tmp"],
+  ["user", "user name", "user:root"],
+  ["object", "file path or address", "object:/etc/shadow"],
+  ["node", "node name", "node:vmss000002"],
+  ["rule", "rule id", "rule:reverse-shell"],
+  ["tactic", "ATT&CK tactic", 'tactic:"Credential Access"'],
+  ["technique", "ATT&CK technique id", "technique:T1059.004"],
+];

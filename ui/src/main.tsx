@@ -1,0 +1,9 @@
+import { createRoot } from "react-dom/client";
+import { App } from "./shell/App";
+import "./styles/tokens.css";
+import "./styles/base.css";
+import "./styles/shell.css";
+import "./styles/alerts.css";
+import "./styles/alert.css";
+
+createRoot(document.getElementById("root")!).render(<App />);

@@ -1,0 +1,29 @@
+// Line icons, 16 px, drawn here so that no icon font or library is shipped.
+const icon = (d: string) => function Icon({ size = 16 }: { size?: number }) {
+  return (
+    <svg width={size} height={size} viewBox="0 0 16 16" fill="none" stroke="currentColor" strokeWidth="1.5" strokeLinecap="round" strokeLinejoin="round" aria-hidden="true">
+      <path d={d} />
+    </svg>
+  );
+};
+export const Bell = icon("M3.5 11.5h9c-1-1-1.3-2-1.3-4.3C11.2 5 10 3.5 8 3.5S4.8 5 4.8 7.2c0 2.3-.3 3.3-1.3 4.3zM6.8 13.5h2.4");
+export const Sliders = icon("M2.5 4.5h6M11.5 4.5h2M2.5 11.5h2M7.5 11.5h6M10 3v3M6 10v3");
+export const Pulse = icon("M1.5 8.5h3l1.8-5 3 9 1.9-4h3.3");
+export const SearchIcon = icon("M7 11.5a4.5 4.5 0 1 0 0-9 4.5 4.5 0 0 0 0 9zM10.3 10.3l3.2 3.2");
+export const Chevron = icon("M4.5 6.5 8 10l3.5-3.5");
+export const Back = icon("M9.5 3.5 5 8l4.5 4.5");
+export const Check = icon("M3.5 8.5 6.5 11.5l6-7");
+export const Cross = icon("M4 4l8 8M12 4l-8 8");
+export const CopyIcon = icon("M5.5 5.5h7v8h-7zM3.5 10.5v-8h7");
+export const Sun = icon("M8 10.5a2.5 2.5 0 1 0 0-5 2.5 2.5 0 0 0 0 5zM8 1.8v1.4M8 12.8v1.4M1.8 8h1.4M12.8 8h1.4M3.6 3.6l1 1M11.4 11.4l1 1M12.4 3.6l-1 1M4.6 11.4l-1 1");
+export const Moon = icon("M13 9.7A5.5 5.5 0 0 1 6.3 3a5.5 5.5 0 1 0 6.7 6.7z");
+export const Screen = icon("M2 3h12v8H2zM6 13.5h4");
+export const Columns = icon("M2.5 3h11v10h-11zM6.2 3v10M9.8 3v10");
+export const Download = icon("M8 2.5v7.5M5 7l3 3 3-3M3 13.5h10");
+export const Warn = icon("M8 2.5 14.3 13.5H1.7zM8 6.5v3M8 11.5v.1");
+export const Keys = icon("M1.5 4h13v8.5h-13zM4 7h.1M6.7 7h.1M9.3 7h.1M12 7h.1M5 10h6");
+export const Up = icon("M8 13V3.5M4.5 7 8 3.5 11.5 7");
+export const Down = icon("M8 3v9.5M4.5 9 8 12.5 11.5 9");
+export const Box = icon("M8 1.8 13.5 5v6L8 14.2 2.5 11V5zM2.5 5 8 8.2 13.5 5M8 8.2v6");
+export const Filter = icon("M2.5 3.5h11L9.5 8.5v4l-3 1v-5z");
+export const Retry = icon("M13 8a5 5 0 1 1-1.6-3.7M13 2v3h-3");

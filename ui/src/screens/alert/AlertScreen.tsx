@@ -1,0 +1,1 @@
+export default function AlertScreen(_: { id?: string; search?: string }) { return null; }

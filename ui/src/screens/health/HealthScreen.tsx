@@ -1,0 +1,1 @@
+export default function HealthScreen(_: { id?: string; search?: string }) { return null; }

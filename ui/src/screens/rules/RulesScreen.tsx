@@ -1,0 +1,1 @@
+export default function RulesScreen(_: { id?: string; search?: string }) { return null; }

@@ -1,0 +1,111 @@
+import { lazy, Suspense, useEffect } from "react";
+import { signedIn } from "../api/client";
+import { health, link, run } from "../api/live";
+import { useAtom } from "../lib/atom";
+import { useAddress } from "../lib/route";
+import { Link, Menu, Tips } from "../parts/bits";
+import { Bell, Check, Keys, Moon, Pulse, Screen, SearchIcon, Sliders, Sun } from "../parts/icons";
+import { Toasts } from "../parts/toast";
+import { AlertsScreen } from "../screens/alerts/AlertsScreen";
+import { opened, typing } from "./commands";
+import { Help } from "./Help";
+import { HonestyBar } from "./HonestyBar";
+import { Lost } from "./Lost";
+import { Search } from "./Search";
+import { SignedOut } from "./SignedOut";
+import { theme, type Theme } from "./theme";
+
+const AlertScreen = lazy(() => import("../screens/alert/AlertScreen"));
+const RulesScreen = lazy(() => import("../screens/rules/RulesScreen"));
+const HealthScreen = lazy(() => import("../screens/health/HealthScreen"));
+
+// The rooms that exist. One line for each screen.
+const rooms = [
+  { group: "Respond", items: [{ to: "/alerts", name: "Alerts", icon: <Bell /> }] },
+  { group: "Tune", items: [{ to: "/rules", name: "Rules", icon: <Sliders /> }, { to: "/health", name: "Health", icon: <Pulse /> }] },
+];
+
+function screen(address: string) {
+  const [path = "/", search = ""] = address.split(/(?=\?)/);
+  if (path === "/" || path === "/alerts" || path === "/alerts/") return <AlertsScreen search={search} />;
+  const one = /^\/alerts\/([^/]+)$/.exec(path);
+  if (one) return <AlertScreen id={decodeURIComponent(one[1]!)} key={one[1]} />;
+  if (path === "/rules") return <RulesScreen search={search} />;
+  if (path === "/health") return <HealthScreen />;
+  return (
+    <div className="page"><div className="notice"><h1>There is no page at {path}</h1><p>Pages are <Link to="/alerts">Alerts</Link>, <Link to="/rules">Rules</Link> and <Link to="/health">Health</Link>. An alert's page is /alerts/ and its id.</p></div></div>
+  );
+}
+
+export function App() {
+  const address = useAddress();
+  const inside = useAtom(signedIn);
+  const win = useAtom(opened);
+  const l = useAtom(link);
+  const h = useAtom(health);
+  useEffect(() => { if (inside) void run(); }, [inside]);
+  useEffect(() => {
+    const key = (e: KeyboardEvent) => {
+      if ((e.ctrlKey || e.metaKey) && e.key.toLowerCase() === "k") {
+        e.preventDefault();
+        if (!document.querySelector("dialog[open]")) opened.set("search");
+      } else if (e.key === "?" && !typing(e)) {
+        e.preventDefault();
+        opened.set("help");
+      }
+    };
+    addEventListener("keydown", key);
+    return () => removeEventListener("keydown", key);
+  }, []);
+  if (!inside) return <><SignedOut /><Tips /></>;
+  return (
+    <div className="shell">
+      <a className="skip" href="#screen" onClick={(e) => { e.preventDefault(); document.getElementById("screen")?.focus(); }}>Skip to the page</a>
+      <nav className="nav" aria-label="Rooms">
+        <Link to="/alerts" className="brand" aria-label="Dockreeve, alerts"><img src="/favicon.svg" width="22" height="22" alt="" /><span>Dockreeve</span></Link>
+        {rooms.map((g) => (
+          <div className="group" key={g.group}>
+            <div className="label" id={`g-${g.group}`}>{g.group}</div>
+            <ul aria-labelledby={`g-${g.group}`}>
+              {g.items.map((r) => (
+                <li key={r.to}><Link to={r.to} className="room" aria-current={address.startsWith(r.to) || (r.to === "/alerts" && address.startsWith("/?")) || (r.to === "/alerts" && address === "/") ? "page" : undefined}>{r.icon}<span>{r.name}</span></Link></li>
+              ))}
+            </ul>
+          </div>
+        ))}
+        <div className="grow" />
+        <div className="tools">
+          <ThemeMenu />
+          <button type="button" className="btn plain icon" aria-label="keys and filters" data-tip="Keys and filters" onClick={() => opened.set("help")}><Keys /></button>
+        </div>
+        {h && <div className="version clip" data-tip={`version ${h.status.version}`}>{h.status.version}</div>}
+      </nav>
+      <header className="top">
+        <HonestyBar />
+        <button type="button" className="btn find" onClick={() => opened.set("search")} aria-label="Search alerts and commands (Ctrl K)"><SearchIcon /><span>Search</span><kbd>Ctrl K</kbd></button>
+      </header>
+      <main id="screen" tabIndex={-1} className="screen">
+        {l.state === "lost" && <div className="lost"><Lost /></div>}
+        <Suspense fallback={<div className="page"><span className="skeleton" style={{ height: 22, width: 320 }} /></div>}>{screen(address)}</Suspense>
+      </main>
+      {win === "search" && <Search />}
+      {win === "help" && <Help />}
+      <Toasts />
+      <Tips />
+    </div>
+  );
+}
+
+function ThemeMenu() {
+  const t = useAtom(theme);
+  const all: Array<[Theme, string, React.ReactNode]> = [["light", "Light", <Sun key="l" />], ["dark", "Dark", <Moon key="d" />], ["system", "As the system", <Screen key="s" />]];
+  return (
+    <div className="theme-menu">
+      <Menu name={`theme: ${t}`} label={all.find(([k]) => k === t)?.[2]} className="btn plain icon">
+        {(close) => all.map(([k, name, icon]) => (
+          <button key={k} type="button" className="item" aria-pressed={t === k} onClick={() => { theme.set(k); close(); }}>{icon}<span className="grow">{name}</span>{t === k && <Check />}</button>
+        ))}
+      </Menu>
+    </div>
+  );
+}

@@ -1,0 +1,54 @@
+// What the honesty bar says. Green only if everything it claims is true; the
+// first thing that is not gives the bar its sentence.
+import type { GetStatusResponse } from "../gen/dockreeve/v1/dockreeve_pb";
+import type { Link } from "../api/live";
+import { ago, duration, ms, num, plural } from "../lib/time";
+
+/** Without an event for this long the bar is amber: even a quiet machine starts processes. */
+export const QUIET = 5 * 60_000;
+
+export interface Honesty {
+  level: "good" | "warn" | "bad" | "unknown";
+  headline: string;
+  reasons: string[]; // everything that keeps it from green, worst first
+}
+
+export function assess(s: GetStatusResponse | null, link: Link, now: number): Honesty {
+  const reasons: string[] = [];
+  let level: Honesty["level"] = "good";
+  const say = (l: "warn" | "bad", text: string) => {
+    if (l === "bad" || level === "good") level = l;
+    if (l === "bad") reasons.unshift(text);
+    else reasons.push(text);
+  };
+  if (!s) return { level: link.state === "lost" ? "bad" : "unknown", headline: link.state === "lost" ? "Connection lost" : "Asking the server what is watched", reasons: [] };
+  const w = s.watched;
+  const up = s.nodes.filter((n) => n.reporting);
+  if (s.nodes.length > up.length) say("warn", `${s.nodes.length - up.length} of ${plural(s.nodes.length, "node")} not reporting`);
+  for (const n of up) if (n.notAssessed) say("warn", `${n.name}: kernel not watched`);
+  const replay = s.nodes.filter((n) => n.mode === "replay");
+  if (replay.length) say("warn", replay.length === s.nodes.length ? "replaying a recording, not watching live" : `${replay.length} of ${plural(s.nodes.length, "node")} replay a recording`);
+  if (w && w.lastEvent > 0n && now - ms(w.lastEvent) > QUIET) say("warn", `no event for ${duration(now - ms(w.lastEvent))}`);
+  if (w && w.eventsLost > 0n) say("warn", `${plural(w.eventsLost, "event")} lost in 24 h`);
+  if (s.rulesNotAssessed > 0) say("warn", `${plural(s.rulesNotAssessed, "rule")} not assessed`);
+  for (const g of s.notAssessed) say("warn", `${g.what} not assessed`);
+  if (s.rulesWatching === 0) say("bad", "no rule is watching");
+  if (!w || w.since === 0n) say("bad", "nothing is watched");
+  if (link.state === "lost") say("bad", `connection lost ${ago(link.since, Date.now())} ago`);
+  const head = reasons[0];
+  const more = reasons.length > 1 ? `, and ${reasons.length - 1} more` : "";
+  return { level, headline: head ? head[0]!.toUpperCase() + head.slice(1) + more : "Everything that is watched is assessed", reasons };
+}
+
+/** The denominator sentence: "watching 1 node, 12 containers for 3 h 12 m". */
+export function watching(s: GetStatusResponse | null, now: number): string {
+  if (!s) return "";
+  const w = s.watched;
+  if (!w || w.since === 0n) return `nothing is watched: ${w?.notAssessed || "no node reports"}`;
+  const seen = s.nodes.filter((n) => n.reporting && !n.notAssessed);
+  const containers = seen.reduce((n, x) => n + x.containers, 0n);
+  const live = seen.every((n) => n.mode === "replay") ? "replaying" : "watching";
+  return `${live} ${plural(seen.length, "node")}, ${plural(containers, "container")} for ${duration(now - ms(w.since))}`;
+}
+
+export { num };
