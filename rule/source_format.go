@@ -151,8 +151,13 @@ func formatItem(n node) ([]byte, error) {
 	if kind != "" {
 		sortKeys(y, keyOrder[kind])
 		for i := 0; i+1 < len(y.Content); i += 2 {
-			if y.Content[i].Value == "condition" && (kind == "rule" || kind == "macro") {
-				formatCondition(y.Content[i+1])
+			switch v := y.Content[i+1]; {
+			case y.Content[i].Value == "condition" && (kind == "rule" || kind == "macro"):
+				formatCondition(v)
+			case kind == "rule" && isProse(y.Content[i].Value):
+				formatProse(v)
+			case v.Kind == yaml.SequenceNode && v.Style&yaml.FlowStyle != 0 && flowWidth(v) > formatWidth-len(y.Content[i].Value)-6:
+				v.Style &^= yaml.FlowStyle
 			}
 		}
 	}
@@ -239,8 +244,31 @@ func formatCondition(v *yaml.Node) {
 	v.Value = pretty
 	v.Style = 0
 	if strings.Contains(pretty, "\n") || len(pretty) > formatWidth-16 {
+		v.Value += "\n"
 		v.Style = yaml.LiteralStyle
 	}
+}
+
+// isProse tells the keys whose outer blanks mean nothing.
+func isProse(key string) bool { return key == "desc" || key == "output" }
+
+// formatProse drops the final line break of a block, which the encoder doubles.
+func formatProse(v *yaml.Node) {
+	if v.Kind == yaml.ScalarNode && v.Style&(yaml.FoldedStyle|yaml.LiteralStyle) != 0 && v.ShortTag() == "!!str" {
+		v.Value = strings.TrimSpace(v.Value)
+	}
+}
+
+// flowWidth measures a sequence of scalars on one line.
+func flowWidth(v *yaml.Node) int {
+	n := 2
+	for _, it := range v.Content {
+		if it.Kind != yaml.ScalarNode {
+			return 0
+		}
+		n += len(it.Value) + 2
+	}
+	return n
 }
 
 // lostComment names a comment line of before that after no longer has.
@@ -310,6 +338,9 @@ func sameNode(a, b node, key string, depth int) bool {
 	}
 	if a.y.Value == b.y.Value {
 		return a.null() == b.null()
+	}
+	if isProse(key) {
+		return strings.TrimSpace(a.y.Value) == strings.TrimSpace(b.y.Value)
 	}
 	if key != "condition" {
 		return false

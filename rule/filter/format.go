@@ -243,6 +243,9 @@ func pretty(b *strings.Builder, e Expr, level, indent, width int) {
 		b.WriteString(")")
 		return
 	}
+	if c, ok := e.(*Check); ok && !fits(e, indent, width) && prettyList(b, c, indent, width) {
+		return
+	}
 	if kids == nil || fits(e, indent, width) {
 		var f formatter
 		f.expr(e, level)
@@ -266,6 +269,35 @@ func pretty(b *strings.Builder, e Expr, level, indent, width int) {
 		newline(b, indent)
 		b.WriteString(")")
 	}
+}
+
+// prettyList breaks a comparison with a long list; false when there is none.
+func prettyList(b *strings.Builder, c *Check, indent, width int) bool {
+	list, ok := c.Right.(*List)
+	if !ok || len(list.Items) < 2 {
+		return false
+	}
+	var head formatter
+	head.check(&Check{Left: c.Left, Op: c.Op, Modifier: c.Modifier, Right: &List{}})
+	b.WriteString(strings.TrimSuffix(head.b.String(), ")"))
+	room := 0
+	for i, it := range list.Items {
+		var f formatter
+		f.literal(it)
+		if i < len(list.Items)-1 {
+			f.b.WriteByte(',')
+		}
+		if room -= f.b.Len() + 1; room < 0 {
+			newline(b, indent+1)
+			room = width - 2*min(indent+1, 40) - f.b.Len()
+		} else {
+			b.WriteByte(' ')
+		}
+		b.WriteString(f.b.String())
+	}
+	newline(b, indent)
+	b.WriteByte(')')
+	return true
 }
 
 func newline(b *strings.Builder, indent int) {
