@@ -12,21 +12,19 @@ import (
 	"strings"
 	"syscall"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // StateRoot is where a native sandbox leaves its state.json, in runc's shape, so
 // that the sensor finds its metadata the way it finds runc's.
 const StateRoot = "/run/dockreeve/sandbox"
 
+func stateDir(name string) string { return filepath.Join(StateRoot, name) }
+
 // native is a container made with clone flags, a cgroup and pivot_root, by a shell
 // script of busybox: what runc does, without what makes runc safe.
 type native struct {
 	busybox string
-	rootfs  string
-	cgroups []string // cgroup directories, one per hierarchy used
-	state   string
+	cgroups map[string]string // cgroup directories by controllers, one per hierarchy used
 	init    *exec.Cmd
 	pid     int
 }
@@ -46,14 +44,15 @@ for n in null zero random urandom; do touch /dev/$n; mount --bind /.old/dev/$n /
 mount -t sysfs -o ro sysfs /sys || true
 umount -l /.old
 rmdir /.old
-hostname sandbox
+hostname "$HOSTNAME_INSIDE"
+unset SETUP HOSTNAME_INSIDE
 ip link set lo up
 echo ready
 exec "$@" </dev/null >/dev/null 2>&1
 `
 
 func (s *Sandbox) startNative(ctx context.Context, busybox string, first []string) error {
-	n := &native{busybox: busybox, rootfs: s.Rootfs}
+	n := &native{busybox: busybox}
 	s.native = n
 	if err := n.makeCgroups(s.Name); err != nil {
 		return err
@@ -66,7 +65,8 @@ func (s *Sandbox) startNative(ctx context.Context, busybox string, first []strin
 	}
 	args := append([]string{"sh", "-c", join + `exec "$0" unshare -m -u -i -n -p -f "$0" sh -c "$SETUP" setup "$@"`, busybox, s.Rootfs}, first...)
 	n.init = exec.Command(busybox, args...)
-	n.init.Env = append([]string{"SETUP=" + setup}, s.env...)
+	n.init.Env = append([]string{"SETUP=" + setup, "HOSTNAME_INSIDE=" + s.hostname}, s.env...)
+	n.init.WaitDelay = 5 * time.Second
 	n.init.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	out, err := n.init.StdoutPipe()
 	if err != nil {
@@ -98,62 +98,50 @@ func (s *Sandbox) startNative(ctx context.Context, busybox string, first []strin
 	return n.writeState(s)
 }
 
-// makeCgroups makes one cgroup per hierarchy that may tell containers apart: the
-// unified one and, beside it on older set-ups, pids and memory.
+// makeCgroups makes one cgroup in every hierarchy that may tell containers apart:
+// the unified one and, beside it on older set-ups, pids and memory.
 func (n *native) makeCgroups(name string) error {
-	var roots []string
-	var st unix.Statfs_t
-	const base = "/sys/fs/cgroup"
-	if err := unix.Statfs(base, &st); err != nil {
-		return fmt.Errorf("%w: no cgroups at %s: %w", ErrUnavailable, base, err)
+	where, err := hierarchies()
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, err)
 	}
-	if st.Type == unix.CGROUP2_SUPER_MAGIC {
-		roots = []string{base}
-	} else {
-		for _, h := range []string{"unified", "pids", "memory"} {
-			d := filepath.Join(base, h)
-			if _, err := os.Stat(filepath.Join(d, "cgroup.procs")); err == nil {
-				roots = append(roots, d)
-			}
+	n.cgroups = map[string]string{}
+	for key, root := range where {
+		if key != "" && key != "pids" && key != "memory" {
+			continue
 		}
-	}
-	for _, r := range roots {
-		d := filepath.Join(r, "dockreeve-sandbox", name)
-		if err := os.MkdirAll(d, 0o755); err != nil {
+		d := filepath.Join(root, name)
+		if err := os.Mkdir(d, 0o755); err != nil {
 			return fmt.Errorf("%w: make cgroup %s: %w", ErrUnavailable, d, err)
 		}
-		n.cgroups = append(n.cgroups, d)
+		n.cgroups[key] = d
 	}
 	if len(n.cgroups) == 0 {
-		return fmt.Errorf("%w: no usable cgroup hierarchy below %s", ErrUnavailable, base)
+		return fmt.Errorf("%w: no usable cgroup hierarchy is mounted; mount cgroup2 at /sys/fs/cgroup", ErrUnavailable)
 	}
 	return nil
 }
 
 func (n *native) writeState(s *Sandbox) error {
-	paths := map[string]string{}
-	for _, d := range n.cgroups {
-		rest := strings.TrimPrefix(d, "/sys/fs/cgroup/")
-		key, _, _ := strings.Cut(rest, "/")
-		switch key {
-		case "pids", "memory":
-			paths[key] = d
-		default:
-			paths[""] = d
-		}
+	labels := []string{"bundle=" + s.dir}
+	for k, v := range s.labels {
+		labels = append(labels, k+"="+v)
+	}
+	start, err := startOf(n.pid)
+	if err != nil {
+		return fmt.Errorf("write the sandbox's state: %w", err)
 	}
 	b, err := json.Marshal(map[string]any{
-		"id": s.Name, "init_process_pid": n.pid, "created": time.Now().UTC(), "cgroup_paths": paths,
-		"config": map[string]any{"rootfs": s.Rootfs, "labels": []string{"bundle=" + s.dir}},
+		"id": s.Name, "init_process_pid": n.pid, "init_process_start": start, "created": time.Now().UTC(), "cgroup_paths": n.cgroups,
+		"config": map[string]any{"rootfs": s.Rootfs, "labels": labels},
 	})
 	if err != nil {
 		return fmt.Errorf("write the sandbox's state: %w", err)
 	}
-	n.state = filepath.Join(StateRoot, s.Name)
-	if err := os.MkdirAll(n.state, 0o711); err != nil {
+	if err := os.MkdirAll(stateDir(s.Name), 0o711); err != nil {
 		return fmt.Errorf("write the sandbox's state: %w", err)
 	}
-	if err := os.WriteFile(filepath.Join(n.state, "state.json"), b, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(stateDir(s.Name), "state.json"), b, 0o600); err != nil {
 		return fmt.Errorf("write the sandbox's state: %w", err)
 	}
 	return nil
@@ -171,36 +159,24 @@ func (n *native) command(ctx context.Context, env, argv []string) *exec.Cmd {
 	return cmd
 }
 
+// close kills the first process, whose death takes the whole pid namespace with
+// it; what a broken set-up left is in the cgroups.
 func (n *native) close() error {
-	var errs []error
+	if n.init == nil || n.init.Process == nil {
+		return nil
+	}
+	if n.pid != 0 {
+		return kill(n.pid)
+	}
+	if err := n.init.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("kill the sandbox: %w", err)
+	}
+	return nil
+}
+
+// wait collects the process that close killed; its exit status is our own kill.
+func (n *native) wait() {
 	if n.init != nil && n.init.Process != nil {
-		if n.pid != 0 {
-			// Its death takes the whole pid namespace with it.
-			if err := unix.Kill(n.pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
-				errs = append(errs, fmt.Errorf("kill the sandbox: %w", err))
-			}
-		} else {
-			_ = n.init.Process.Kill()
-		}
-		_ = n.init.Wait() // its exit status is our own kill
+		_ = n.init.Wait()
 	}
-	for _, d := range n.cgroups {
-		// A cgroup is busy for a moment after its last process died.
-		for try := 0; ; try++ {
-			err := unix.Rmdir(d)
-			if err == nil || errors.Is(err, unix.ENOENT) {
-				break
-			}
-			if try == 50 {
-				errs = append(errs, fmt.Errorf("remove cgroup %s: %w", d, err))
-				break
-			}
-			time.Sleep(10 * time.Millisecond)
-		}
-		_ = unix.Rmdir(filepath.Dir(d)) // fails while other sandboxes use it
-	}
-	if n.state != "" {
-		errs = append(errs, os.RemoveAll(n.state))
-	}
-	return errors.Join(errs...)
 }

@@ -7,11 +7,12 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"net/netip"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -22,60 +23,80 @@ type Options struct {
 	// Name is the container's id; "" invents a name of 64 hexadecimal digits, as
 	// Docker and containerd do.
 	Name string
+	// Hostname inside; "" is "sandbox".
+	Hostname string
+	// Image is the image's name as attribution shall show it: it goes into the
+	// annotation org.opencontainers.image.ref.name. Nothing is pulled.
+	Image string
 	// Env are K=V pairs for every command; PATH is set when absent.
 	Env []string
 	// Files are written into the root filesystem's lower layer, path to content;
-	// mode 0644, 0755 where the content begins with "#!".
+	// mode 0644, 0755 where the content begins with "#!", unless Modes says another.
 	Files map[string]string
+	// Modes are permission bits for some of Files.
+	Modes map[string]os.FileMode
 	// Binaries are host files copied into the root filesystem, path inside to
 	// path on the host.
 	Binaries map[string]string
-	// Annotations go into the bundle's config.json (runc only).
+	// Addresses are added to the loopback interface, each as a network of its own,
+	// so that connecting to them stays inside. IPv4 only.
+	Addresses []netip.Addr
+	// Annotations go into the bundle's config.json and into the runtime's state.
 	Annotations map[string]string
 	// Native skips runc even where it is installed.
 	Native bool
 	// Busybox is the static busybox to use; "" looks it up.
 	Busybox string
-	// Init is the first command; "" sleeps until Close.
+	// Init is the first command; "" sleeps until Close. Its output is discarded.
 	Init []string
-	// Capabilities of its commands, CAP_ names; nil means Docker's usual set.
+	// Capabilities of its commands, CAP_ names; nil means Docker's usual set, an
+	// empty list means none. Native containers keep root's.
 	Capabilities []string
 }
 
-// Sandbox is one running container. Exec and Start may be called concurrently.
+// Sandbox is one running container. Its methods may be called concurrently.
 type Sandbox struct {
-	Name    string
+	Name    string // the container's id
 	Runtime string // "runc" or "native"
 	Rootfs  string // host path
 	Pid     int    // of its first process, host namespace
 
-	dir     string
-	env     []string
-	overlay bool
-	runc    string
-	native  *native
+	dir      string
+	env      []string
+	hostname string
+	labels   map[string]string
+	runc     string
+	native   *native
+
+	closing sync.Mutex
+	closed  bool
 }
 
 // ErrUnavailable wraps what is missing for a sandbox on this machine.
 var ErrUnavailable = errors.New("no sandbox can be made here")
+
+// ImageAnnotation is the annotation that carries Options.Image.
+const ImageAnnotation = "org.opencontainers.image.ref.name"
+
+// maxOutput bounds what Exec keeps of each stream, in bytes.
+const maxOutput = 4 << 20
 
 // usual are the capabilities that container runtimes grant when nobody asks.
 var usual = []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER", "CAP_MKNOD", "CAP_NET_RAW", "CAP_SETGID",
 	"CAP_SETUID", "CAP_SETFCAP", "CAP_SETPCAP", "CAP_NET_BIND_SERVICE", "CAP_SYS_CHROOT", "CAP_KILL", "CAP_AUDIT_WRITE"}
 
 // Create starts a container and returns once its first process runs. Its error
-// wraps ErrUnavailable when the machine lacks what is needed.
+// wraps ErrUnavailable when the machine lacks what is needed; after an error
+// nothing is left behind.
 func Create(ctx context.Context, o Options) (_ *Sandbox, err error) {
 	if os.Geteuid() != 0 {
 		return nil, fmt.Errorf("%w: it needs root; run with sudo", ErrUnavailable)
 	}
-	busybox := o.Busybox
-	if busybox == "" {
-		if busybox, err = exec.LookPath("busybox"); err != nil {
-			return nil, fmt.Errorf("%w: busybox is not installed; install busybox-static", ErrUnavailable)
-		}
+	busybox, err := findBusybox(o.Busybox)
+	if err != nil {
+		return nil, err
 	}
-	s := &Sandbox{Name: o.Name, env: slices.Clone(o.Env)}
+	s := &Sandbox{Name: o.Name, env: slices.Clone(o.Env), hostname: o.Hostname, labels: map[string]string{}}
 	if s.Name == "" {
 		var b [32]byte
 		if _, err := rand.Read(b[:]); err != nil {
@@ -83,13 +104,31 @@ func Create(ctx context.Context, o Options) (_ *Sandbox, err error) {
 		}
 		s.Name = hex.EncodeToString(b[:])
 	}
-	if strings.ContainsAny(s.Name, "/\x00") || len(s.Name) > 128 {
-		return nil, fmt.Errorf("sandbox name %q: want at most 128 bytes without a slash", s.Name)
+	if !validName(s.Name) {
+		return nil, fmt.Errorf("sandbox name %q: want 1 to 128 letters, digits and _ + - . that do not begin with a dot", s.Name)
+	}
+	for _, a := range o.Addresses {
+		if !a.Is4() {
+			return nil, fmt.Errorf("sandbox address %v: only IPv4 addresses can be added", a)
+		}
+	}
+	if s.hostname == "" {
+		s.hostname = "sandbox"
+	}
+	for k, v := range o.Annotations {
+		s.labels[k] = v
+	}
+	if o.Image != "" {
+		s.labels[ImageAnnotation] = o.Image
 	}
 	if !slices.ContainsFunc(s.env, func(e string) bool { return strings.HasPrefix(e, "PATH=") }) {
 		s.env = append(s.env, "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
 	}
-	if s.dir, err = os.MkdirTemp("", "dockreeve-sandbox-"); err != nil {
+	s.Runtime = "native"
+	if path, e := exec.LookPath("runc"); e == nil && !o.Native {
+		s.runc, s.Runtime = path, "runc"
+	}
+	if s.dir, err = os.MkdirTemp("", dirPrefix); err != nil {
 		return nil, fmt.Errorf("make the sandbox's directory: %w", err)
 	}
 	defer func() {
@@ -97,44 +136,70 @@ func Create(ctx context.Context, o Options) (_ *Sandbox, err error) {
 			err = errors.Join(err, s.Close())
 		}
 	}()
+	if err := s.writeOwner(); err != nil {
+		return nil, err
+	}
 	// The container's users must be able to pass through.
 	if err := os.Chmod(s.dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open the sandbox's directory: %w", err)
 	}
-	if err := s.rootfs(ctx, busybox, o); err != nil {
+	if err := s.layFiles(ctx, busybox, o); err != nil {
 		return nil, err
 	}
 	first := o.Init
 	if len(first) == 0 {
 		first = []string{"/bin/sleep", "2000000000"}
 	}
-	if path, e := exec.LookPath("runc"); e == nil && !o.Native {
-		s.runc, s.Runtime = path, "runc"
-		return s, s.startRunc(ctx, o, first)
+	if err := s.writeSpec(o, first); err != nil {
+		return nil, err
 	}
-	s.Runtime = "native"
-	return s, s.startNative(ctx, busybox, first)
+	if s.runc != "" {
+		err = s.startRunc(ctx)
+	} else {
+		err = s.startNative(ctx, busybox, first)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := addAddresses(s.Pid, o.Addresses); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
-// Command prepares a command inside; nothing runs until the caller starts it.
+// validName is what runc accepts as an id.
+func validName(name string) bool {
+	if name == "" || len(name) > 128 || name[0] == '.' {
+		return false
+	}
+	return !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && !strings.ContainsRune("_+-.", r)
+	})
+}
+
+// Command prepares a command inside, as `kubectl exec` would run it; nothing runs
+// until the caller starts it. When ctx ends, what waits for it ends; what runs
+// inside may live until Close.
 func (s *Sandbox) Command(ctx context.Context, argv ...string) *exec.Cmd {
 	if s.native != nil {
 		return s.native.command(ctx, s.env, argv)
 	}
-	args := append([]string{"exec"}, s.Name)
-	cmd := exec.CommandContext(ctx, s.runc, append(args, argv...)...)
+	cmd := exec.CommandContext(ctx, s.runc, append([]string{"exec", s.Name}, argv...)...)
 	cmd.WaitDelay = 5 * time.Second
 	return cmd
 }
 
-// Exec runs a command inside to its end and returns what it printed. A command
-// that fails gives an *exec.ExitError with its output in the message.
+// Exec runs a command inside to its end and returns what it printed, at most 4 MiB
+// of it. A command that fails gives an *exec.ExitError with its output in the message.
 func (s *Sandbox) Exec(ctx context.Context, argv ...string) (stdout string, err error) {
 	cmd := s.Command(ctx, argv...)
-	var out, errb bytes.Buffer
+	var out, errb bounded
 	cmd.Stdout, cmd.Stderr = &out, &errb
 	if err := cmd.Run(); err != nil {
 		return out.String(), fmt.Errorf("run %q in sandbox %.12s: %w: %s", argv, s.Name, err, strings.TrimSpace(errb.String()))
+	}
+	if out.lost > 0 {
+		return out.String(), fmt.Errorf("run %q in sandbox %.12s: it printed %d bytes more than the %d kept", argv, s.Name, out.lost, maxOutput)
 	}
 	return out.String(), nil
 }
@@ -149,116 +214,59 @@ func (s *Sandbox) Start(ctx context.Context, argv ...string) (*exec.Cmd, error) 
 }
 
 // Close kills what runs inside and removes everything Create made. It may be
-// called more than once.
+// called more than once; what a failed Close could not remove the next one tries
+// again, and so does Sweep.
 func (s *Sandbox) Close() error {
+	s.closing.Lock()
+	defer s.closing.Unlock()
+	if s.closed {
+		return nil
+	}
 	var errs []error
 	if s.runc != "" {
-		out, err := exec.Command(s.runc, "delete", "--force", s.Name).CombinedOutput()
-		if err != nil {
-			errs = append(errs, fmt.Errorf("delete container %.12s: %w: %s", s.Name, err, bytes.TrimSpace(out)))
-		}
-		s.runc = ""
+		errs = append(errs, deleteRunc(s.runc, s.Name))
 	}
 	if s.native != nil {
 		errs = append(errs, s.native.close())
-		s.native = nil
 	}
-	if s.overlay {
-		if err := unix.Unmount(s.Rootfs, unix.MNT_DETACH); err != nil {
-			errs = append(errs, fmt.Errorf("unmount %s: %w", s.Rootfs, err))
-		}
-		s.overlay = false
+	errs = append(errs, remove(s.Name, s.dir))
+	if s.native != nil {
+		s.native.wait()
 	}
-	if s.dir != "" {
-		errs = append(errs, os.RemoveAll(s.dir))
-		s.dir = ""
-	}
-	return errors.Join(errs...)
+	err := errors.Join(errs...)
+	s.closed = err == nil
+	return err
 }
 
-// rootfs lays the busybox file system down as an overlay's lower layer, so that
-// what the container writes lands in the upper one as with a real image.
-func (s *Sandbox) rootfs(ctx context.Context, busybox string, o Options) error {
-	lower := filepath.Join(s.dir, "lower")
-	for _, d := range []string{"bin", "sbin", "usr/bin", "usr/sbin", "etc", "proc", "sys", "dev", "root", "var/run", "var/www", "home", "run"} {
-		if err := os.MkdirAll(filepath.Join(lower, d), 0o755); err != nil {
-			return fmt.Errorf("make the root filesystem: %w", err)
-		}
-	}
-	tmp := filepath.Join(lower, "tmp")
-	if err := errors.Join(os.Mkdir(tmp, 0o777), os.Chmod(tmp, 0o777|os.ModeSticky)); err != nil {
-		return fmt.Errorf("make the root filesystem: %w", err)
-	}
-	if err := copyFile(filepath.Join(lower, "bin/busybox"), busybox); err != nil {
+// remove takes away what either runtime leaves, the processes first and the
+// directory last: as long as that is there, Sweep can find the rest.
+func remove(name, dir string) error {
+	errs := []error{removeCgroups(name), os.RemoveAll(stateDir(name)), unmountBelow(dir)}
+	if err := errors.Join(errs...); err != nil {
 		return err
 	}
-	list, err := exec.CommandContext(ctx, busybox, "--list").Output()
-	if err != nil {
-		return fmt.Errorf("ask %s for its applets: %w", busybox, err)
-	}
-	for _, applet := range strings.Fields(string(list)) {
-		if applet == "busybox" || strings.ContainsRune(applet, '/') {
-			continue
-		}
-		if err := os.Symlink("/bin/busybox", filepath.Join(lower, "bin", applet)); err != nil {
-			return fmt.Errorf("make the root filesystem: %w", err)
-		}
-	}
-	files := map[string]string{
-		"/etc/passwd": "root:x:0:0:root:/root:/bin/sh\nwww-data:x:33:33:www-data:/var/www:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n",
-		"/etc/group":  "root:x:0:\nwww-data:x:33:\nnogroup:x:65534:\n",
-		"/etc/shadow": "root:*:19000:0:99999:7:::\nwww-data:*:19000:0:99999:7:::\n",
-		"/etc/hosts":  "127.0.0.1 localhost\n::1 localhost\n",
-	}
-	for path, text := range o.Files {
-		files[path] = text
-	}
-	for path, text := range files {
-		mode := os.FileMode(0o644)
-		if strings.HasPrefix(text, "#!") {
-			mode = 0o755
-		}
-		at := filepath.Join(lower, filepath.Clean("/"+path))
-		if err := errors.Join(os.MkdirAll(filepath.Dir(at), 0o755), os.WriteFile(at, []byte(text), mode)); err != nil {
-			return fmt.Errorf("write %s into the root filesystem: %w", path, err)
-		}
-	}
-	for path, from := range o.Binaries {
-		at := filepath.Join(lower, filepath.Clean("/"+path))
-		if err := os.MkdirAll(filepath.Dir(at), 0o755); err != nil {
-			return fmt.Errorf("copy %s into the root filesystem: %w", path, err)
-		}
-		if err := copyFile(at, from); err != nil {
-			return err
-		}
-	}
-	s.Rootfs = filepath.Join(s.dir, "rootfs")
-	upper, work := filepath.Join(s.dir, "upper"), filepath.Join(s.dir, "work")
-	for _, d := range []string{s.Rootfs, upper, work} {
-		if err := os.Mkdir(d, 0o755); err != nil {
-			return fmt.Errorf("make the root filesystem: %w", err)
-		}
-	}
-	opts := "lowerdir=" + lower + ",upperdir=" + upper + ",workdir=" + work
-	if err := unix.Mount("overlay", s.Rootfs, "overlay", 0, opts); err != nil {
-		// Overlay on overlay and some file systems refuse; a plain directory does
-		// everything but tell the image's files from the container's.
-		if e := os.Remove(s.Rootfs); e != nil {
-			return fmt.Errorf("make the root filesystem: %w", e)
-		}
-		return os.Rename(lower, s.Rootfs)
-	}
-	s.overlay = true
-	return nil
+	return os.RemoveAll(dir)
 }
 
-func copyFile(to, from string) error {
-	b, err := os.ReadFile(from)
-	if err != nil {
-		return fmt.Errorf("copy into the root filesystem: %w", err)
-	}
-	if err := os.WriteFile(to, b, 0o755); err != nil {
-		return fmt.Errorf("copy into the root filesystem: %w", err)
+// bounded keeps the first maxOutput bytes and counts the rest.
+type bounded struct {
+	kept bytes.Buffer
+	lost int
+}
+
+func (b *bounded) String() string { return b.kept.String() }
+
+func (b *bounded) Write(p []byte) (int, error) {
+	keep := p[:min(len(p), maxOutput-b.kept.Len())]
+	b.lost += len(p) - len(keep)
+	b.kept.Write(keep) // never fails
+	return len(p), nil
+}
+
+// kill sends SIGKILL; a process that is gone is no error.
+func kill(pid int) error {
+	if err := unix.Kill(pid, unix.SIGKILL); err != nil && !errors.Is(err, unix.ESRCH) {
+		return fmt.Errorf("kill process %d: %w", pid, err)
 	}
 	return nil
 }
