@@ -275,7 +275,10 @@ func (x *expansion) nested(ref *filter.Macro, m *macroInfo) (*macroState, error)
 func (x *expansion) unknownMacro(ref *filter.Macro, m *macroInfo) {
 	remedy := "define it, or write a comparison (field operator value)"
 	switch {
+	case m != nil && m == x.self:
+		remedy = "a macro cannot use itself"
 	case m != nil:
+		m.used = true
 		remedy = fmt.Sprintf("it is defined later (%s): a macro sees only what comes before it", m.at)
 	case x.l.lists[ref.Name] != nil:
 		remedy = "there is a list of that name, but a list is no condition"
@@ -303,11 +306,11 @@ func (l *loader) resolveRule(r *ruleInfo) *fault {
 	}
 	x := &expansion{l: l, limit: l.next, item: item, memo: map[*macroInfo]*macroState{}}
 	e := x.run(parsed)
-	if n := len(x.faults); n > 0 {
+	if len(x.faults) > 0 {
 		if !l.opt.Strict {
-			l.reportFaults(x.faults[:n-1])
+			l.reportFaults(x.faults[1:])
 		}
-		return x.faults[n-1]
+		return x.faults[0]
 	}
 	l.checks += x.size
 	if l.checks > maxAllChecks {
