@@ -149,7 +149,7 @@ func (l *loader) checkException(r *ruleInfo, ex *exception, item string) *fault 
 		for i := range ex.comps.items {
 			c := &ex.comps.items[i]
 			c.text = strings.Trim(c.text, " \t\r\n")
-			if base, mod := splitComp(c.text); !contains(filter.Operators(), c.text) && !(mod && filter.IsStringOperator(base)) {
+			if base, mod := splitComp(c.text); !hasWord(filter.Operators(), c.text) && !(mod && filter.IsStringOperator(base)) {
 				return fail(fmt.Sprintf("%q is no comparison operator", c.text), "the operators are "+strings.Join(filter.Operators(), " "))
 			}
 		}

@@ -103,7 +103,7 @@ func (l *loader) macro(n node) *fault {
 		if prev == nil {
 			return faultAt(CodeValidate, n.place(), item, "it appends to a macro that does not exist", "define the macro first, in this file or an earlier one")
 		}
-		prev.cond = join(prev.cond, mappedScalar(cond))
+		prev.cond = joinText(prev.cond, mappedScalar(cond))
 		prev.visibility = l.take()
 		return nil
 	}
@@ -163,21 +163,21 @@ func (l *loader) overrides(n node, canAppend, canReplace []string, item string) 
 		}
 		op, _ := value.scalar()
 		switch {
-		case op == "append" && contains(canAppend, key):
+		case op == "append" && hasWord(canAppend, key):
 			adds[key] = true
-		case op == "replace" && contains(canReplace, key):
+		case op == "replace" && hasWord(canReplace, key):
 			replaces[key] = true
-		case op == "append" && contains(canReplace, key):
+		case op == "append" && hasWord(canReplace, key):
 			fail = faultAt(CodeYAMLValidate, at.place(), item, fmt.Sprintf("the key %q cannot be appended to", key), "use 'replace'")
 		case op == "append" || op == "replace":
 			remedy := ""
-			if s := nearest(key, canReplace); s != "" {
+			if s := nearestWord(key, canReplace); s != "" {
 				remedy = fmt.Sprintf("did you mean %q?", s)
 			}
 			fail = faultAt(CodeYAMLValidate, at.place(), item, fmt.Sprintf("the key %q cannot be overridden", key), remedy)
 		default:
 			allowed := "replace"
-			if contains(canAppend, key) {
+			if hasWord(canAppend, key) {
 				allowed = "append or replace"
 			}
 			fail = faultAt(CodeYAMLValidate, value.place(), item, fmt.Sprintf("unknown operation %q for %q", op, key), "use "+allowed)
@@ -186,7 +186,7 @@ func (l *loader) overrides(n node, canAppend, canReplace []string, item string) 
 	return adds, replaces, fail
 }
 
-func contains(set []string, s string) bool {
+func hasWord(set []string, s string) bool {
 	for _, x := range set {
 		if x == s {
 			return true

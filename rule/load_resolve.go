@@ -223,7 +223,7 @@ func (x *expansion) leaf(e filter.Expr) (filter.Expr, error) {
 		}
 		return e, nil
 	}
-	if contains(x.path, ref.Name) {
+	if hasWord(x.path, ref.Name) {
 		x.fail(ref.Pos, fmt.Sprintf("macro %q leads back to itself", ref.Name), "")
 		return nil, errStop
 	}
@@ -287,7 +287,7 @@ func (x *expansion) unknownMacro(ref *filter.Macro, m *macroInfo) {
 		for _, o := range x.l.macroList[:min(len(x.l.macroList), 2000)] {
 			names = append(names, o.name)
 		}
-		if s := nearest(ref.Name, names); s != "" {
+		if s := nearestWord(ref.Name, names); s != "" {
 			remedy = fmt.Sprintf("did you mean %q?", s)
 		}
 	}

@@ -241,7 +241,7 @@ func (l *loader) ruleAppend(n node, item string, r *ruleInfo, adds map[string]bo
 		if err != nil {
 			return err
 		}
-		r.cond = join(r.cond, mappedScalar(cond))
+		r.cond = joinText(r.cond, mappedScalar(cond))
 	}
 	if adds["exceptions"] {
 		exs, err := l.exceptions(n, item, true)
@@ -362,9 +362,9 @@ func (l *loader) meta(n node, item string) (*Meta, *fault) {
 	v.each(func(k string, at, _ node) {
 		switch {
 		case bad != nil:
-		case !contains(metaKeys, k):
+		case !hasWord(metaKeys, k):
 			remedy := "the keys are " + strings.Join(metaKeys, ", ")
-			if s := nearest(k, metaKeys); s != "" {
+			if s := nearestWord(k, metaKeys); s != "" {
 				remedy = fmt.Sprintf("did you mean %q?", s)
 			}
 			bad = faultAt(CodeYAMLValidate, at.place(), item, fmt.Sprintf("unknown key %q under 'dockreeve'", k), remedy)

@@ -70,8 +70,8 @@ func (m mapped) at(off int) Place {
 	return p
 }
 
-// join puts one blank between two texts.
-func join(a, b mapped) mapped {
+// joinText puts one blank between two texts.
+func joinText(a, b mapped) mapped {
 	var t textBuilder
 	t.copy(a, 0, len(a.text))
 	t.fixed(" ", b.at(0))

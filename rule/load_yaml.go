@@ -188,7 +188,7 @@ func readYAML(f File) ([][]node, []Diagnostic) {
 	}
 	bad := []Diagnostic{*err}
 	chunks := topLevelItems(f.Data)
-	if len(chunks) < 2 {
+	if len(chunks) < 2 || len(chunks) > maxRecovered {
 		return nil, bad
 	}
 	var good [][]node
@@ -201,6 +201,10 @@ func readYAML(f File) ([][]node, []Diagnostic) {
 			}
 			found = true
 			bad = append(bad, *err)
+			if len(bad) > maxBrokenItems {
+				bad[len(bad)-1].Message = fmt.Sprintf("more than %d items are broken; the rest of the file is not read", maxBrokenItems)
+				break
+			}
 			continue
 		}
 		items, problems := checkDocs(docs)
@@ -289,6 +293,12 @@ func parseYAML(src *sourceText, text []byte, base int) (docs []node, bad *Diagno
 		}
 	}
 }
+
+// The bounds of reading a broken file item by item.
+const (
+	maxRecovered   = 50_000
+	maxBrokenItems = 200
+)
 
 type chunk struct{ from, to, line int }
 
