@@ -87,6 +87,15 @@ func (l *Loss) UnmarshalJSON(data []byte) error {
 	return decode(data, l, (*decoder).loss)
 }
 
+// AppendJSON appends the kept process, without its container.
+func (k *Kept) AppendJSON(b []byte) []byte { return appendKept(b, k) }
+
+// UnmarshalJSON reads what AppendJSON writes, as Event's does.
+func (k *Kept) UnmarshalJSON(data []byte) error {
+	*k = Kept{}
+	return decode(data, k, (*decoder).kept)
+}
+
 // AppendJSON appends the written file.
 func (w *WrittenFile) AppendJSON(b []byte) []byte { return appendWrittenFile(b, w) }
 

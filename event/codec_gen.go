@@ -1044,6 +1044,10 @@ func appendFacts(b []byte, v *Facts) []byte {
 		b = appendKey(b, "fork_start")
 		b = appendInt64(b, v.ForkStart)
 	}
+	if v.ExitCode != 0 {
+		b = appendKey(b, "exit_code")
+		b = strconv.AppendInt(b, int64(v.ExitCode), 10)
+	}
 	if v.ReaperPID != 0 {
 		b = appendKey(b, "reaper_pid")
 		b = strconv.AppendInt(b, int64(v.ReaperPID), 10)
@@ -1100,19 +1104,67 @@ func (d *decoder) facts(v *Facts) {
 		case "fork_start":
 			d.once(&seen, 6, "fork_start")
 			v.ForkStart = d.int(64)
+		case "exit_code":
+			d.once(&seen, 7, "exit_code")
+			v.ExitCode = int32(d.int(32))
 		case "reaper_pid":
-			d.once(&seen, 7, "reaper_pid")
+			d.once(&seen, 8, "reaper_pid")
 			v.ReaperPID = int32(d.int(32))
 		case "has_container":
-			d.once(&seen, 8, "has_container")
+			d.once(&seen, 9, "has_container")
 			v.HasContainer = d.bool()
 		case "heal":
-			d.once(&seen, 9, "heal")
+			d.once(&seen, 10, "heal")
 			d.list(MaxLineage, func() {
 				var item Process
 				d.process(&item, 0)
 				v.Heal = append(v.Heal, item)
 			})
+		default:
+			d.unknown(key)
+		}
+	}
+}
+
+func appendKept(b []byte, v *Kept) []byte {
+	b = append(b, '{')
+	if v.Process != nil {
+		b = appendKey(b, "process")
+		b = appendProcess(b, v.Process, false, nil, 0)
+	}
+	if v.ParentPID != 0 {
+		b = appendKey(b, "parent_pid")
+		b = strconv.AppendInt(b, int64(v.ParentPID), 10)
+	}
+	if v.ParentStart != 0 {
+		b = appendKey(b, "parent_start")
+		b = appendInt64(b, v.ParentStart)
+	}
+	return append(b, '}')
+}
+
+func (d *decoder) kept(v *Kept) {
+	if !d.expect('{') {
+		return
+	}
+	var seen uint64
+	first := true
+	for d.next(&first, '}') {
+		key := d.key()
+		if d.err != nil {
+			return
+		}
+		switch string(key) {
+		case "process":
+			d.once(&seen, 0, "process")
+			v.Process = new(Process)
+			d.process(v.Process, 0)
+		case "parent_pid":
+			d.once(&seen, 1, "parent_pid")
+			v.ParentPID = int32(d.int(32))
+		case "parent_start":
+			d.once(&seen, 2, "parent_start")
+			v.ParentStart = d.int(64)
 		default:
 			d.unknown(key)
 		}

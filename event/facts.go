@@ -23,6 +23,7 @@ type Facts struct {
 
 	ForkPID   int32 // clone: who called it when that is not Image.PPID (CLONE_PARENT); 0 = Image.PPID
 	ForkStart int64 // its start; 0 not known
+	ExitCode  int32 // procexit: wait status, as the kernel encodes it
 	ReaperPID int32 // procexit: who adopts the children; 0 not known
 
 	// HasContainer says that Container is what the event's cgroup means (nil =
@@ -33,6 +34,14 @@ type Facts struct {
 	// Heal holds processes that the table lacks or knows too old, from iter/task,
 	// parents before children. At most MaxLineage.
 	Heal []Process
+}
+
+// Kept is one process of a snapshot: flat, with its parent by key (ParentPID 0:
+// none). A process with an ExitTime is dead and kept for its descendants' sake.
+type Kept struct {
+	Process     *Process
+	ParentPID   int32
+	ParentStart int64
 }
 
 // WrittenFile is one file that a container wrote since it started.

@@ -23,7 +23,7 @@ type structRow struct {
 // codecStructs are the structs with a JSON form, in the order they are written.
 var codecStructs = []string{
 	"Event", "Process", "Stream", "Container", "Label", "Mount", "Loss",
-	"Facts", "WrittenFile", "PipeEnds", "PipeEnd",
+	"Facts", "Kept", "WrittenFile", "PipeEnds", "PipeEnd",
 }
 
 // readStructs takes the shapes of codecStructs from the package's source.

@@ -162,9 +162,16 @@ export interface Facts {
   image?: Process;
   fork_pid?: number;
   fork_start?: string;
+  exit_code?: number;
   reaper_pid?: number;
   has_container?: boolean;
   heal?: Process[];
+}
+
+export interface Kept {
+  process?: Process;
+  parent_pid?: number;
+  parent_start?: string;
 }
 
 export interface WrittenFile {
