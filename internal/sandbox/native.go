@@ -47,6 +47,7 @@ rmdir /.old
 hostname "$HOSTNAME_INSIDE"
 unset SETUP HOSTNAME_INSIDE
 ip link set lo up
+command -v "$1" >/dev/null || { echo "$1: not found" >&2; exit 127; }
 echo ready
 exec "$@" </dev/null >/dev/null 2>&1
 `
