@@ -216,15 +216,15 @@ func (l *loader) unknownKeys(n node, known []string, item string) {
 			}
 		}
 		remedy := "remove it"
-		if s := nearestWord(k, known); s != "" {
+		if s := nearest(k, known); s != "" {
 			remedy = fmt.Sprintf("did you mean %q?", s)
 		}
 		l.warn(CodeUnknownKey, at.place(), item, fmt.Sprintf("unknown key %q is ignored", k), remedy)
 	})
 }
 
-// nearestWord gives the word closest to s, if it is close enough to be a slip of the pen.
-func nearestWord(s string, words []string) string {
+// nearest gives the word closest to s, if it is close enough to be a slip of the pen.
+func nearest(s string, words []string) string {
 	best, bestAt := "", 3
 	if len(s) > 64 {
 		return ""

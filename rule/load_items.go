@@ -171,7 +171,7 @@ func (l *loader) overrides(n node, canAppend, canReplace []string, item string) 
 			fail = faultAt(CodeYAMLValidate, at.place(), item, fmt.Sprintf("the key %q cannot be appended to", key), "use 'replace'")
 		case op == "append" || op == "replace":
 			remedy := ""
-			if s := nearestWord(key, canReplace); s != "" {
+			if s := nearest(key, canReplace); s != "" {
 				remedy = fmt.Sprintf("did you mean %q?", s)
 			}
 			fail = faultAt(CodeYAMLValidate, at.place(), item, fmt.Sprintf("the key %q cannot be overridden", key), remedy)

@@ -287,7 +287,7 @@ func (x *expansion) unknownMacro(ref *filter.Macro, m *macroInfo) {
 		for _, o := range x.l.macroList[:min(len(x.l.macroList), 2000)] {
 			names = append(names, o.name)
 		}
-		if s := nearestWord(ref.Name, names); s != "" {
+		if s := nearest(ref.Name, names); s != "" {
 			remedy = fmt.Sprintf("did you mean %q?", s)
 		}
 	}

@@ -364,7 +364,7 @@ func (l *loader) meta(n node, item string) (*Meta, *fault) {
 		case bad != nil:
 		case !hasWord(metaKeys, k):
 			remedy := "the keys are " + strings.Join(metaKeys, ", ")
-			if s := nearestWord(k, metaKeys); s != "" {
+			if s := nearest(k, metaKeys); s != "" {
 				remedy = fmt.Sprintf("did you mean %q?", s)
 			}
 			bad = faultAt(CodeYAMLValidate, at.place(), item, fmt.Sprintf("unknown key %q under 'dockreeve'", k), remedy)
