@@ -89,10 +89,7 @@ var usual = []string{"CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FSETID", "CAP_FOWNER"
 // wraps ErrUnavailable when the machine lacks what is needed; after an error
 // nothing is left behind.
 func Create(ctx context.Context, o Options) (_ *Sandbox, err error) {
-	if os.Geteuid() != 0 {
-		return nil, fmt.Errorf("%w: it needs root; run with sudo", ErrUnavailable)
-	}
-	busybox, err := findBusybox(o.Busybox)
+	busybox, err := available(o.Busybox)
 	if err != nil {
 		return nil, err
 	}
@@ -165,6 +162,19 @@ func Create(ctx context.Context, o Options) (_ *Sandbox, err error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// Available says what this machine lacks for a sandbox, wrapping ErrUnavailable, or nil.
+func Available() error {
+	_, err := available("")
+	return err
+}
+
+func available(busybox string) (string, error) {
+	if os.Geteuid() != 0 {
+		return "", fmt.Errorf("%w: it needs root; run with sudo", ErrUnavailable)
+	}
+	return findBusybox(busybox)
 }
 
 // validName is what runc accepts as an id.
