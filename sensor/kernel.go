@@ -21,15 +21,14 @@ type kernel struct {
 	objs  bpf.SensorObjects
 	links []link.Link
 	iter  *link.Iter
-	life  *ring
-	act   *ring
+	life  *kernelRing
+	act   *kernelRing
 	epoll int
 	waker int // an eventfd: wakes poll from other goroutines
-	cfg   bpf.SensorConfig
 }
 
-// hierarchy says which cgroup hierarchy tells containers apart; see
-// container.Hierarchy.
+// kernelOptions are set once, when the programs are loaded; cgroupMode and
+// cgroupHierarchy are those of container.Hierarchy.
 type kernelOptions struct {
 	lifeBytes, actBytes int
 	cgroupMode          uint32
@@ -141,7 +140,6 @@ func (k *kernel) configure(c bpf.SensorConfig) error {
 	if err := k.objs.Cfg.Set(c); err != nil {
 		return fmt.Errorf("configure the eBPF programs: %w", err)
 	}
-	k.cfg = c
 	return nil
 }
 
@@ -203,14 +201,9 @@ func (k *kernel) missed() (n uint64, err error) {
 	return n, nil
 }
 
-// tasks runs the iterator and hands each process's record to f: all of them, or
-// only pid where it is not 0. f must not keep the bytes.
-func (k *kernel) tasks(pid uint32, f func([]byte) error) error {
-	c := k.cfg
-	c.Heal = pid
-	if err := k.configure(c); err != nil {
-		return err
-	}
+// tasks runs the iterator and hands each process's record to f, which must not
+// keep the bytes.
+func (k *kernel) tasks(f func([]byte) error) error {
 	r, err := k.iter.Open()
 	if err != nil {
 		return fmt.Errorf("open the task iterator: %w", err)
@@ -243,7 +236,7 @@ func (k *kernel) close() error {
 		errs = append(errs, k.iter.Close())
 		k.iter = nil
 	}
-	for _, r := range []*ring{k.life, k.act} {
+	for _, r := range []*kernelRing{k.life, k.act} {
 		if r != nil {
 			errs = append(errs, r.close())
 		}

@@ -136,13 +136,6 @@ func comm(c *[16]int8) string {
 	return string(cstr(unsafe.Slice((*byte)(unsafe.Pointer(c)), len(c))))
 }
 
-// userDev turns the kernel's own device number (12 bits major, 20 minor) into the
-// one stat(2) reports.
-func userDev(dev uint32) uint64 {
-	major, minor := uint64(dev>>20), uint64(dev&0xfffff)
-	return major&0xfff<<8 | minor&0xff | minor&^0xff<<12 | major&^0xfff<<32
-}
-
 const (
 	afUnix  = 1
 	afInet  = 2

@@ -9,11 +9,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ring reads one BPF ring buffer in place. It is ours rather than the library's
+// kernelRing reads one BPF ring buffer in place. It is ours rather than the library's
 // because the two lanes are merged by time, which needs the head of each without
 // taking it, and because mapping the data once instead of twice halves its
 // resident size. Not safe for concurrent use.
-type ring struct {
+type kernelRing struct {
 	name string
 	cons []byte // the page user space owns: consumer position
 	prod []byte // the page the kernel owns, then the data
@@ -29,7 +29,7 @@ const (
 	ringHeader  = 8
 )
 
-func openRing(name string, fd, size int) (*ring, error) {
+func openRing(name string, fd, size int) (*kernelRing, error) {
 	page := os.Getpagesize()
 	cons, err := unix.Mmap(fd, 0, page, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err != nil {
@@ -40,14 +40,14 @@ func openRing(name string, fd, size int) (*ring, error) {
 		_ = unix.Munmap(cons)
 		return nil, fmt.Errorf("map %d bytes of ring %s: %w", size, name, err)
 	}
-	r := &ring{name: name, cons: cons, prod: prod, data: prod[page : page+size], mask: uint64(size) - 1}
+	r := &kernelRing{name: name, cons: cons, prod: prod, data: prod[page : page+size], mask: uint64(size) - 1}
 	r.pos = atomic.LoadUint64((*uint64)(unsafe.Pointer(&cons[0])))
 	return r, nil
 }
 
 // peek returns the oldest record without taking it, or nil when there is none, or
 // when it is still being written. The bytes are valid until take.
-func (r *ring) peek() []byte {
+func (r *kernelRing) peek() []byte {
 	for {
 		if r.pos >= atomic.LoadUint64((*uint64)(unsafe.Pointer(&r.prod[0]))) {
 			return nil
@@ -73,23 +73,23 @@ func (r *ring) peek() []byte {
 }
 
 // take gives the record last seen by peek back to the kernel.
-func (r *ring) take() {
+func (r *kernelRing) take() {
 	at := r.pos & r.mask
 	head := atomic.LoadUint32((*uint32)(unsafe.Pointer(&r.data[at])))
 	r.advance(uint64(head &^ (ringBusy | ringDiscard)))
 }
 
-func (r *ring) advance(n uint64) {
+func (r *kernelRing) advance(n uint64) {
 	r.pos += (n + ringHeader + 7) &^ 7
 	atomic.StoreUint64((*uint64)(unsafe.Pointer(&r.cons[0])), r.pos)
 }
 
 // pending is how many bytes wait.
-func (r *ring) pending() uint64 {
+func (r *kernelRing) pending() uint64 {
 	return atomic.LoadUint64((*uint64)(unsafe.Pointer(&r.prod[0]))) - r.pos
 }
 
-func (r *ring) close() error {
+func (r *kernelRing) close() error {
 	err := unix.Munmap(r.cons)
 	if e := unix.Munmap(r.prod); err == nil {
 		err = e

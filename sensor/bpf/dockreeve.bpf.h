@@ -59,6 +59,7 @@ struct hdr {
 	u32 cpu;
 	u64 cgroup;      /* kernfs id in the attribution hierarchy */
 	s64 ret;
+	char comm[16];
 };
 
 struct stream {
@@ -82,7 +83,6 @@ struct ids {
 	u32 pidns, mntns;
 	u32 pad;
 	u64 parent_start;
-	char comm[16];
 };
 
 struct task_info {
@@ -181,10 +181,7 @@ struct config {
 	u32 self;        /* the sensor's own tgid: never reported */
 	u32 opens;       /* OPEN_* classes wanted */
 	u32 raw;         /* copy the path as passed */
-	u32 env;         /* bytes of environment to copy at exec */
-	u32 heal;        /* iter/task: 0 all, else only this tgid */
-	u32 host;        /* 1: report activity outside containers as well */
-	u64 root_cgroup; /* the hierarchy's root */
+	u32 env;         /* 1: copy the environment at exec, its first 8 KiB */
 };
 struct config cfg = {};
 
@@ -429,6 +426,7 @@ static __always_inline void fill_hdr(struct hdr *h, u16 kind, struct task_struct
 	h->cpu = bpf_get_smp_processor_id();
 	h->cgroup = cgroup_of(t);
 	h->ret = 0;
+	bpf_probe_read_kernel(h->comm, sizeof(h->comm), (void *)t + bpf_core_field_offset(struct task_struct, comm));
 }
 
 /* pid_at gives a struct pid's number at a namespace level, 0 when it has none. */
@@ -479,7 +477,6 @@ static __always_inline void fill_ids(struct ids *d, struct task_struct *t)
 	d->pidns = BPF_CORE_READ(ns, ns.inum);
 	d->mntns = BPF_CORE_READ(t, nsproxy, mnt_ns, ns.inum);
 	d->pad = 0;
-	bpf_probe_read_kernel(d->comm, sizeof(d->comm), (void *)t + bpf_core_field_offset(struct task_struct, comm));
 }
 
 /* ---- paths ------------------------------------------------------------- */

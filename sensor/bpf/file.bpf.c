@@ -61,14 +61,15 @@ int BPF_PROG(sys_open, struct pt_regs *regs, long ret)
 		if (f)
 			oflags = (oflags & ~O_ACCMODE) | BPF_CORE_READ(f, f_flags);
 	}
-	if (ret < 0)
+	if (ret < 0) {
 		class = OPEN_FAILED;
-	else if (fmode & FMODE_CREATED)
-		class = OPEN_CREATE | OPEN_WRITE;
-	else if (oflags & (O_ACCMODE | 01000))
-		class = OPEN_WRITE;
-	else
-		class = OPEN_READ;
+	} else {
+		class = oflags & (O_ACCMODE | 01000) ? OPEN_WRITE : OPEN_READ;
+		if ((oflags & O_ACCMODE) == 2)
+			class |= OPEN_READ;
+		if (fmode & FMODE_CREATED)
+			class |= OPEN_CREATE;
+	}
 	if (!(class & cfg.opens))
 		return 0;
 
@@ -101,10 +102,31 @@ int BPF_PROG(sys_open, struct pt_regs *regs, long ret)
 		r->path_state = put_path(s, S_ACT, BPF_CORE_READ(f, f_path.dentry),
 					 BPF_CORE_READ(f, f_path.mnt), t, &r->path_len);
 	} else {
+		struct dentry *d;
+		struct vfsmount *m;
+		char first = '/';
+
+		/* What a relative name is relative to, while it is still known. */
 		r->h.flags |= R_USER;
+		bpf_probe_read_user(&first, 1, name);
+		if (first != '/') {
+			if (dirfd == AT_FDCWD) {
+				d = BPF_CORE_READ(t, fs, pwd.dentry);
+				m = BPF_CORE_READ(t, fs, pwd.mnt);
+			} else {
+				struct file *base = file_of(t, dirfd);
+
+				d = BPF_CORE_READ(base, f_path.dentry);
+				m = BPF_CORE_READ(base, f_path.mnt);
+			}
+			r->path_state = put_path(s, S_ACT, d, m, t, &r->path_len);
+		}
 	}
-	if (!f || cfg.raw)
+	if (!f || cfg.raw) {
 		r->raw_len = put_user_str(s, name);
+		if (r->raw_len == CHUNK)
+			r->h.flags |= R_TRUNC;
+	}
 	push(s, ACT);
 	scratch_give(s);
 	return 0;

@@ -18,8 +18,6 @@ int tasks(struct bpf_iter__task *ctx)
 
 	if (!t || BPF_CORE_READ(t, pid) != BPF_CORE_READ(t, tgid))
 		return 0;
-	if (cfg.heal && BPF_CORE_READ(t, tgid) != cfg.heal)
-		return 0;
 	s = scratch_peek(S_ITER);
 	if (!s)
 		return 0;

@@ -30,14 +30,11 @@ type SensorCgroupRec struct {
 }
 
 type SensorConfig struct {
-	_          structs.HostLayout
-	Self       uint32
-	Opens      uint32
-	Raw        uint32
-	Env        uint32
-	Heal       uint32
-	Host       uint32
-	RootCgroup uint64
+	_     structs.HostLayout
+	Self  uint32
+	Opens uint32
+	Raw   uint32
+	Env   uint32
 }
 
 type SensorConnectRec struct {
@@ -98,6 +95,7 @@ type SensorHdr struct {
 	Cpu    uint32
 	Cgroup uint64
 	Ret    int64
+	Comm   [16]int8
 }
 
 type SensorIds struct {
@@ -113,7 +111,6 @@ type SensorIds struct {
 	Mntns       uint32
 	Pad         uint32
 	ParentStart uint64
-	Comm        [16]int8
 }
 
 type SensorOpenRec struct {
