@@ -163,14 +163,14 @@ func (l *loader) file(f File) {
 }
 
 // item reads one element of a rule file.
-func (l *loader) item(n node) *fault {
+func (l *loader) item(n yamlNode) *fault {
 	if !n.isMap() {
 		return faultAt(CodeYAMLValidate, n.place(), "", "each element of a rule file is a mapping, found "+n.kind(),
 			"start it with 'rule:', 'macro:' or 'list:'")
 	}
 	for _, kind := range []struct {
 		key  string
-		read func(node) *fault
+		read func(yamlNode) *fault
 		keys []string
 	}{
 		{"required_engine_version", l.engineVersion, []string{"required_engine_version"}},
@@ -194,7 +194,7 @@ func (l *loader) item(n node) *fault {
 		return nil
 	}
 	var keys []string
-	n.each(func(k string, _, _ node) { keys = append(keys, k) })
+	n.each(func(k string, _, _ yamlNode) { keys = append(keys, k) })
 	l.warn(CodeUnknownItem, n.place(), "", fmt.Sprintf("unknown item with the keys %s; it is ignored", strings.Join(keys, ", ")),
 		"an item is one of rule, macro, list, required_engine_version, required_plugin_versions")
 	return nil
@@ -203,9 +203,9 @@ func (l *loader) item(n node) *fault {
 func itemName(kind, name string) string { return fmt.Sprintf("%s %q", kind, name) }
 
 // unknownKeys warns of keys that nothing reads.
-func (l *loader) unknownKeys(n node, known []string, item string) {
+func (l *loader) unknownKeys(n yamlNode, known []string, item string) {
 	seen := make(map[string]bool, 8)
-	n.each(func(k string, at, _ node) {
+	n.each(func(k string, at, _ yamlNode) {
 		if seen[k] {
 			l.warn(CodeUnknownKey, at.place(), item, fmt.Sprintf("key %q stands here twice; the first one counts", k), "remove one of them")
 		}

@@ -28,7 +28,7 @@ type entry struct {
 func (e entry) empty() bool { return e.list && len(e.items) == 0 || !e.list && e.text == "" }
 
 // exceptions reads the key of that name. An appended one may leave out its fields.
-func (l *loader) exceptions(n node, item string, appended bool) ([]exception, *fault) {
+func (l *loader) exceptions(n yamlNode, item string, appended bool) ([]exception, *fault) {
 	v, ok := n.get("exceptions")
 	if !ok || v.null() {
 		return nil, nil
@@ -75,7 +75,7 @@ func (l *loader) exceptions(n node, item string, appended bool) ([]exception, *f
 	return out, nil
 }
 
-func (l *loader) exceptionValues(e node, where string, appended bool, ex *exception) *fault {
+func (l *loader) exceptionValues(e yamlNode, where string, appended bool, ex *exception) *fault {
 	v, ok := e.get("values")
 	if !ok {
 		if appended {
@@ -97,7 +97,7 @@ func (l *loader) exceptionValues(e node, where string, appended bool, ex *except
 }
 
 // entry reads a scalar, or lists of scalars up to depth.
-func (l *loader) entry(n node, where string, depth int) (entry, *fault) {
+func (l *loader) entry(n yamlNode, where string, depth int) (entry, *fault) {
 	e := entry{at: n.place()}
 	if err := l.spend(n, where); err != nil {
 		return e, err

@@ -36,7 +36,7 @@ const (
 	bothOverrides = "'append: true' and 'override' cannot stand together"
 )
 
-func (l *loader) list(n node) *fault {
+func (l *loader) list(n yamlNode) *fault {
 	name, _, err := l.text(n, "list", "list")
 	if err != nil {
 		return err
@@ -81,7 +81,7 @@ func (l *loader) take() int {
 	return l.next - 1
 }
 
-func (l *loader) macro(n node) *fault {
+func (l *loader) macro(n yamlNode) *fault {
 	name, _, err := l.text(n, "macro", "macro")
 	if err != nil {
 		return err
@@ -121,7 +121,7 @@ func (l *loader) macro(n node) *fault {
 }
 
 // simpleOverride reads append and override of an item that has one key to override.
-func (l *loader) simpleOverride(n node, key, item string) (add, replace bool, err *fault) {
+func (l *loader) simpleOverride(n yamlNode, key, item string) (add, replace bool, err *fault) {
 	if add, err = l.appendFlag(n, key, item); err != nil {
 		return false, false, err
 	}
@@ -135,7 +135,7 @@ func (l *loader) simpleOverride(n node, key, item string) (add, replace bool, er
 	return add || adds[key], replaces[key], nil
 }
 
-func (l *loader) appendFlag(n node, key, item string) (bool, *fault) {
+func (l *loader) appendFlag(n yamlNode, key, item string) (bool, *fault) {
 	add := false
 	if err := l.flag(n, "append", item, &add); err != nil {
 		return false, err
@@ -148,7 +148,7 @@ func (l *loader) appendFlag(n node, key, item string) (bool, *fault) {
 }
 
 // overrides reads the key override: which keys are appended to, which replaced.
-func (l *loader) overrides(n node, canAppend, canReplace []string, item string) (adds, replaces map[string]bool, fail *fault) {
+func (l *loader) overrides(n yamlNode, canAppend, canReplace []string, item string) (adds, replaces map[string]bool, fail *fault) {
 	v, ok := n.get("override")
 	if !ok || v.null() {
 		return nil, nil, nil
@@ -157,7 +157,7 @@ func (l *loader) overrides(n node, canAppend, canReplace []string, item string) 
 		return nil, nil, faultAt(CodeYAMLValidate, v.place(), item, "the value of \"override\" maps keys to 'append' or 'replace', found "+v.kind(), "")
 	}
 	adds, replaces = map[string]bool{}, map[string]bool{}
-	v.each(func(key string, at, value node) {
+	v.each(func(key string, at, value yamlNode) {
 		if fail != nil {
 			return
 		}
@@ -232,7 +232,7 @@ func (v version) String() string { return fmt.Sprintf("%d.%d.%d", v[0], v[1], v[
 // provides says whether something at version v serves a requirement of w.
 func (v version) provides(w version) bool { return v[0] == w[0] && !v.less(w) }
 
-func (l *loader) engineVersion(n node) *fault {
+func (l *loader) engineVersion(n yamlNode) *fault {
 	const item = "required_engine_version"
 	s, at, err := l.text(n, item, item)
 	if err != nil {
@@ -258,7 +258,7 @@ func (l *loader) engineVersion(n node) *fault {
 	return nil
 }
 
-func (l *loader) pluginVersions(n node) *fault {
+func (l *loader) pluginVersions(n yamlNode) *fault {
 	const item = "required_plugin_versions"
 	v, _ := n.get(item)
 	if !v.isSeq() {
@@ -276,11 +276,11 @@ func (l *loader) pluginVersions(n node) *fault {
 	return nil
 }
 
-func (l *loader) pluginRequirement(n node, item string) *fault {
+func (l *loader) pluginRequirement(n yamlNode, item string) *fault {
 	if !n.isMap() {
 		return faultAt(CodeYAMLValidate, n.place(), item, "each requirement is a mapping with name and version, found "+n.kind(), "")
 	}
-	entries := []node{n}
+	entries := []yamlNode{n}
 	if alt, ok := n.get("alternatives"); ok {
 		if !alt.isSeq() {
 			return faultAt(CodeYAMLValidate, alt.place(), item, "the value of \"alternatives\" is a sequence, found "+alt.kind(), "")

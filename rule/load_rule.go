@@ -33,7 +33,7 @@ var (
 		"enabled", "warn_evttypes", "skip-if-unknown-filter"}
 )
 
-func (l *loader) rule(n node) *fault {
+func (l *loader) rule(n yamlNode) *fault {
 	name, _, err := l.text(n, "rule", "rule")
 	if err != nil {
 		return err
@@ -66,7 +66,7 @@ func (l *loader) rule(n node) *fault {
 }
 
 // overriddenKeys wants the keys under override and the keys present to be the same.
-func overriddenKeys(n node, adds, replaces map[string]bool, item string) *fault {
+func overriddenKeys(n yamlNode, adds, replaces map[string]bool, item string) *fault {
 	for _, key := range ruleReplaceable {
 		at, present := n.get(key)
 		switch {
@@ -82,7 +82,7 @@ func overriddenKeys(n node, adds, replaces map[string]bool, item string) *fault 
 }
 
 // ruleToggle switches an earlier rule on or off.
-func (l *loader) ruleToggle(n node, name, item string) *fault {
+func (l *loader) ruleToggle(n yamlNode, name, item string) *fault {
 	if !n.has("enabled") {
 		return faultAt(CodeYAMLValidate, n.place(), item, "it has neither condition, output, desc and priority (to define a rule) nor 'enabled' (to switch one)", "")
 	}
@@ -100,7 +100,7 @@ func (l *loader) ruleToggle(n node, name, item string) *fault {
 }
 
 // ruleDefine reads a whole rule; one of the same name is replaced in its place.
-func (l *loader) ruleDefine(n node, name, item string) *fault {
+func (l *loader) ruleDefine(n yamlNode, name, item string) *fault {
 	r := &ruleInfo{name: name, source: SourceSyscall, enabled: true, warnEvttypes: true, at: n.place()}
 	_, cond, err := l.text(n, "condition", item)
 	if err != nil {
@@ -159,7 +159,7 @@ func (l *loader) ruleDefine(n node, name, item string) *fault {
 	return nil
 }
 
-func (l *loader) ruleOptions(n node, item string, r *ruleInfo) *fault {
+func (l *loader) ruleOptions(n yamlNode, item string, r *ruleInfo) *fault {
 	for _, f := range []struct {
 		key  string
 		into *bool
@@ -174,7 +174,7 @@ func (l *loader) ruleOptions(n node, item string, r *ruleInfo) *fault {
 	return l.tags(n, item, &r.tags)
 }
 
-func (l *loader) tags(n node, item string, into *map[string]bool) *fault {
+func (l *loader) tags(n yamlNode, item string, into *map[string]bool) *fault {
 	if !n.has("tags") {
 		return nil
 	}
@@ -191,7 +191,7 @@ func (l *loader) tags(n node, item string, into *map[string]bool) *fault {
 	return nil
 }
 
-func (l *loader) priority(n node, item string, into *Priority) *fault {
+func (l *loader) priority(n yamlNode, item string, into *Priority) *fault {
 	s, at, err := l.text(n, "priority", item)
 	if err != nil {
 		return err
@@ -206,7 +206,7 @@ func (l *loader) priority(n node, item string, into *Priority) *fault {
 
 // ruleUpdate appends to an earlier rule and replaces parts of it. All of the
 // item is read before anything changes.
-func (l *loader) ruleUpdate(n node, name, item string, adds, replaces map[string]bool) *fault {
+func (l *loader) ruleUpdate(n yamlNode, name, item string, adds, replaces map[string]bool) *fault {
 	if at, ok := n.get("dockreeve"); ok {
 		return faultAt(CodeYAMLValidate, at.place(), item, "'dockreeve' belongs to a whole rule, not to a change of one", "move it to the rule's definition")
 	}
@@ -235,7 +235,7 @@ func (l *loader) ruleUpdate(n node, name, item string, adds, replaces map[string
 	return nil
 }
 
-func (l *loader) ruleAppend(n node, item string, r *ruleInfo, adds map[string]bool) *fault {
+func (l *loader) ruleAppend(n yamlNode, item string, r *ruleInfo, adds map[string]bool) *fault {
 	if adds["condition"] {
 		_, cond, err := l.text(n, "condition", item)
 		if err != nil {
@@ -277,7 +277,7 @@ func (l *loader) ruleAppend(n node, item string, r *ruleInfo, adds map[string]bo
 	return nil
 }
 
-func (l *loader) ruleReplace(n node, item string, r *ruleInfo, replaces map[string]bool) *fault {
+func (l *loader) ruleReplace(n yamlNode, item string, r *ruleInfo, replaces map[string]bool) *fault {
 	if replaces["condition"] {
 		_, cond, err := l.text(n, "condition", item)
 		if err != nil {
@@ -349,7 +349,7 @@ var (
 
 // meta reads Dockreeve's own key; here an unknown key is an error, because
 // nobody else can mean something by it.
-func (l *loader) meta(n node, item string) (*Meta, *fault) {
+func (l *loader) meta(n yamlNode, item string) (*Meta, *fault) {
 	v, ok := n.get("dockreeve")
 	if !ok {
 		return nil, nil
@@ -359,7 +359,7 @@ func (l *loader) meta(n node, item string) (*Meta, *fault) {
 	}
 	var bad *fault
 	seen := map[string]bool{}
-	v.each(func(k string, at, _ node) {
+	v.each(func(k string, at, _ yamlNode) {
 		switch {
 		case bad != nil:
 		case !hasWord(metaKeys, k):

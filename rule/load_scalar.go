@@ -10,7 +10,7 @@ import (
 )
 
 // spend counts one scalar read against the bound.
-func (l *loader) spend(n node, item string) *fault {
+func (l *loader) spend(n yamlNode, item string) *fault {
 	l.scalars++
 	if l.scalars > maxScalars {
 		return faultAt(CodeYAMLValidate, n.place(), item, fmt.Sprintf("the rule files hold more than %d values once aliases are followed", maxScalars), "split them, or drop the aliases")
@@ -19,7 +19,7 @@ func (l *loader) spend(n node, item string) *fault {
 }
 
 // text reads a required, non-empty scalar.
-func (l *loader) text(item node, key, name string) (string, node, *fault) {
+func (l *loader) text(item yamlNode, key, name string) (string, yamlNode, *fault) {
 	v, ok := item.get(key)
 	if !ok {
 		return "", v, faultAt(CodeYAMLValidate, item.place(), name, fmt.Sprintf("the key %q is missing", key), "")
@@ -38,7 +38,7 @@ func (l *loader) text(item node, key, name string) (string, node, *fault) {
 }
 
 // flag reads an optional boolean as YAML 1.1 knows them.
-func (l *loader) flag(item node, key, name string, into *bool) *fault {
+func (l *loader) flag(item yamlNode, key, name string, into *bool) *fault {
 	if !item.has(key) {
 		return nil
 	}
@@ -70,7 +70,7 @@ func parseBool(s string) (value, ok bool) {
 }
 
 // number reads an optional unsigned 32-bit number.
-func (l *loader) number(item node, key, name string, into *uint32) *fault {
+func (l *loader) number(item yamlNode, key, name string, into *uint32) *fault {
 	if !item.has(key) {
 		return nil
 	}
@@ -87,7 +87,7 @@ func (l *loader) number(item node, key, name string, into *uint32) *fault {
 }
 
 // texts reads a sequence of scalars.
-func (l *loader) texts(item node, key, name string) ([]string, *fault) {
+func (l *loader) texts(item yamlNode, key, name string) ([]string, *fault) {
 	v, ok := item.get(key)
 	if !ok {
 		return nil, faultAt(CodeYAMLValidate, item.place(), name, fmt.Sprintf("the key %q is missing", key), "")
@@ -117,7 +117,7 @@ type mapped struct {
 }
 
 // mappedScalar pairs the value of a scalar with its places in the file.
-func mappedScalar(n node) mapped {
+func mappedScalar(n yamlNode) mapped {
 	n = n.target()
 	m := mapped{text: n.y.Value}
 	if m.text != "" {
@@ -129,7 +129,7 @@ func mappedScalar(n node) mapped {
 // alignScalar walks a scalar's value and its source side by side. YAML changes
 // only blanks and, in quotes, escapes; where the two cannot be matched the
 // last known place stands for the rest.
-func alignScalar(n node) *scalarMap {
+func alignScalar(n yamlNode) *scalarMap {
 	src := n.src
 	m := &scalarMap{file: src.name}
 	i := src.offset(n.y.Line+n.base, n.y.Column)

@@ -57,14 +57,14 @@ func (s *sourceText) place(off int) Place {
 	return Place{File: s.name, Line: lo, Col: off - s.lines[lo-1] + 1}
 }
 
-// node is a YAML node with the text it came from. The zero node is absent.
-type node struct {
+// yamlNode is a YAML node with the text it came from. The zero yamlNode is absent.
+type yamlNode struct {
 	y    *yaml.Node
 	src  *sourceText
 	base int // lines before the chunk that was parsed
 }
 
-func (n node) place() Place {
+func (n yamlNode) place() Place {
 	if n.y == nil {
 		return Place{}
 	}
@@ -73,30 +73,30 @@ func (n node) place() Place {
 }
 
 // target follows an alias.
-func (n node) target() node {
+func (n yamlNode) target() yamlNode {
 	for i := 0; i < 100 && n.y != nil && n.y.Kind == yaml.AliasNode; i++ {
 		n.y = n.y.Alias
 	}
 	return n
 }
 
-func (n node) null() bool {
+func (n yamlNode) null() bool {
 	t := n.target().y
 	return t == nil || t.Kind == yaml.ScalarNode && t.ShortTag() == "!!null"
 }
 
-func (n node) isMap() bool {
+func (n yamlNode) isMap() bool {
 	t := n.target().y
 	return t != nil && t.Kind == yaml.MappingNode
 }
 
-func (n node) isSeq() bool {
+func (n yamlNode) isSeq() bool {
 	t := n.target().y
 	return t != nil && t.Kind == yaml.SequenceNode
 }
 
 // scalar gives the text of a scalar that is not null.
-func (n node) scalar() (string, bool) {
+func (n yamlNode) scalar() (string, bool) {
 	t := n.target().y
 	if t == nil || t.Kind != yaml.ScalarNode || n.null() {
 		return "", false
@@ -104,7 +104,7 @@ func (n node) scalar() (string, bool) {
 	return t.Value, true
 }
 
-func (n node) kind() string {
+func (n yamlNode) kind() string {
 	switch {
 	case n.null():
 		return "nothing"
@@ -117,28 +117,28 @@ func (n node) kind() string {
 }
 
 // get finds the value of a key; the first one counts.
-func (n node) get(key string) (node, bool) {
+func (n yamlNode) get(key string) (yamlNode, bool) {
 	t := n.target()
 	if t.y == nil || t.y.Kind != yaml.MappingNode {
-		return node{}, false
+		return yamlNode{}, false
 	}
 	for i := 0; i+1 < len(t.y.Content); i += 2 {
 		if k := t.with(t.y.Content[i]).target(); k.y != nil && k.y.Kind == yaml.ScalarNode && k.y.Value == key {
 			return t.with(t.y.Content[i+1]), true
 		}
 	}
-	return node{}, false
+	return yamlNode{}, false
 }
 
-func (n node) has(key string) bool {
+func (n yamlNode) has(key string) bool {
 	_, ok := n.get(key)
 	return ok
 }
 
-func (n node) with(y *yaml.Node) node { return node{y: y, src: n.src, base: n.base} }
+func (n yamlNode) with(y *yaml.Node) yamlNode { return yamlNode{y: y, src: n.src, base: n.base} }
 
 // each visits the keys of a mapping in order.
-func (n node) each(visit func(key string, at, value node)) {
+func (n yamlNode) each(visit func(key string, at, value yamlNode)) {
 	t := n.target()
 	if t.y == nil || t.y.Kind != yaml.MappingNode {
 		return
@@ -150,12 +150,12 @@ func (n node) each(visit func(key string, at, value node)) {
 }
 
 // items gives the elements of a sequence.
-func (n node) items() []node {
+func (n yamlNode) items() []yamlNode {
 	t := n.target()
 	if t.y == nil || t.y.Kind != yaml.SequenceNode {
 		return nil
 	}
-	out := make([]node, len(t.y.Content))
+	out := make([]yamlNode, len(t.y.Content))
 	for i, y := range t.y.Content {
 		out[i] = t.with(y)
 	}
@@ -165,7 +165,7 @@ func (n node) items() []node {
 // readYAML gives the items of every document of a file. Where the YAML is
 // broken it falls back to reading the file one top-level item at a time, so
 // that the damage stays where it is.
-func readYAML(f File) ([][]node, []Diagnostic) {
+func readYAML(f File) ([][]yamlNode, []Diagnostic) {
 	whole := func(code, message, remedy string) []Diagnostic {
 		return []Diagnostic{{Severity: SeverityError, Code: code, File: f.Name, Message: message, Remedy: remedy}}
 	}
@@ -191,7 +191,7 @@ func readYAML(f File) ([][]node, []Diagnostic) {
 	if len(chunks) < 2 || len(chunks) > maxRecovered {
 		return nil, bad
 	}
-	var good [][]node
+	var good [][]yamlNode
 	found := false
 	for _, c := range chunks {
 		docs, err := parseYAML(src, f.Data[c.from:c.to], c.line)
@@ -243,8 +243,8 @@ func invalidUTF8(b []byte) int {
 }
 
 // checkDocs wants every document to be a sequence.
-func checkDocs(docs []node) ([][]node, []Diagnostic) {
-	var out [][]node
+func checkDocs(docs []yamlNode) ([][]yamlNode, []Diagnostic) {
+	var out [][]yamlNode
 	var bad []Diagnostic
 	for _, d := range docs {
 		switch {
@@ -263,7 +263,7 @@ func checkDocs(docs []node) ([][]node, []Diagnostic) {
 var yamlLine = regexp.MustCompile(`^yaml: (?:line ([0-9]+): )?(.*)$`)
 
 // parseYAML reads all documents of text, whose first line is line base+1 of src.
-func parseYAML(src *sourceText, text []byte, base int) (docs []node, bad *Diagnostic) {
+func parseYAML(src *sourceText, text []byte, base int) (docs []yamlNode, bad *Diagnostic) {
 	defer func() {
 		// The library answers some malformed input with a panic; that too is a fault of the file.
 		if r := recover(); r != nil {
@@ -289,7 +289,7 @@ func parseYAML(src *sourceText, text []byte, base int) (docs []node, bad *Diagno
 			return nil, d
 		}
 		if y.Kind == yaml.DocumentNode && len(y.Content) == 1 {
-			docs = append(docs, node{y: y.Content[0], src: src, base: base})
+			docs = append(docs, yamlNode{y: y.Content[0], src: src, base: base})
 		}
 	}
 }

@@ -86,7 +86,7 @@ type margin struct {
 	without []byte   // the file, these comments blanked out
 }
 
-func newMargin(data []byte, docs [][]node) margin {
+func newMargin(data []byte, docs [][]yamlNode) margin {
 	lines := strings.Split(string(data), "\n")
 	m := margin{}
 	floor := 0
@@ -137,7 +137,7 @@ func takeComments(lines []string, end, floor, indent int) string {
 }
 
 // formatItem writes one element of the top-level sequence.
-func formatItem(n node) ([]byte, error) {
+func formatItem(n yamlNode) ([]byte, error) {
 	y := copyNode(n.y, 0)
 	kind := ""
 	if y.Kind == yaml.MappingNode {
@@ -293,7 +293,7 @@ func lostComment(before, after []byte) string {
 
 // sameDocs compares documents by what a loader reads: keys, values and, for
 // conditions, their trees.
-func sameDocs(a, b [][]node) bool {
+func sameDocs(a, b [][]yamlNode) bool {
 	if len(a) != len(b) {
 		return false
 	}
@@ -310,7 +310,7 @@ func sameDocs(a, b [][]node) bool {
 	return true
 }
 
-func sameNode(a, b node, key string, depth int) bool {
+func sameNode(a, b yamlNode, key string, depth int) bool {
 	a, b = a.target(), b.target()
 	if depth > 50 || a.y == nil || b.y == nil || a.y.Kind != b.y.Kind || len(a.y.Content) != len(b.y.Content) {
 		return false
@@ -318,7 +318,7 @@ func sameNode(a, b node, key string, depth int) bool {
 	switch {
 	case a.isMap():
 		same := true
-		a.each(func(k string, _, v node) {
+		a.each(func(k string, _, v yamlNode) {
 			first, _ := a.get(k)
 			if first.y != v.y {
 				return // a second key of the same name means nothing
