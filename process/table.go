@@ -178,10 +178,15 @@ func (t *Table) Get(pid int32, start int64) *event.Process {
 }
 
 // SetContainer replaces a container by a newer description of it in every
-// process that is in it: metadata that arrives late heals what is known already.
+// process that is in it, whichever description of it that process has: metadata
+// that arrives late heals what is known already.
 func (t *Table) SetContainer(old, new *event.Container) {
+	if old == nil {
+		return
+	}
+	name := containerKey(old)
 	for _, n := range t.all {
-		if n.p.Container == old && old != nil {
+		if c := n.p.Container; c != nil && (c == old || name != "" && containerKey(c) == name) {
 			n.p.Container = new
 		}
 	}
