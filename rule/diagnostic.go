@@ -91,9 +91,14 @@ func HasErrors(ds []Diagnostic) bool {
 }
 
 // SortDiagnostics orders by line and column inside each file, keeping the files
-// in the order in which they first appear.
-func SortDiagnostics(ds []Diagnostic) {
-	order := make(map[string]int, 8)
+// in the order given; files not named there follow in order of appearance.
+func SortDiagnostics(ds []Diagnostic, files []File) {
+	order := make(map[string]int, len(files))
+	for _, f := range files {
+		if _, ok := order[f.Name]; !ok {
+			order[f.Name] = len(order)
+		}
+	}
 	for _, d := range ds {
 		if _, ok := order[d.File]; !ok {
 			order[d.File] = len(order)

@@ -2,7 +2,6 @@ package rule
 
 import (
 	"fmt"
-	"sort"
 	"strings"
 )
 
@@ -46,7 +45,7 @@ func DefaultSources() []string { return []string{SourceSyscall, "k8s_audit"} }
 // I/O, uses bounded memory and time, and is safe for concurrent use. The
 // diagnostics are in the order of the files, then of the lines.
 func Load(files []File, opt LoadOptions) (*Source, []Diagnostic) {
-	l := &loader{opt: opt, sources: map[string]bool{}, fileOrder: map[string]int{}, lists: map[string]*listInfo{},
+	l := &loader{opt: opt, sources: map[string]bool{}, lists: map[string]*listInfo{},
 		macros: map[string]*macroInfo{}, rules: map[string]*ruleInfo{}, out: &Source{}}
 	if l.opt.EngineVersion == "" {
 		l.opt.EngineVersion = DefaultEngineVersion
@@ -60,10 +59,7 @@ func Load(files []File, opt LoadOptions) (*Source, []Diagnostic) {
 	for _, s := range l.opt.Sources {
 		l.sources[s] = true
 	}
-	for i, f := range files {
-		if _, seen := l.fileOrder[f.Name]; !seen {
-			l.fileOrder[f.Name] = i
-		}
+	for _, f := range files {
 		l.file(f)
 	}
 	if !opt.Strict || !HasErrors(l.diags) {
@@ -72,28 +68,18 @@ func Load(files []File, opt LoadOptions) (*Source, []Diagnostic) {
 	if opt.Strict && HasErrors(l.diags) {
 		l.out = &Source{RequiredEngine: l.out.RequiredEngine, RequiredPlugins: l.out.RequiredPlugins}
 	}
-	sort.SliceStable(l.diags, func(i, j int) bool {
-		a, b := l.diags[i], l.diags[j]
-		if a.File != b.File {
-			return l.fileOrder[a.File] < l.fileOrder[b.File]
-		}
-		if a.Line != b.Line {
-			return a.Line < b.Line
-		}
-		return a.Col < b.Col
-	})
+	SortDiagnostics(l.diags, files)
 	return l.out, l.diags
 }
 
 // loader holds what one Load has gathered.
 type loader struct {
-	opt       LoadOptions
-	sources   map[string]bool
-	fileOrder map[string]int
-	out       *Source
-	diags     []Diagnostic
-	scalars   int // budget spent, see maxScalars
-	next      int // index of the next item, shared by lists, macros and rules
+	opt     LoadOptions
+	sources map[string]bool
+	out     *Source
+	diags   []Diagnostic
+	scalars int // budget spent, see maxScalars
+	next    int // index of the next item, shared by lists, macros and rules
 
 	lists     map[string]*listInfo
 	listOrder []*listInfo

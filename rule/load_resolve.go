@@ -375,7 +375,7 @@ func (l *loader) warnings(r *ruleInfo, e filter.Expr, item string) {
 			if !unsafe && unsafeNA(n) {
 				unsafe = true
 				at, _ := l.positions.Place(n.Pos)
-				l.warn(CodeUnsafeNACheck, at, item, "comparing with <NA> never holds: a field without a value fails every comparison", "use 'exists' or 'not … exists'")
+				l.warn(CodeUnsafeNACheck, at, item, "no field ever has the value <NA>: one without a value fails every comparison", "use 'exists' or 'not … exists'")
 			}
 		}
 		return true
