@@ -81,6 +81,10 @@ func (f *Facts) UnmarshalJSON(data []byte) error {
 // AppendJSON appends the loss.
 func (l *Loss) AppendJSON(b []byte) []byte { return appendLoss(b, l) }
 
+// MarshalJSON is AppendJSON for encoding/json. It has a value receiver because
+// losses travel as values, in findings and envelopes.
+func (l Loss) MarshalJSON() ([]byte, error) { return appendLoss(nil, &l), nil }
+
 // UnmarshalJSON reads what AppendJSON writes, as Event's does.
 func (l *Loss) UnmarshalJSON(data []byte) error {
 	*l = Loss{}
