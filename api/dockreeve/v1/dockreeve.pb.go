@@ -2014,6 +2014,7 @@ type GetStatusResponse struct {
 	Hops             []*HopCount            `protobuf:"bytes,7,rep,name=hops,proto3" json:"hops,omitempty"`
 	RulesWatching    int32                  `protobuf:"varint,8,opt,name=rules_watching,json=rulesWatching,proto3" json:"rules_watching,omitempty"`
 	RulesNotAssessed int32                  `protobuf:"varint,9,opt,name=rules_not_assessed,json=rulesNotAssessed,proto3" json:"rules_not_assessed,omitempty"`
+	StoredLatency    *Latency               `protobuf:"bytes,10,opt,name=stored_latency,json=storedLatency,proto3" json:"stored_latency,omitempty"` // event in the kernel → finding on disk, since the server started
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
 }
@@ -2111,6 +2112,98 @@ func (x *GetStatusResponse) GetRulesNotAssessed() int32 {
 	return 0
 }
 
+func (x *GetStatusResponse) GetStoredLatency() *Latency {
+	if x != nil {
+		return x.StoredLatency
+	}
+	return nil
+}
+
+// Latency is a distribution of durations in nanoseconds; quantiles are exact within 12.5 %.
+type Latency struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Count         uint64                 `protobuf:"varint,1,opt,name=count,proto3" json:"count,omitempty"` // 0 = nothing measured yet: the rest means nothing
+	P50           int64                  `protobuf:"varint,2,opt,name=p50,proto3" json:"p50,omitempty"`
+	P90           int64                  `protobuf:"varint,3,opt,name=p90,proto3" json:"p90,omitempty"`
+	P99           int64                  `protobuf:"varint,4,opt,name=p99,proto3" json:"p99,omitempty"`
+	Max           int64                  `protobuf:"varint,5,opt,name=max,proto3" json:"max,omitempty"`
+	Sum           int64                  `protobuf:"varint,6,opt,name=sum,proto3" json:"sum,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Latency) Reset() {
+	*x = Latency{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Latency) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Latency) ProtoMessage() {}
+
+func (x *Latency) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Latency.ProtoReflect.Descriptor instead.
+func (*Latency) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *Latency) GetCount() uint64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *Latency) GetP50() int64 {
+	if x != nil {
+		return x.P50
+	}
+	return 0
+}
+
+func (x *Latency) GetP90() int64 {
+	if x != nil {
+		return x.P90
+	}
+	return 0
+}
+
+func (x *Latency) GetP99() int64 {
+	if x != nil {
+		return x.P99
+	}
+	return 0
+}
+
+func (x *Latency) GetMax() int64 {
+	if x != nil {
+		return x.Max
+	}
+	return 0
+}
+
+func (x *Latency) GetSum() int64 {
+	if x != nil {
+		return x.Sum
+	}
+	return 0
+}
+
 type Node struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -2130,7 +2223,7 @@ type Node struct {
 
 func (x *Node) Reset() {
 	*x = Node{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[24]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2142,7 +2235,7 @@ func (x *Node) String() string {
 func (*Node) ProtoMessage() {}
 
 func (x *Node) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[24]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2155,7 +2248,7 @@ func (x *Node) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Node.ProtoReflect.Descriptor instead.
 func (*Node) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{24}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *Node) GetName() string {
@@ -2246,7 +2339,7 @@ type Gap struct {
 
 func (x *Gap) Reset() {
 	*x = Gap{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[25]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2258,7 +2351,7 @@ func (x *Gap) String() string {
 func (*Gap) ProtoMessage() {}
 
 func (x *Gap) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[25]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2271,7 +2364,7 @@ func (x *Gap) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Gap.ProtoReflect.Descriptor instead.
 func (*Gap) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{25}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *Gap) GetWhat() string {
@@ -2307,7 +2400,7 @@ type HopCount struct {
 
 func (x *HopCount) Reset() {
 	*x = HopCount{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[26]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2319,7 +2412,7 @@ func (x *HopCount) String() string {
 func (*HopCount) ProtoMessage() {}
 
 func (x *HopCount) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[26]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2332,7 +2425,7 @@ func (x *HopCount) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use HopCount.ProtoReflect.Descriptor instead.
 func (*HopCount) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{26}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *HopCount) GetHop() string {
@@ -2371,7 +2464,7 @@ type ListRulesRequest struct {
 
 func (x *ListRulesRequest) Reset() {
 	*x = ListRulesRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[27]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2383,7 +2476,7 @@ func (x *ListRulesRequest) String() string {
 func (*ListRulesRequest) ProtoMessage() {}
 
 func (x *ListRulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[27]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2396,7 +2489,7 @@ func (x *ListRulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRulesRequest.ProtoReflect.Descriptor instead.
 func (*ListRulesRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{27}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{28}
 }
 
 type ListRulesResponse struct {
@@ -2408,7 +2501,7 @@ type ListRulesResponse struct {
 
 func (x *ListRulesResponse) Reset() {
 	*x = ListRulesResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[28]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2420,7 +2513,7 @@ func (x *ListRulesResponse) String() string {
 func (*ListRulesResponse) ProtoMessage() {}
 
 func (x *ListRulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[28]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2433,7 +2526,7 @@ func (x *ListRulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRulesResponse.ProtoReflect.Descriptor instead.
 func (*ListRulesResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{28}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListRulesResponse) GetRules() []*Rule {
@@ -2623,7 +2716,7 @@ const file_dockreeve_v1_dockreeve_proto_rawDesc = "" +
 	"eventsSeen\x12\x1f\n" +
 	"\vevents_lost\x18\x05 \x01(\x03R\n" +
 	"eventsLost\"\x12\n" +
-	"\x10GetStatusRequest\"\xfd\x02\n" +
+	"\x10GetStatusRequest\"\xbb\x03\n" +
 	"\x11GetStatusResponse\x12\x18\n" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12\x10\n" +
 	"\x03now\x18\x02 \x01(\x03R\x03now\x12/\n" +
@@ -2633,7 +2726,16 @@ const file_dockreeve_v1_dockreeve_proto_rawDesc = "" +
 	"\fnot_assessed\x18\x06 \x03(\v2\x11.dockreeve.v1.GapR\vnotAssessed\x12*\n" +
 	"\x04hops\x18\a \x03(\v2\x16.dockreeve.v1.HopCountR\x04hops\x12%\n" +
 	"\x0erules_watching\x18\b \x01(\x05R\rrulesWatching\x12,\n" +
-	"\x12rules_not_assessed\x18\t \x01(\x05R\x10rulesNotAssessed\"\xa8\x02\n" +
+	"\x12rules_not_assessed\x18\t \x01(\x05R\x10rulesNotAssessed\x12<\n" +
+	"\x0estored_latency\x18\n" +
+	" \x01(\v2\x15.dockreeve.v1.LatencyR\rstoredLatency\"y\n" +
+	"\aLatency\x12\x14\n" +
+	"\x05count\x18\x01 \x01(\x04R\x05count\x12\x10\n" +
+	"\x03p50\x18\x02 \x01(\x03R\x03p50\x12\x10\n" +
+	"\x03p90\x18\x03 \x01(\x03R\x03p90\x12\x10\n" +
+	"\x03p99\x18\x04 \x01(\x03R\x03p99\x12\x10\n" +
+	"\x03max\x18\x05 \x01(\x03R\x03max\x12\x10\n" +
+	"\x03sum\x18\x06 \x01(\x03R\x03sum\"\xa8\x02\n" +
 	"\x04Node\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1f\n" +
 	"\vlast_report\x18\x02 \x01(\x03R\n" +
@@ -2700,7 +2802,7 @@ func file_dockreeve_v1_dockreeve_proto_rawDescGZIP() []byte {
 }
 
 var file_dockreeve_v1_dockreeve_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_dockreeve_v1_dockreeve_proto_msgTypes = make([]protoimpl.MessageInfo, 29)
+var file_dockreeve_v1_dockreeve_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_dockreeve_v1_dockreeve_proto_goTypes = []any{
 	(Severity)(0),                   // 0: dockreeve.v1.Severity
 	(AlertStatus)(0),                // 1: dockreeve.v1.AlertStatus
@@ -2728,11 +2830,12 @@ var file_dockreeve_v1_dockreeve_proto_goTypes = []any{
 	(*Watched)(nil),                 // 23: dockreeve.v1.Watched
 	(*GetStatusRequest)(nil),        // 24: dockreeve.v1.GetStatusRequest
 	(*GetStatusResponse)(nil),       // 25: dockreeve.v1.GetStatusResponse
-	(*Node)(nil),                    // 26: dockreeve.v1.Node
-	(*Gap)(nil),                     // 27: dockreeve.v1.Gap
-	(*HopCount)(nil),                // 28: dockreeve.v1.HopCount
-	(*ListRulesRequest)(nil),        // 29: dockreeve.v1.ListRulesRequest
-	(*ListRulesResponse)(nil),       // 30: dockreeve.v1.ListRulesResponse
+	(*Latency)(nil),                 // 26: dockreeve.v1.Latency
+	(*Node)(nil),                    // 27: dockreeve.v1.Node
+	(*Gap)(nil),                     // 28: dockreeve.v1.Gap
+	(*HopCount)(nil),                // 29: dockreeve.v1.HopCount
+	(*ListRulesRequest)(nil),        // 30: dockreeve.v1.ListRulesRequest
+	(*ListRulesResponse)(nil),       // 31: dockreeve.v1.ListRulesResponse
 }
 var file_dockreeve_v1_dockreeve_proto_depIdxs = []int32{
 	1,  // 0: dockreeve.v1.Alert.status:type_name -> dockreeve.v1.AlertStatus
@@ -2755,30 +2858,31 @@ var file_dockreeve_v1_dockreeve_proto_depIdxs = []int32{
 	2,  // 17: dockreeve.v1.SetAlertStatusResponse.alerts:type_name -> dockreeve.v1.Alert
 	22, // 18: dockreeve.v1.WatchResponse.changes:type_name -> dockreeve.v1.Change
 	23, // 19: dockreeve.v1.GetStatusResponse.watched:type_name -> dockreeve.v1.Watched
-	26, // 20: dockreeve.v1.GetStatusResponse.nodes:type_name -> dockreeve.v1.Node
+	27, // 20: dockreeve.v1.GetStatusResponse.nodes:type_name -> dockreeve.v1.Node
 	8,  // 21: dockreeve.v1.GetStatusResponse.losses:type_name -> dockreeve.v1.Loss
-	27, // 22: dockreeve.v1.GetStatusResponse.not_assessed:type_name -> dockreeve.v1.Gap
-	28, // 23: dockreeve.v1.GetStatusResponse.hops:type_name -> dockreeve.v1.HopCount
-	7,  // 24: dockreeve.v1.ListRulesResponse.rules:type_name -> dockreeve.v1.Rule
-	12, // 25: dockreeve.v1.AlertService.ListAlerts:input_type -> dockreeve.v1.ListAlertsRequest
-	14, // 26: dockreeve.v1.AlertService.GetAlert:input_type -> dockreeve.v1.GetAlertRequest
-	16, // 27: dockreeve.v1.AlertService.ListOccurrences:input_type -> dockreeve.v1.ListOccurrencesRequest
-	18, // 28: dockreeve.v1.AlertService.SetAlertStatus:input_type -> dockreeve.v1.SetAlertStatusRequest
-	20, // 29: dockreeve.v1.ChangeService.Watch:input_type -> dockreeve.v1.WatchRequest
-	24, // 30: dockreeve.v1.StatusService.GetStatus:input_type -> dockreeve.v1.GetStatusRequest
-	29, // 31: dockreeve.v1.StatusService.ListRules:input_type -> dockreeve.v1.ListRulesRequest
-	13, // 32: dockreeve.v1.AlertService.ListAlerts:output_type -> dockreeve.v1.ListAlertsResponse
-	15, // 33: dockreeve.v1.AlertService.GetAlert:output_type -> dockreeve.v1.GetAlertResponse
-	17, // 34: dockreeve.v1.AlertService.ListOccurrences:output_type -> dockreeve.v1.ListOccurrencesResponse
-	19, // 35: dockreeve.v1.AlertService.SetAlertStatus:output_type -> dockreeve.v1.SetAlertStatusResponse
-	21, // 36: dockreeve.v1.ChangeService.Watch:output_type -> dockreeve.v1.WatchResponse
-	25, // 37: dockreeve.v1.StatusService.GetStatus:output_type -> dockreeve.v1.GetStatusResponse
-	30, // 38: dockreeve.v1.StatusService.ListRules:output_type -> dockreeve.v1.ListRulesResponse
-	32, // [32:39] is the sub-list for method output_type
-	25, // [25:32] is the sub-list for method input_type
-	25, // [25:25] is the sub-list for extension type_name
-	25, // [25:25] is the sub-list for extension extendee
-	0,  // [0:25] is the sub-list for field type_name
+	28, // 22: dockreeve.v1.GetStatusResponse.not_assessed:type_name -> dockreeve.v1.Gap
+	29, // 23: dockreeve.v1.GetStatusResponse.hops:type_name -> dockreeve.v1.HopCount
+	26, // 24: dockreeve.v1.GetStatusResponse.stored_latency:type_name -> dockreeve.v1.Latency
+	7,  // 25: dockreeve.v1.ListRulesResponse.rules:type_name -> dockreeve.v1.Rule
+	12, // 26: dockreeve.v1.AlertService.ListAlerts:input_type -> dockreeve.v1.ListAlertsRequest
+	14, // 27: dockreeve.v1.AlertService.GetAlert:input_type -> dockreeve.v1.GetAlertRequest
+	16, // 28: dockreeve.v1.AlertService.ListOccurrences:input_type -> dockreeve.v1.ListOccurrencesRequest
+	18, // 29: dockreeve.v1.AlertService.SetAlertStatus:input_type -> dockreeve.v1.SetAlertStatusRequest
+	20, // 30: dockreeve.v1.ChangeService.Watch:input_type -> dockreeve.v1.WatchRequest
+	24, // 31: dockreeve.v1.StatusService.GetStatus:input_type -> dockreeve.v1.GetStatusRequest
+	30, // 32: dockreeve.v1.StatusService.ListRules:input_type -> dockreeve.v1.ListRulesRequest
+	13, // 33: dockreeve.v1.AlertService.ListAlerts:output_type -> dockreeve.v1.ListAlertsResponse
+	15, // 34: dockreeve.v1.AlertService.GetAlert:output_type -> dockreeve.v1.GetAlertResponse
+	17, // 35: dockreeve.v1.AlertService.ListOccurrences:output_type -> dockreeve.v1.ListOccurrencesResponse
+	19, // 36: dockreeve.v1.AlertService.SetAlertStatus:output_type -> dockreeve.v1.SetAlertStatusResponse
+	21, // 37: dockreeve.v1.ChangeService.Watch:output_type -> dockreeve.v1.WatchResponse
+	25, // 38: dockreeve.v1.StatusService.GetStatus:output_type -> dockreeve.v1.GetStatusResponse
+	31, // 39: dockreeve.v1.StatusService.ListRules:output_type -> dockreeve.v1.ListRulesResponse
+	33, // [33:40] is the sub-list for method output_type
+	26, // [26:33] is the sub-list for method input_type
+	26, // [26:26] is the sub-list for extension type_name
+	26, // [26:26] is the sub-list for extension extendee
+	0,  // [0:26] is the sub-list for field type_name
 }
 
 func init() { file_dockreeve_v1_dockreeve_proto_init() }
@@ -2792,7 +2896,7 @@ func file_dockreeve_v1_dockreeve_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dockreeve_v1_dockreeve_proto_rawDesc), len(file_dockreeve_v1_dockreeve_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   29,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   3,
 		},

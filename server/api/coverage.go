@@ -1,0 +1,180 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	v1 "github.com/dockreeve/dockreeve/api/dockreeve/v1"
+	"github.com/dockreeve/dockreeve/link"
+	"github.com/dockreeve/dockreeve/server/ingest"
+	"github.com/dockreeve/dockreeve/store"
+)
+
+// coverage is what stands behind every count.
+type coverage struct {
+	watched *v1.Watched
+	nodes   []store.Node
+	losses  []store.Loss
+}
+
+// Silence is how long after its last report a node counts as not reporting.
+func Silence(n *store.Node) time.Duration {
+	return max(10*time.Second, 3*time.Duration(n.Every))
+}
+
+// Reporting says whether the node has reported lately enough.
+func Reporting(n *store.Node, now int64) bool {
+	return now-n.ReceivedAt <= int64(Silence(n))
+}
+
+func (a *API) coverage(ctx context.Context, now int64) (coverage, error) {
+	var c coverage
+	var err error
+	if c.nodes, err = a.opt.DB.Nodes(ctx); err != nil {
+		return c, err
+	}
+	if c.losses, err = a.opt.DB.Losses(ctx, now); err != nil {
+		return c, err
+	}
+	c.watched = watchedOf(c.nodes, c.losses, now)
+	return c, nil
+}
+
+// watchedOf says since when everything that is watched now has been watched
+// without a break: the latest start among the nodes that watch.
+func watchedOf(nodes []store.Node, losses []store.Loss, now int64) *v1.Watched {
+	w := &v1.Watched{}
+	var reasons []string
+	for i := range nodes {
+		n := &nodes[i]
+		w.LastEvent = max(w.LastEvent, n.LastEvent)
+		if why := notWatching(n, now); why != "" {
+			reasons = append(reasons, n.Node+": "+why)
+			continue
+		}
+		w.Since = max(w.Since, n.Since)
+		w.EventsSeen += int64(n.Events)
+	}
+	for _, l := range losses {
+		w.EventsLost += int64(l.Count)
+	}
+	if w.Since == 0 {
+		switch {
+		case len(nodes) == 0:
+			w.NotAssessed = "no node has reported yet"
+		case len(reasons) > 3:
+			w.NotAssessed = fmt.Sprintf("%s; and %d more nodes", strings.Join(reasons[:3], "; "), len(reasons)-3)
+		default:
+			w.NotAssessed = strings.Join(reasons, "; ")
+		}
+	}
+	return w
+}
+
+// notWatching is why the node's kernel is not watched; "" when it is.
+func notWatching(n *store.Node, now int64) string {
+	switch {
+	case !Reporting(n, now):
+		return "has not reported for " + time.Duration(now-n.ReceivedAt).Round(time.Second).String()
+	case n.NotAssessed != "":
+		return n.NotAssessed
+	case n.Since == 0:
+		return "does not say since when it watches"
+	}
+	return ""
+}
+
+// GetStatus says what is watched, what is not and why, and what was lost.
+func (a *API) GetStatus(ctx context.Context, _ *connect.Request[v1.GetStatusRequest]) (*connect.Response[v1.GetStatusResponse], error) {
+	now := a.opt.Clock.Now().UnixNano()
+	c, err := a.coverage(ctx, now)
+	if err != nil {
+		return nil, a.fail(err)
+	}
+	out := &v1.GetStatusResponse{Version: a.opt.Version, Now: now, Watched: c.watched}
+	for _, l := range c.losses {
+		out.Losses = append(out.Losses, &v1.Loss{Hop: l.Hop, Reason: l.Reason, Lane: l.Lane, Count: l.Count, From: l.From, To: l.To})
+	}
+	hops := map[string]*v1.HopCount{}
+	add := func(list []link.Hop) {
+		for _, h := range list {
+			sum := hops[h.Hop]
+			if sum == nil {
+				sum = &v1.HopCount{Hop: h.Hop}
+				hops[h.Hop] = sum
+				out.Hops = append(out.Hops, sum)
+			}
+			sum.In += h.In
+			sum.Out += h.Out
+			sum.Lost += h.Lost
+		}
+	}
+	if len(c.nodes) == 0 {
+		out.NotAssessed = append(out.NotAssessed, &v1.Gap{What: "every kernel", Reason: "no node has reported yet", Remedy: "start a node: dockreeve up watches this machine"})
+	}
+	for i := range c.nodes {
+		n := &c.nodes[i]
+		why := notWatching(n, now)
+		out.Nodes = append(out.Nodes, &v1.Node{Name: n.Node, LastReport: n.ReceivedAt, Since: n.Since, Reporting: Reporting(n, now), Kernel: n.Kernel, Mode: n.Mode,
+			NotAssessed: why, Containers: n.Containers, Processes: n.Processes, Events: int64(n.Events), Lost: int64(n.Lost)})
+		if why != "" {
+			out.NotAssessed = append(out.NotAssessed, &v1.Gap{What: "kernel of " + n.Node, Reason: why, Remedy: n.Remedy})
+		}
+		for _, g := range n.Gaps {
+			what := g.What
+			if len(c.nodes) > 1 {
+				what += " on " + n.Node
+			}
+			out.NotAssessed = append(out.NotAssessed, &v1.Gap{What: what, Reason: g.Reason, Remedy: g.Remedy})
+		}
+		if Reporting(n, now) {
+			// Nodes run the same rules; the node that has most tells their number.
+			out.RulesWatching = max(out.RulesWatching, int32(n.RulesWatching))
+			out.RulesNotAssessed = max(out.RulesNotAssessed, int32(n.RulesNotAssessed))
+			add(n.Hops)
+		}
+	}
+	if a.opt.Ingest == nil {
+		out.NotAssessed = append(out.NotAssessed, &v1.Gap{What: "new findings", Reason: "nothing is taken in by this server", Remedy: "run a server with an intake"})
+	} else {
+		add(a.opt.Ingest.Ledger().Hops())
+		out.StoredLatency = latencyOf(a.opt.Ingest.Latency())
+		if failing, since := a.opt.Ingest.Failing(); failing != nil {
+			out.NotAssessed = append(out.NotAssessed, &v1.Gap{What: "findings since " + time.Unix(0, since).UTC().Format(time.RFC3339),
+				Reason: failing.Error(), Remedy: "nothing is lost: senders hold what is not stored, and storing is tried again"})
+		}
+	}
+	slices.SortFunc(out.Hops, func(x, y *v1.HopCount) int { return strings.Compare(x.Hop, y.Hop) })
+	return connect.NewResponse(out), nil
+}
+
+func latencyOf(h *ingest.Histogram) *v1.Latency {
+	return &v1.Latency{Count: h.Count(), P50: h.Quantile(0.5), P90: h.Quantile(0.9), P99: h.Quantile(0.99), Max: h.Max(), Sum: h.Sum()}
+}
+
+// ListRules answers every rule any node has, once per content.
+func (a *API) ListRules(ctx context.Context, _ *connect.Request[v1.ListRulesRequest]) (*connect.Response[v1.ListRulesResponse], error) {
+	sets, err := a.opt.DB.RuleSets(ctx)
+	if err != nil {
+		return nil, a.fail(err)
+	}
+	out := &v1.ListRulesResponse{}
+	type key struct{ id, hash, notAssessed string }
+	seen := map[key]bool{}
+	for i := range sets {
+		for j := range sets[i].Rules {
+			r := &sets[i].Rules[j]
+			if k := (key{r.ID, r.Hash, r.NotAssessed}); !seen[k] {
+				seen[k] = true
+				out.Rules = append(out.Rules, ruleOf(r))
+			}
+		}
+	}
+	slices.SortStableFunc(out.Rules, func(x, y *v1.Rule) int { return strings.Compare(x.Id, y.Id) })
+	return connect.NewResponse(out), nil
+}

@@ -1,0 +1,116 @@
+// Package client calls a running server for the command line: it reads the token
+// file that the server keeps in its state directory and makes the API's clients.
+// It keeps nothing and decides nothing.
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"net/http"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"connectrpc.com/connect"
+
+	"github.com/dockreeve/dockreeve/api/dockreeve/v1/dockreevev1connect"
+	"github.com/dockreeve/dockreeve/server/auth"
+)
+
+// Options say which server to call. StateDir or Token is needed.
+type Options struct {
+	URL      string // as the server printed it: http://127.0.0.1:7370
+	StateDir string // where the server keeps its token file
+	Token    string // instead of the file
+	HTTP     *http.Client
+}
+
+// Client holds the services. Safe for concurrent use.
+type Client struct {
+	Alerts  dockreevev1connect.AlertServiceClient
+	Changes dockreevev1connect.ChangeServiceClient
+	Status  dockreevev1connect.StatusServiceClient
+
+	base  string
+	http  *http.Client
+	token string
+}
+
+// New makes a client; it does not call the server yet.
+func New(opt Options) (*Client, error) {
+	u, err := url.Parse(opt.URL)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("server address %q: want http://host:port", opt.URL)
+	}
+	if opt.Token == "" {
+		path := filepath.Join(opt.StateDir, "token")
+		if opt.Token, err = auth.ReadToken(path); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("no token at %s: is a server running with that state directory? start one with dockreeve up, or name its directory: %w", path, err)
+		} else if err != nil {
+			return nil, err
+		}
+	}
+	if opt.HTTP == nil {
+		// No overall limit: the change stream stays open. No redirects: they
+		// would carry the token elsewhere.
+		opt.HTTP = &http.Client{
+			Transport:     &http.Transport{Proxy: http.ProxyFromEnvironment, ResponseHeaderTimeout: 30 * time.Second},
+			CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		}
+	}
+	c := &Client{base: strings.TrimRight(opt.URL, "/"), http: opt.HTTP, token: opt.Token}
+	with := connect.WithInterceptors(bearer(opt.Token))
+	c.Alerts = dockreevev1connect.NewAlertServiceClient(c.http, c.base, with)
+	c.Changes = dockreevev1connect.NewChangeServiceClient(c.http, c.base, with)
+	c.Status = dockreevev1connect.NewStatusServiceClient(c.http, c.base, with)
+	return c, nil
+}
+
+// SignInURL asks the server for a link that signs one browser in, once, within
+// ten minutes.
+func (c *Client) SignInURL(ctx context.Context) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+"/auth/link", nil)
+	if err != nil {
+		return "", fmt.Errorf("ask for a sign-in link: %w", err)
+	}
+	req.Header.Set("Authorization", "Bearer "+c.token)
+	res, err := c.http.Do(req)
+	if err != nil {
+		return "", fmt.Errorf("ask for a sign-in link: is the server running? %w", err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(res.Body, 4096))
+	if err != nil {
+		return "", fmt.Errorf("ask for a sign-in link: %w", err)
+	}
+	if res.StatusCode != http.StatusOK {
+		return "", fmt.Errorf("ask for a sign-in link: the server answered %s: %s", res.Status, strings.TrimSpace(string(b)))
+	}
+	return c.base + strings.TrimSpace(string(b)), nil
+}
+
+// bearer adds the token to every call.
+type bearer string
+
+func (t bearer) WrapUnary(next connect.UnaryFunc) connect.UnaryFunc {
+	return func(ctx context.Context, req connect.AnyRequest) (connect.AnyResponse, error) {
+		req.Header().Set("Authorization", "Bearer "+string(t))
+		return next(ctx, req)
+	}
+}
+
+func (t bearer) WrapStreamingClient(next connect.StreamingClientFunc) connect.StreamingClientFunc {
+	return func(ctx context.Context, spec connect.Spec) connect.StreamingClientConn {
+		conn := next(ctx, spec)
+		conn.RequestHeader().Set("Authorization", "Bearer "+string(t))
+		return conn
+	}
+}
+
+func (t bearer) WrapStreamingHandler(next connect.StreamingHandlerFunc) connect.StreamingHandlerFunc {
+	return next
+}

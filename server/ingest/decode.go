@@ -1,0 +1,166 @@
+package ingest
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/dockreeve/dockreeve/event"
+	"github.com/dockreeve/dockreeve/finding"
+	"github.com/dockreeve/dockreeve/link"
+	"github.com/dockreeve/dockreeve/store"
+)
+
+// Bounds of what a node may say. A node is trusted to judge but its words come
+// from containers, and a broken node must not break the hub.
+const (
+	maxID       = 200
+	maxText     = 64 << 10
+	maxWhy      = 1024
+	maxEvents   = 1024
+	maxLosses   = 256
+	maxWords    = 256
+	maxRules    = 20_000
+	maxNodeName = 253 // as Kubernetes bounds it
+)
+
+var errInvalid = errors.New("invalid")
+
+// decode turns an envelope into what the store takes. Its error says what is
+// wrong; the envelope is then counted as lost.
+func decode(e link.Envelope) (store.Item, error) {
+	it := store.Item{Origin: e.Origin, Epoch: e.Epoch, Lane: e.Lane, Seq: e.Seq}
+	if len(e.Bytes) > link.MaxBytes {
+		return it, fmt.Errorf("%w: %d bytes, at most %d", errInvalid, len(e.Bytes), link.MaxBytes)
+	}
+	switch e.Kind {
+	case link.KindFinding:
+		var f finding.Finding
+		if err := json.Unmarshal(e.Bytes, &f); err != nil {
+			return it, fmt.Errorf("finding: %w", err)
+		}
+		if err := checkFinding(&f); err != nil {
+			return it, err
+		}
+		it.Finding, it.Raw = &f, e.Bytes
+	case link.KindLoss:
+		var l event.Loss
+		if err := json.Unmarshal(e.Bytes, &l); err != nil {
+			return it, fmt.Errorf("loss: %w", err)
+		}
+		if err := checkLoss(&l); err != nil {
+			return it, err
+		}
+		it.Loss = &l
+	case link.KindStatus:
+		var s link.Status
+		if err := json.Unmarshal(e.Bytes, &s); err != nil {
+			return it, fmt.Errorf("status: %w", err)
+		}
+		if err := checkStatus(&s); err != nil {
+			return it, err
+		}
+		it.Status = &s
+	case link.KindRules:
+		var r link.RuleSet
+		if err := json.Unmarshal(e.Bytes, &r); err != nil {
+			return it, fmt.Errorf("rules: %w", err)
+		}
+		if err := checkName("node", r.Node); err != nil {
+			return it, err
+		}
+		if len(r.Rules) > maxRules {
+			return it, fmt.Errorf("%w: %d rules, at most %d", errInvalid, len(r.Rules), maxRules)
+		}
+		it.Rules = &r
+	default:
+		return it, fmt.Errorf("%w: kind %d is not known", errInvalid, e.Kind)
+	}
+	return it, nil
+}
+
+func checkFinding(f *finding.Finding) error {
+	if err := checkKey("id", f.ID); err != nil {
+		return err
+	}
+	if err := checkKey("fingerprint", f.Fingerprint); err != nil {
+		return err
+	}
+	if err := checkKey("rule id", f.Rule.ID); err != nil {
+		return err
+	}
+	if f.Severity < finding.Informational || f.Severity > finding.Critical {
+		return fmt.Errorf("%w: finding %s has severity %s", errInvalid, f.ID, f.Severity)
+	}
+	if f.Time <= 0 {
+		return fmt.Errorf("%w: finding %s has no time", errInvalid, f.ID)
+	}
+	for _, n := range []struct {
+		what      string
+		have, max int
+	}{
+		{"conditions", len(f.Why), maxWhy},
+		{"ancestors", len(f.Lineage), event.MaxLineage + 1},
+		{"events", len(f.EventIDs), maxEvents},
+		{"losses", len(f.Losses), maxLosses},
+		{"tactics", len(f.Rule.Tactics), maxWords},
+		{"techniques", len(f.Rule.Techniques), maxWords},
+		{"bytes of summary", len(f.Summary), maxText},
+		{"bytes of rule name", len(f.Rule.Name), maxText},
+		{"bytes of object", len(f.Subject.Object), maxText},
+		{"bytes of executable", len(f.Subject.Executable), maxText},
+	} {
+		if n.have > n.max {
+			return fmt.Errorf("%w: finding %s has %d %s, at most %d", errInvalid, f.ID, n.have, n.what, n.max)
+		}
+	}
+	return nil
+}
+
+// checkKey holds keys to printable ASCII: they become addresses and log lines.
+func checkKey(what, s string) error {
+	if s == "" || len(s) > maxID {
+		return fmt.Errorf("%w: finding's %s has %d bytes, want 1 to %d", errInvalid, what, len(s), maxID)
+	}
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return fmt.Errorf("%w: finding's %s %.40q holds more than printable ASCII", errInvalid, what, s)
+		}
+	}
+	return nil
+}
+
+func checkLoss(l *event.Loss) error {
+	switch {
+	case l.Hop == "" || len(l.Hop) > maxID || len(l.Reason) > maxID || !utf8.ValidString(l.Hop+l.Reason):
+		return fmt.Errorf("%w: loss at hop %.40q for reason %.40q: want names of at most %d bytes", errInvalid, l.Hop, l.Reason, maxID)
+	case l.Count == 0:
+		return fmt.Errorf("%w: loss at hop %s of nothing", errInvalid, l.Hop)
+	}
+	return nil
+}
+
+func checkStatus(s *link.Status) error {
+	if err := checkName("node", s.Node); err != nil {
+		return err
+	}
+	switch {
+	case len(s.Gaps) > link.MaxGaps:
+		return fmt.Errorf("%w: status of %s has %d gaps, at most %d", errInvalid, s.Node, len(s.Gaps), link.MaxGaps)
+	case len(s.Hops) > link.MaxHops:
+		return fmt.Errorf("%w: status of %s has %d hops, at most %d", errInvalid, s.Node, len(s.Hops), link.MaxHops)
+	case s.Since < 0 || s.Every < 0:
+		return fmt.Errorf("%w: status of %s has a negative time", errInvalid, s.Node)
+	case s.Since == 0 && s.NotAssessed == "":
+		return fmt.Errorf("%w: status of %s watches since never, and gives no reason", errInvalid, s.Node)
+	}
+	return nil
+}
+
+func checkName(what, s string) error {
+	if s == "" || len(s) > maxNodeName || !utf8.ValidString(s) {
+		return fmt.Errorf("%w: %s name has %d bytes, want 1 to %d of UTF-8", errInvalid, what, len(s), maxNodeName)
+	}
+	return nil
+}
