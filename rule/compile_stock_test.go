@@ -1,0 +1,60 @@
+package rule
+
+import (
+	"os"
+	"path/filepath"
+	"sort"
+	"testing"
+
+	"github.com/dockreeve/dockreeve/event"
+	"github.com/dockreeve/dockreeve/rule/internal/cppsource"
+)
+
+// readRules reads every rule file under a directory, in order of their names.
+func readRules(t testing.TB, dir string) []File {
+	t.Helper()
+	var names []string
+	for _, pattern := range []string{"*.yaml", "*.yml", "rules/*.yaml"} {
+		found, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, found...)
+	}
+	sort.Strings(names)
+	var files []File
+	for _, n := range names {
+		data, err := os.ReadFile(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, File{Name: filepath.Base(n), Data: data})
+	}
+	return files
+}
+
+// TestStockRulesCompile compiles Falco's own syscall rules from a checked-out tree:
+// each has to compile, whatever is supplied.
+func TestStockRulesCompile(t *testing.T) {
+	dir := cppsource.Dir(t, "DOCKREEVE_FALCO_RULES")
+	src, diags := Load(readRules(t, filepath.Join(dir, "rules")), LoadOptions{ValidField: ValidField})
+	rules, more := Compile(src, CompileOptions{})
+	for _, d := range append(diags, more...) {
+		if d.Severity == SeverityError {
+			t.Error(d)
+		}
+	}
+	states := map[Assessed]int{}
+	for _, r := range rules.All() {
+		states[r.info.Assessment.State]++
+		t.Logf("%-70s %d types, %s", r.info.Name, r.info.Types.Len(), r.info.Assessment.Reason)
+	}
+	t.Logf("%d rules: %v; %d nodes, %d tests, %d groups, %d instructions", len(rules.All()), states,
+		len(rules.graph.nodes), len(rules.graph.tests), len(rules.program.groups), len(rules.program.code))
+	if n := len(rules.All()); n < 90 {
+		t.Errorf("only %d rules", n)
+	}
+	if s := rules.Types(event.SourceSyscall); !s.Has(event.TypeOpenat) {
+		t.Error("no rule on openat")
+	}
+}

@@ -1,0 +1,140 @@
+package strmatch
+
+import (
+	"slices"
+	"strings"
+)
+
+// Affix finds the bits of the patterns that a value starts with (or ends with).
+type Affix struct {
+	nodes []affixNode
+	back  bool
+}
+
+// affixNode is reached by reading label; row holds the patterns that end on the
+// way to it, this node included.
+type affixNode struct {
+	label string
+	first string // first bytes of the kids' labels
+	kids  int    // index of the first kid; kids lie side by side
+	row   Row
+}
+
+// Prefixes builds the structure for "starts with".
+func (b *Builder) Prefixes() *Affix { return b.affix(false) }
+
+// Suffixes builds the structure for "ends with".
+func (b *Builder) Suffixes() *Affix { return b.affix(true) }
+
+func (b *Builder) affix(back bool) *Affix {
+	type pattern struct {
+		text string
+		row  Row
+	}
+	patterns := make([]pattern, 0, len(b.values))
+	for _, v := range b.values {
+		t := v
+		if back {
+			t = reverse(v)
+		}
+		patterns = append(patterns, pattern{t, b.rows[v]})
+	}
+	slices.SortFunc(patterns, func(x, y pattern) int { return strings.Compare(x.text, y.text) })
+	a := &Affix{back: back, nodes: make([]affixNode, 1, len(patterns)+1)}
+	a.nodes[0].row = make(Row, b.words)
+
+	// build fills node at, whose patterns all share their first depth bytes. The
+	// work list keeps the stack flat however long the patterns are.
+	type job struct {
+		at, depth int
+		patterns  []pattern
+	}
+	jobs := []job{{0, 0, patterns}}
+	for len(jobs) > 0 {
+		j := jobs[len(jobs)-1]
+		jobs = jobs[:len(jobs)-1]
+		for len(j.patterns) > 0 && len(j.patterns[0].text) == j.depth {
+			row := make(Row, b.words)
+			copy(row, a.nodes[j.at].row)
+			row.or(j.patterns[0].row)
+			a.nodes[j.at].row = row
+			j.patterns = j.patterns[1:]
+		}
+		a.nodes[j.at].kids = len(a.nodes)
+		var first []byte
+		for rest := j.patterns; len(rest) > 0; {
+			c := rest[0].text[j.depth]
+			n := 1
+			for n < len(rest) && rest[n].text[j.depth] == c {
+				n++
+			}
+			group := rest[:n]
+			rest = rest[n:]
+			end := j.depth + common(group[0].text[j.depth:], group[n-1].text[j.depth:])
+			first = append(first, c)
+			a.nodes = append(a.nodes, affixNode{label: group[0].text[j.depth:end], row: a.nodes[j.at].row})
+			jobs = append(jobs, job{len(a.nodes) - 1, end, group})
+		}
+		a.nodes[j.at].first = string(first)
+	}
+	return a
+}
+
+func common(a, b string) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	return n
+}
+
+func reverse(s string) string {
+	b := []byte(s)
+	slices.Reverse(b)
+	return string(b)
+}
+
+// Match returns the row of s.
+func (a *Affix) Match(s string) Row {
+	if a.back {
+		return a.matchBack(s)
+	}
+	n := &a.nodes[0]
+	for len(s) > 0 {
+		k := strings.IndexByte(n.first, s[0])
+		if k < 0 {
+			break
+		}
+		next := &a.nodes[n.kids+k]
+		if !strings.HasPrefix(s, next.label) {
+			break
+		}
+		s = s[len(next.label):]
+		n = next
+	}
+	return n.row
+}
+
+func (a *Affix) matchBack(s string) Row {
+	n := &a.nodes[0]
+descend:
+	for len(s) > 0 {
+		k := strings.IndexByte(n.first, s[len(s)-1])
+		if k < 0 {
+			break
+		}
+		next := &a.nodes[n.kids+k]
+		l := next.label
+		if len(l) > len(s) {
+			break
+		}
+		for i := 1; i < len(l); i++ {
+			if s[len(s)-1-i] != l[i] {
+				break descend
+			}
+		}
+		s = s[:len(s)-len(l)]
+		n = next
+	}
+	return n.row
+}
