@@ -24,7 +24,8 @@ type converter struct {
 	path, raw, sock []byte
 	env             []string // keys to keep
 	names           names
-	wall            int64 // what to add to boot time to get Unix time
+	root            fileID // the root directory of the last task converted
+	wall            int64  // what to add to boot time to get Unix time
 	machine         uint64
 	boot            uint64
 	seq             [4]uint64 // by lane
@@ -32,6 +33,12 @@ type converter struct {
 	ev    event.Event
 	facts event.Facts
 	image event.Process
+}
+
+// fileID is a file's device and inode, as the kernel numbers them.
+type fileID struct {
+	dev uint32
+	ino uint64
 }
 
 // view is b as a string that lives as long as b stays.
@@ -123,6 +130,7 @@ func (c *converter) exec(b []byte, received int64) error {
 func (c *converter) task(p *event.Process, r *bpf.SensorTaskRec, tx *texts) (file, argv, env []byte, err error) {
 	t := &r.T
 	c.ids(p, &r.H, &t.Ids)
+	c.root = fileID{t.Ids.RootDev, t.Ids.RootIno}
 	p.Comm = comm(&r.H.Comm)
 	p.TTY, p.UID, p.GID, p.LoginUID = userTTY(t.Tty), t.Uid, t.Gid, t.Loginuid
 	p.CapInheritable, p.CapPermitted, p.CapEffective = t.CapInh, t.CapPerm, t.CapEff
@@ -405,7 +413,9 @@ func (c *converter) blind(b []byte, received int64) error {
 }
 
 // iterated reads a task of iter/task into a process image with strings of its own.
-func (c *converter) iterated(b []byte) (p event.Process, kernelThread bool, err error) {
+// foreign means that its program is not in its own file tree, as that of a runtime
+// setting a container up.
+func (c *converter) iterated(b []byte) (p event.Process, foreign bool, err error) {
 	var r bpf.SensorTaskRec
 	tx, err := unpack(b, &r)
 	if err != nil {
@@ -415,7 +425,7 @@ func (c *converter) iterated(b []byte) (p event.Process, kernelThread bool, err 
 		return p, false, err
 	}
 	p.Cmdline = p.Comm
-	return p, r.T.Kthread != 0, nil
+	return p, r.T.ExeState == pathOutside && !p.ExeMemfd, nil
 }
 
 // kindOf is the kind of a record whose header was read; 0 when it is too short.

@@ -28,21 +28,44 @@ const maxTasks = 1 << 17
 
 func (s *Sensor) scan() error {
 	begin, _ := s.clock()
-	by := map[int32]event.Process{}
+	by, roots := map[int32]event.Process{}, map[int32]fileID{}
 	err := s.k.tasks(func(b []byte) error {
-		p, _, err := s.conv.iterated(b)
+		p, foreign, err := s.conv.iterated(b)
 		if err != nil {
 			return err
+		}
+		// kthreadd stands in where something hides pid 1.
+		if p.PID == 1 || p.PID == 2 && s.hostNS == 0 {
+			s.hostNS = p.MntNS
+		}
+		roots[p.PID] = s.conv.root
+		if foreign {
+			p.Phase = event.PhaseInit // complete takes it back outside containers
 		}
 		if len(by) < maxTasks {
 			by[p.PID] = p
 		}
 		return nil
 	})
+	for pid, p := range by {
+		s.hostRoot(&p, roots[pid])
+	}
 	end, _ := s.clock()
 	s.tasks = taskScan{at: begin, took: end - begin, by: by}
 	s.n.scans++
 	return err
+}
+
+// maxRoots bounds the root directories remembered as the host's; there is one, and
+// one more for each chroot in use.
+const maxRoots = 64
+
+// hostRoot remembers the root directory of a process in the host's own mount
+// namespace and outside containers.
+func (s *Sensor) hostRoot(p *event.Process, root fileID) {
+	if p.MntNS == s.hostNS && len(s.roots) < maxRoots && s.resolver.Get(p.CgroupID, p.PID).Status == container.Host {
+		s.roots[root] = true
+	}
 }
 
 // heal adds a process that the table lacks, and those of its ancestors that it
@@ -88,6 +111,14 @@ func (s *Sensor) heal(pid int32, start int64, boot uint64) {
 func (s *Sensor) complete(p *event.Process) {
 	p.Seeded = true
 	p.Container = s.resolver.Get(p.CgroupID, p.PID).Container
+	// Nobody saw it join its container or exec: it is still being set up while it
+	// is in the host's mounts, or runs a program that the container does not have.
+	switch {
+	case p.Container == nil:
+		p.Phase = event.PhaseRun
+	case p.MntNS == s.hostNS:
+		p.Phase = event.PhaseInit
+	}
 	dir := "/proc/" + strconv.Itoa(int(p.PID))
 	if argv := readBounded(dir+"/cmdline", 5<<10); len(argv) > 0 {
 		p.ArgsUser = true
@@ -134,7 +165,7 @@ func (s *Sensor) seed(ctx context.Context) error {
 			}
 		}
 	}
-	snap := process.Snapshot{HostMntNS: s.tasks.by[1].MntNS}
+	snap := process.Snapshot{HostMntNS: s.hostNS}
 	for pid, p := range s.tasks.by {
 		s.complete(&p)
 		p.User, p.Group = s.resolver.UserName(p.CgroupID, p.UID), s.resolver.GroupName(p.CgroupID, p.GID)

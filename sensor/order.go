@@ -173,9 +173,27 @@ func (s *Sensor) deliver(b []byte, h *bpf.SensorHdr, wall int64, lane event.Lane
 		}
 	}
 	f.HasContainer, f.Container = true, s.containerOf(h)
+	if h.Kind == kindExec {
+		s.phase(f, c.root)
+	}
 	s.table.Apply(&c.ev, f)
 	s.n.out[lane]++
 	s.h.Event(&c.ev, f)
+}
+
+// phase says whether a program just started still belongs to the setting up of a
+// container: a runtime that runs itself on the host's root directory does, but only
+// where it was setting up before. A container's process that broke out to the
+// host's root is not.
+func (s *Sensor) phase(f *event.Facts, root fileID) {
+	if f.Container == nil {
+		s.hostRoot(f.Image, root)
+		return
+	}
+	p := s.table.Get(f.PID, f.Start)
+	if p != nil && (p.Container == nil || p.Phase == event.PhaseInit) && s.roots[root] {
+		f.Image.Phase = event.PhaseInit
+	}
 }
 
 // maxGiven bounds what is remembered of answers given; forgetting only means that

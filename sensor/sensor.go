@@ -73,6 +73,8 @@ type Sensor struct {
 	holds  holds
 	given  map[uint64]*event.Container // what was last said about a cgroup
 	tasks  taskScan
+	roots  map[fileID]bool // root directories of the host
+	hostNS uint32          // its mount namespace
 	losses lossMeter
 	clock  func() (boot, wall int64)
 	synced int64 // boot time of the last look at the wall clock
@@ -116,7 +118,7 @@ func Open(ctx context.Context, o Options) (_ *Sensor, err error) {
 	if err != nil {
 		return nil, &Unsupported{Check: "cgroup", Why: "containers cannot be told apart", Remedy: "mount the host's cgroups at /sys/fs/cgroup", Err: err}
 	}
-	s := &Sensor{o: o, given: map[uint64]*event.Container{}, clock: clocks, started: time.Now()}
+	s := &Sensor{o: o, given: map[uint64]*event.Container{}, roots: map[fileID]bool{}, clock: clocks, started: time.Now()}
 	s.k, err = loadKernel(kernelOptions{lifeBytes: o.ProcessRing, actBytes: o.ActivityRing,
 		cgroupMode: uint32(h.Mode), cgroupHierarchy: h.ID})
 	if err != nil {

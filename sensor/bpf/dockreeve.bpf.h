@@ -81,7 +81,8 @@ struct ids {
 	u32 pgid, vpgid;
 	u32 sid, vsid;
 	u32 pidns, mntns;
-	u32 pad;
+	u32 root_dev;    /* the process's root directory */
+	u64 root_ino;
 	u64 parent_start;
 };
 
@@ -476,7 +477,8 @@ static __always_inline void fill_ids(struct ids *d, struct task_struct *t)
 	d->vsid = pid_at(sess, level);
 	d->pidns = BPF_CORE_READ(ns, ns.inum);
 	d->mntns = BPF_CORE_READ(t, nsproxy, mnt_ns, ns.inum);
-	d->pad = 0;
+	d->root_dev = BPF_CORE_READ(t, fs, root.dentry, d_inode, i_sb, s_dev);
+	d->root_ino = BPF_CORE_READ(t, fs, root.dentry, d_inode, i_ino);
 }
 
 /* ---- paths ------------------------------------------------------------- */
@@ -486,13 +488,17 @@ static __always_inline void fill_ids(struct ids *d, struct task_struct *t)
 /*
  * walk appends the path at scratch.dentry/mnt to slot's text, leaf first, each
  * component ended by a NUL, up to the process root in scratch.root_*; user space
- * turns it round. It returns enum path_state. Verified once, as a global function.
+ * turns it round. It returns enum path_state. Where no mount leads to the root (a
+ * detached mount, a file of another mount namespace) it gives the path within the
+ * file system; a file without a directory (memfd) gives its name alone.
+ * Verified once, as a global function.
  */
 __noinline int walk(u32 slot)
 {
 	struct scratch *s = scratch_peek(slot);
 	struct dentry *d, *rd, *top = NULL, *parent;
 	struct vfsmount *m, *rm, *seen = NULL;
+	int outside = 0;
 	u64 off;
 	int i;
 
@@ -507,25 +513,28 @@ __noinline int walk(u32 slot)
 	for (i = 0; i < COMPONENTS; i++) {
 		long n;
 
-		if (d == rd && m == rm)
-			return P_ROOT;
-		if (m != seen) {
-			top = BPF_CORE_READ(m, mnt_root);
-			seen = m;
+		if (!outside) {
+			if (d == rd && m == rm)
+				return P_ROOT;
+			if (m != seen) {
+				top = BPF_CORE_READ(m, mnt_root);
+				seen = m;
+			}
 		}
 		parent = BPF_CORE_READ(d, d_parent);
-		if (d == top || d == parent) {
+		if (!outside && d == top) {
 			struct mount *mt = (void *)m - bpf_core_field_offset(struct mount, mnt);
 			struct mount *up = BPF_CORE_READ(mt, mnt_parent);
 
-			if (d != top)
-				return P_CUT;
-			if (up == mt || !up)
-				return P_OUTSIDE;
-			d = BPF_CORE_READ(mt, mnt_mountpoint);
-			m = (void *)up + bpf_core_field_offset(struct mount, mnt);
-			continue;
+			if (up != mt && up) {
+				d = BPF_CORE_READ(mt, mnt_mountpoint);
+				m = (void *)up + bpf_core_field_offset(struct mount, mnt);
+				continue;
+			}
+			outside = 1;
 		}
+		if (outside && d == parent)
+			return P_OUTSIDE;
 		off = s->off;
 		bounded(off);
 		if (off > ROOM)
@@ -534,6 +543,8 @@ __noinline int walk(u32 slot)
 		if (n <= 0)
 			return P_CUT;
 		s->off = off + (n & 0x1ff);
+		if (d == parent)
+			return P_OUTSIDE;
 		d = parent;
 	}
 	return P_CUT;

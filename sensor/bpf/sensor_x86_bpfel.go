@@ -109,7 +109,8 @@ type SensorIds struct {
 	Vsid        uint32
 	Pidns       uint32
 	Mntns       uint32
-	Pad         uint32
+	RootDev     uint32
+	RootIno     uint64
 	ParentStart uint64
 }
 

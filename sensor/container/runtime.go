@@ -158,7 +158,7 @@ func (d Dirs) describe(n Name, cgroup string) (*event.Container, error) {
 		}
 		return false
 	}
-	bundleDir := ""
+	bundleDir, stated := "", bundle{Annotations: map[string]string{}}
 	if p, ok := find(d.Runc, n.ID, "state.json"); ok {
 		var st runcState
 		if note(readJSON(p, &st)) {
@@ -168,8 +168,11 @@ func (d Dirs) describe(n Name, cgroup string) (*event.Container, error) {
 				c.Runtime = "runc"
 			}
 			for _, l := range st.Config.Labels {
-				if b, ok := strings.CutPrefix(l, "bundle="); ok {
-					bundleDir = b
+				k, v, _ := strings.Cut(l, "=")
+				if k == "bundle" {
+					bundleDir = v
+				} else if len(stated.Annotations) < maxLabels {
+					stated.Annotations[k] = v // runc keeps the annotations here too
 				}
 			}
 		}
@@ -189,7 +192,11 @@ func (d Dirs) describe(n Name, cgroup string) (*event.Container, error) {
 		var b bundle
 		if note(readJSON(config, &b)) {
 			fromBundle(c, &b, filepath.Dir(config))
+			stated.Annotations = nil
 		}
+	}
+	if len(stated.Annotations) > 0 {
+		fromBundle(c, &stated, "")
 	}
 	if p, ok := find(d.Docker, n.ID, "config.v2.json"); ok {
 		var dc dockerConfig
