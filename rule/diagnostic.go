@@ -92,7 +92,7 @@ func HasErrors(ds []Diagnostic) bool {
 
 // SortDiagnostics orders by line and column inside each file, keeping the files
 // in the order given; files not named there follow in order of appearance.
-func SortDiagnostics(ds []Diagnostic, files []File) {
+func SortDiagnostics(ds []Diagnostic, files ...File) {
 	order := make(map[string]int, len(files))
 	for _, f := range files {
 		if _, ok := order[f.Name]; !ok {

@@ -68,7 +68,7 @@ func Load(files []File, opt LoadOptions) (*Source, []Diagnostic) {
 	if opt.Strict && HasErrors(l.diags) {
 		l.out = &Source{RequiredEngine: l.out.RequiredEngine, RequiredPlugins: l.out.RequiredPlugins}
 	}
-	SortDiagnostics(l.diags, files)
+	SortDiagnostics(l.diags, files...)
 	return l.out, l.diags
 }
 

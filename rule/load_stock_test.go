@@ -55,7 +55,7 @@ func TestConformanceStockRules(t *testing.T) {
 				if len(files) > 1 {
 					continue
 				}
-				again, diags := FormatFile(files[0])
+				again, diags := formatFile(files[0])
 				if HasErrors(diags) {
 					t.Errorf("format: %v", diags)
 					continue

@@ -272,11 +272,11 @@ func FuzzLoad(f *testing.F) {
 				})
 			}
 		}
-		once, diags := FormatFile(file)
+		once, diags := formatFile(file)
 		if HasErrors(diags) {
 			return
 		}
-		twice, diags := FormatFile(File{Name: "f.yaml", Data: once})
+		twice, diags := formatFile(File{Name: "f.yaml", Data: once})
 		if HasErrors(diags) || string(once) != string(twice) {
 			t.Fatalf("formatting is not stable: %v\n%s\n---\n%s", diags, once, twice)
 		}

@@ -2,6 +2,7 @@ package rule
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"sort"
 	"strings"
@@ -10,7 +11,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// formatWidth is the line length at which FormatFile wraps conditions.
+// formatWidth is the line length at which formatFile wraps conditions.
 const formatWidth = 100
 
 // keyOrder is the canonical order of the keys of each kind of item.
@@ -26,9 +27,20 @@ var keyOrder = map[string][]string{
 // FormatFile rewrites a rule file in one canonical form: items apart by a blank
 // line, keys in one order, conditions wrapped before and/or. Comments stay with
 // the node they belong to. What a file means never changes: a file that is not
-// valid YAML, or of which a comment would get lost, is refused with a
-// diagnostic and comes back as it was. FormatFile of its own result changes nothing.
-func FormatFile(f File) ([]byte, []Diagnostic) {
+// valid YAML, or of which a comment would get lost, is refused with an error
+// (Diagnostics, joined) and comes back as it was. FormatFile of its own result changes nothing.
+func FormatFile(f File) ([]byte, error) {
+	out, diags := formatFile(f)
+	var errs []error
+	for _, d := range diags {
+		if d.Severity == SeverityError {
+			errs = append(errs, d)
+		}
+	}
+	return out, errors.Join(errs...)
+}
+
+func formatFile(f File) ([]byte, []Diagnostic) {
 	docs, problems := readYAML(f)
 	if HasErrors(problems) {
 		return f.Data, problems

@@ -24,7 +24,7 @@ func sameRules(t *testing.T, a, b File) {
 			t.Errorf("%s: rule %q changed:\n%s\n%s", a.Name, r.Name, filter.Format(r.Condition), filter.Format(s.Condition))
 		}
 	}
-	again, diags := FormatFile(b)
+	again, diags := formatFile(b)
 	if HasErrors(diags) || string(again) != string(b.Data) {
 		t.Errorf("%s: formatting twice changes it again: %v\n%s\n---\n%s", a.Name, diags, b.Data, again)
 	}
@@ -42,7 +42,7 @@ func TestFormatFile(t *testing.T) {
 			t.Fatal(err)
 		}
 		in := File{Name: "in.yaml", Data: ar.Files[0].Data}
-		got, diags := FormatFile(in)
+		got, diags := formatFile(in)
 		for _, d := range diags {
 			t.Error(d)
 		}
@@ -60,14 +60,14 @@ func TestFormatFile(t *testing.T) {
 	}
 }
 
-func TestFormatFileRefuses(t *testing.T) {
+func TestFormatRefuses(t *testing.T) {
 	for name, text := range map[string]string{
 		"broken":    "- rule: \"x\n",
 		"a mapping": "rule: x\n",
 	} {
-		got, diags := FormatFile(File{Name: "x.yaml", Data: []byte(text)})
-		if !HasErrors(diags) || string(got) != text {
-			t.Errorf("%s: %q %v", name, got, diags)
+		got, err := FormatFile(File{Name: "x.yaml", Data: []byte(text)})
+		if err == nil || string(got) != text {
+			t.Errorf("%s: %q %v", name, got, err)
 		}
 	}
 }
