@@ -35,12 +35,17 @@ func (e *Event) UnmarshalJSON(data []byte) error {
 	return nil
 }
 
-// MarshalJSON is AppendJSON for encoding/json, which may re-escape strings but
-// keeps their meaning.
-func (e *Event) MarshalJSON() ([]byte, error) { return e.AppendJSON(nil), nil }
+// MarshalJSON is AppendJSON for encoding/json. Here and below it has a value
+// receiver, so that a value inside another struct is written as it is read. Note
+// that encoding/json itself turns the lone surrogates of a string it decodes
+// into U+FFFD; decode into this package's types to keep every byte.
+func (e Event) MarshalJSON() ([]byte, error) { return e.AppendJSON(nil), nil }
 
 // AppendJSON appends the process with its lineage and containers.
 func (p *Process) AppendJSON(b []byte) []byte { return appendProcess(b, p, true, nil, 0) }
+
+// MarshalJSON is AppendJSON for encoding/json.
+func (p Process) MarshalJSON() ([]byte, error) { return p.AppendJSON(nil), nil }
 
 // AppendFlat appends the process without parent and container.
 func (p *Process) AppendFlat(b []byte) []byte { return appendProcess(b, p, false, nil, 0) }
@@ -63,6 +68,9 @@ func (p *Process) UnmarshalJSON(data []byte) error {
 // AppendJSON appends the container.
 func (c *Container) AppendJSON(b []byte) []byte { return appendContainer(b, c) }
 
+// MarshalJSON is AppendJSON for encoding/json.
+func (c Container) MarshalJSON() ([]byte, error) { return c.AppendJSON(nil), nil }
+
 // UnmarshalJSON reads what AppendJSON writes, as Event's does.
 func (c *Container) UnmarshalJSON(data []byte) error {
 	*c = Container{}
@@ -71,6 +79,9 @@ func (c *Container) UnmarshalJSON(data []byte) error {
 
 // AppendJSON appends the facts, without the containers of Container and Heal.
 func (f *Facts) AppendJSON(b []byte) []byte { return appendFacts(b, f) }
+
+// MarshalJSON is AppendJSON for encoding/json.
+func (f Facts) MarshalJSON() ([]byte, error) { return f.AppendJSON(nil), nil }
 
 // UnmarshalJSON reads what AppendJSON writes, as Event's does.
 func (f *Facts) UnmarshalJSON(data []byte) error {
@@ -94,6 +105,9 @@ func (l *Loss) UnmarshalJSON(data []byte) error {
 // AppendJSON appends the kept process, without its container.
 func (k *Kept) AppendJSON(b []byte) []byte { return appendKept(b, k) }
 
+// MarshalJSON is AppendJSON for encoding/json.
+func (k Kept) MarshalJSON() ([]byte, error) { return k.AppendJSON(nil), nil }
+
 // UnmarshalJSON reads what AppendJSON writes, as Event's does.
 func (k *Kept) UnmarshalJSON(data []byte) error {
 	*k = Kept{}
@@ -103,6 +117,9 @@ func (k *Kept) UnmarshalJSON(data []byte) error {
 // AppendJSON appends the written file.
 func (w *WrittenFile) AppendJSON(b []byte) []byte { return appendWrittenFile(b, w) }
 
+// MarshalJSON is AppendJSON for encoding/json.
+func (w WrittenFile) MarshalJSON() ([]byte, error) { return w.AppendJSON(nil), nil }
+
 // UnmarshalJSON reads what AppendJSON writes, as Event's does.
 func (w *WrittenFile) UnmarshalJSON(data []byte) error {
 	*w = WrittenFile{}
@@ -111,6 +128,9 @@ func (w *WrittenFile) UnmarshalJSON(data []byte) error {
 
 // AppendJSON appends the pipe.
 func (p *PipeEnds) AppendJSON(b []byte) []byte { return appendPipeEnds(b, p) }
+
+// MarshalJSON is AppendJSON for encoding/json.
+func (p PipeEnds) MarshalJSON() ([]byte, error) { return p.AppendJSON(nil), nil }
 
 // UnmarshalJSON reads what AppendJSON writes, as Event's does.
 func (p *PipeEnds) UnmarshalJSON(data []byte) error {

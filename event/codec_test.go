@@ -60,6 +60,30 @@ func TestCodecSample(t *testing.T) {
 	}
 }
 
+// TestEncodingJSON holds encoding/json to the same form, for values inside other
+// structs too.
+func TestEncodingJSON(t *testing.T) {
+	type box struct {
+		E Event
+		P Process
+		C *Container
+		L Loss
+	}
+	e := sample()
+	in := box{*e.Clone(), *e.Process.Clone(), e.Container.Clone(), Loss{Hop: "h", Count: 1 << 60}}
+	data, err := json.Marshal(in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out box
+	if err := json.Unmarshal(data, &out); err != nil {
+		t.Fatal(err)
+	}
+	if !reflect.DeepEqual(in, out) {
+		t.Errorf("through encoding/json: %s", data)
+	}
+}
+
 func TestCodecNoAlloc(t *testing.T) {
 	e, b := sample(), make([]byte, 0, 16<<10)
 	if n := testing.AllocsPerRun(100, func() { e.AppendJSON(b) }); n > 2 { // addresses are rendered by String

@@ -41,7 +41,7 @@ type Event struct {
 
 	OpenFlags uint32 // kernel O_* bits of the open family
 	Mode      uint32 // permission bits passed
-	Dev       uint64 // device of the file object, in the form of stat(2)
+	Dev       uint64 // device of the file object as the kernel holds it: major<<20 | minor
 	Ino       uint64 // inode of the file, pipe or socket object
 	OldFD     int64  // dup family: the descriptor that was copied
 

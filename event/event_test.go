@@ -28,7 +28,7 @@ func sample() *Event {
 	return &Event{
 		ID: ID{Node: 1, Boot: 2, Lane: LaneActivity, Seq: 42}, Type: TypeOpenat, Flags: FlagHasFD | FlagHasRet | FlagCreated,
 		Time: 1_000_000_000_000_001_000, Boot: 1000, CPU: 1, TID: 31, Ret: 3, Process: p, Container: c,
-		FD: 3, FDKind: FDFile, Path: "/tmp/x/y.txt", Raw: "x//y.txt", OpenFlags: openWronly | openCreat | openTrunc | openCloexec, Mode: 0o755, Dev: 8<<8 | 3, Ino: 99,
+		FD: 3, FDKind: FDFile, Path: "/tmp/x/y.txt", Raw: "x//y.txt", OpenFlags: openWronly | openCreat | openTrunc | openCloexec, Mode: 0o755, Dev: 8<<20 | 3, Ino: 99,
 	}
 }
 

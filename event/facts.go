@@ -18,12 +18,13 @@ type Facts struct {
 	// Image is the process as the kernel describes it: the new program for
 	// execve and execveat, the child for clone. A clone's image with an empty
 	// Comm carries ids only and the rest is inherited from the forking process.
-	// For other events it is nil, or describes a process that the table lacks.
+	// For other events it is nil, or describes a process that the table lacks; an
+	// image with another PID is not about this process and is left alone.
 	Image *Process
 
 	ForkPID   int32 // clone: who called it when that is not Image.PPID (CLONE_PARENT); 0 = Image.PPID
 	ForkStart int64 // its start; 0 not known
-	ExitCode  int32 // procexit: wait status, as the kernel encodes it
+	ExitCode  int32 // procexit: wait status, as the kernel encodes it; 0: Image's, if there is one
 	ReaperPID int32 // procexit: who adopts the children; 0 not known
 
 	// HasContainer says that Container is what the event's cgroup means (nil =

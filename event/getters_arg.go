@@ -57,7 +57,7 @@ func (e *Event) openParam(b []byte, name string) ([]byte, int, bool) {
 		}
 		return strconv.AppendUint(b, uint64(e.Mode), 8), -1, true
 	case "dev":
-		return strconv.AppendUint(b, e.Dev, 16), -1, e.hasDev()
+		return strconv.AppendUint(b, userDev(e.Dev), 16), -1, e.hasDev()
 	case "ino":
 		return strconv.AppendUint(b, e.Ino, 10), -1, e.hasDev()
 	}

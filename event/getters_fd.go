@@ -247,18 +247,23 @@ func fdConnected(e *Event, _ *Arg) (bool, bool) {
 
 func fdNameChanged(e *Event, _ *Arg) (bool, bool) { return e.Type == TypeConnect, true }
 
+// devMinorBits is where the major number begins in a kernel device number.
+const devMinorBits = 20
+
 func (e *Event) hasDev() bool { return e.Path != "" && e.Ino != 0 }
 
-func fdDev(e *Event, _ *Arg) (int64, bool) { return int64(e.Dev), e.hasDev() }
+func fdDev(e *Event, _ *Arg) (int64, bool) { return int64(userDev(e.Dev)), e.hasDev() }
 
-// Device numbers are in the form of stat(2): minor in bits 0–7 and from 20,
-// major in bits 8–19 and from 44.
-func fdDevMajor(e *Event, _ *Arg) (int64, bool) {
-	return int64(e.Dev>>8&0xfff | e.Dev>>32&^0xfff), e.hasDev()
-}
+func fdDevMajor(e *Event, _ *Arg) (int64, bool) { return int64(e.Dev >> devMinorBits), e.hasDev() }
 
 func fdDevMinor(e *Event, _ *Arg) (int64, bool) {
-	return int64(e.Dev&0xff | e.Dev>>12&0xffffff00), e.hasDev()
+	return int64(e.Dev & (1<<devMinorBits - 1)), e.hasDev()
+}
+
+// userDev turns a kernel device number into the 32-bit form of stat(2).
+func userDev(dev uint64) uint64 {
+	major, minor := dev>>devMinorBits, dev&(1<<devMinorBits-1)
+	return minor&0xff | major<<8 | (minor&^0xff)<<12
 }
 
 func fdIno(e *Event, _ *Arg) (int64, bool) { return int64(e.Ino), e.Ino != 0 }

@@ -44,6 +44,11 @@ func (t *Table) link(n *node) {
 	}
 }
 
+// describes reports whether the facts' image is of the process they name.
+func describes(facts *event.Facts) bool {
+	return facts.Image != nil && facts.Image.PID == facts.PID
+}
+
 // actor finds who did something. A process that nothing announced enters with
 // what the facts say.
 func (t *Table) actor(facts *event.Facts) *node {
@@ -53,9 +58,9 @@ func (t *Table) actor(facts *event.Facts) *node {
 		t.stats.Missing++
 		t.fresh = true
 		p := event.Process{PID: facts.PID, Start: facts.Start, Comm: facts.Comm, Cmdline: facts.Comm, LoginUID: 1<<32 - 1}
-		if facts.Image != nil {
+		if describes(facts) {
 			p = flat(facts.Image)
-			p.PID, p.Start = facts.PID, facts.Start
+			p.Start = facts.Start
 		}
 		p.Seeded = true
 		p.ExecGen = max(p.ExecGen, facts.ExecGen)
@@ -63,7 +68,7 @@ func (t *Table) actor(facts *event.Facts) *node {
 		t.link(n)
 	case facts.ExecGen > n.p.ExecGen:
 		t.stats.MissedExecs++
-		if facts.Image != nil {
+		if describes(facts) {
 			t.replace(n, facts.Image)
 			n.p.Seeded = true
 		}
@@ -100,6 +105,8 @@ func (t *Table) fork(facts *event.Facts) *node {
 	p.PID, p.Start = facts.PID, facts.Start
 	if from != nil {
 		p = inherit(&from.p, p)
+	} else if p.Comm == "" {
+		p.Comm, p.Cmdline, p.Seeded = facts.Comm, facts.Comm, true
 	}
 	for i := range p.Stdio {
 		p.Stdio[i].Pending = p.Stdio[i].Kind != event.FDNone
@@ -243,6 +250,9 @@ func keep[T comparable](to *T, old T) {
 func (t *Table) exit(n *node, ev *event.Event, facts *event.Facts) {
 	t.stats.Exits++
 	n.p.ExitCode = facts.ExitCode
+	if facts.ExitCode == 0 && facts.Image != nil {
+		n.p.ExitCode = facts.Image.ExitCode
+	}
 	if n.dead {
 		return
 	}

@@ -303,6 +303,23 @@ func TestPipeline(t *testing.T) {
 	}
 }
 
+// TestExitImage shows that an exit which brings its status in an image, and a
+// generation the table has not seen, does not wipe out what the process ran.
+func TestExitImage(t *testing.T) {
+	w := newWorld(t, Options{})
+	w.fork(50, 60)
+	w.exec(60, "app")
+	ev := w.apply(&event.Event{Type: event.TypeProcexit}, &event.Facts{PID: 60, Start: start(60), ExecGen: 9, Image: &event.Process{ExitCode: 9}})
+	if ev.Process.Comm != "app" || ev.Process.ExitCode != 9 {
+		t.Errorf("exit: %q, status %d", ev.Process.Comm, ev.Process.ExitCode)
+	}
+	// A fork whose parent is not known still has the name the kernel gave.
+	ev = w.apply(&event.Event{Type: event.TypeClone}, &event.Facts{PID: 70, Start: 700, Comm: "kid", Image: &event.Process{PID: 70, PPID: 69, Start: 700}})
+	if ev.Process.Comm != "kid" || !ev.Process.Seeded {
+		t.Errorf("orphan fork: %+v", ev.Process)
+	}
+}
+
 // TestPipelineInheritsWithoutImage does the same for a source that gives no
 // streams with the exec: the dups before it count.
 func TestPipelineInheritsWithoutImage(t *testing.T) {

@@ -90,6 +90,7 @@ func Script(draw func(int) int, n int) []Step {
 		}
 		if draw(8) == 0 {
 			f.Image = image()
+			f.Image.PID = f.PID
 		}
 		for range draw(10) / 8 {
 			p := *image()
