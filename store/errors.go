@@ -11,6 +11,9 @@ import (
 
 // Errors that callers tell apart with errors.Is.
 var (
+	// ErrRejected says that the database refuses these values for good: writing
+	// them again fails again.
+	ErrRejected = errors.New("values refused by the database")
 	// ErrNotFound says there is no such row.
 	ErrNotFound = errors.New("not found")
 	// ErrFull says the disk, or the database's size limit, has no room. Nothing
@@ -39,6 +42,8 @@ func (db *DB) explain(err error) error {
 		switch e.Code() & 0xff {
 		case sqlite3.SQLITE_FULL:
 			return fmt.Errorf("%w: the disk that holds %s is full: make room, storing then goes on by itself: %w", ErrFull, db.path, err)
+		case sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE:
+			return fmt.Errorf("%w: %w", ErrRejected, err)
 		case sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB:
 			return fmt.Errorf("%w: %s: move the file away to start afresh, or put a backup in its place: %w", ErrCorrupt, db.path, err)
 		case sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM, sqlite3.SQLITE_CANTOPEN:

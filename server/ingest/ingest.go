@@ -119,11 +119,27 @@ func (in *Ingest) move(ctx context.Context, envelopes []link.Envelope) error {
 		items = append(items, store.Item{Loss: &losses[i]})
 	}
 	done, err := in.store(ctx, items)
+	if errors.Is(err, store.ErrRejected) {
+		// One of them failed all. Each alone, the others get in.
+		for i := range items {
+			one, oneErr := in.store(ctx, items[i:i+1])
+			if errors.Is(oneErr, store.ErrRejected) {
+				bad++
+				in.opt.Log.Error("refused by the store, counted as lost", "origin", items[i].Origin, "lane", items[i].Lane.String(), "seq", items[i].Seq, "error", oneErr)
+				in.opt.Ledger.Lost(event.Loss{Hop: Hop, Reason: "rejected", Count: 1, From: now, To: now})
+				oneErr = nil
+			}
+			if err = oneErr; err != nil {
+				break
+			}
+			done.Inserted = append(done.Inserted, one.Inserted...)
+		}
+	}
 	if err != nil {
 		in.opt.Ledger.Return(losses)
 		return err
 	}
-	in.opt.Ledger.Out(Hop, uint64(len(envelopes)-bad))
+	in.opt.Ledger.Out(Hop, uint64(max(0, len(envelopes)-bad)))
 	stored := in.opt.Clock.Now().UnixNano()
 	for _, f := range done.Inserted {
 		in.latency.Add(stored - f.Time)
@@ -131,7 +147,7 @@ func (in *Ingest) move(ctx context.Context, envelopes []link.Envelope) error {
 	return in.acknowledge(envelopes)
 }
 
-// store tries until it succeeds or ctx ends. Waiting here holds the link back,
+// store tries until it succeeds, ctx ends, or the database refuses for good. Waiting here holds the link back,
 // and with it the senders: nothing is dropped for want of disk.
 func (in *Ingest) store(ctx context.Context, items []store.Item) (store.Ingested, error) {
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
@@ -140,7 +156,7 @@ func (in *Ingest) store(ctx context.Context, items []store.Item) (store.Ingested
 			in.state(nil)
 			return done, nil
 		}
-		if ctx.Err() != nil || errors.Is(err, store.ErrClosed) {
+		if ctx.Err() != nil || errors.Is(err, store.ErrClosed) || errors.Is(err, store.ErrRejected) {
 			return done, stopped(ctx, err)
 		}
 		in.state(err)
