@@ -47,7 +47,7 @@ type Kept struct {
 
 // WrittenFile is one file that a container wrote since it started.
 type WrittenFile struct {
-	Container string // id of the container, or its cgroup path while the id is not known
+	Container string // cgroup path of the container, or its id where no path is known
 	Dev, Ino  uint64
 }
 

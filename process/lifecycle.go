@@ -189,7 +189,8 @@ func (t *Table) started(n *node, ev *event.Event, facts *event.Facts) {
 	if facts.Image.ExecTime == 0 {
 		p.ExecTime = ev.Time
 	}
-	setup := facts.Image.Phase == event.PhaseInit || p.ExeMemfd || p.MntNS != 0 && p.MntNS == t.hostNS
+	img := facts.Image
+	setup := img.Phase == event.PhaseInit || img.ExeMemfd || img.MntNS != 0 && img.MntNS == t.hostNS
 	if p.Container == nil || !setup {
 		p.Phase = event.PhaseRun
 	}

@@ -184,9 +184,8 @@ func (t *Table) SetContainer(old, new *event.Container) {
 	if old == nil {
 		return
 	}
-	name := containerKey(old)
 	for _, n := range t.all {
-		if c := n.p.Container; c != nil && (c == old || name != "" && containerKey(c) == name) {
+		if sameContainer(n.p.Container, old) {
 			n.p.Container = new
 		}
 	}
@@ -213,17 +212,30 @@ func (t *Table) place(n *node, facts *event.Facts) {
 	switch {
 	case facts.Container == nil:
 		n.p.Phase = event.PhaseRun
-	case !t.fresh && (old == nil || containerKey(old) != containerKey(facts.Container)):
+	case !t.fresh && !sameContainer(old, facts.Container):
 		n.p.Phase = event.PhaseInit
 	}
 }
 
-// containerKey names a container before and after its id is known.
+// containerKey names a container the same before and after its id is known: by
+// its cgroup path, or by its id where a source gives no path.
 func containerKey(c *event.Container) string {
-	if c.ID != "" {
-		return c.ID
+	if c.CgroupPath != "" {
+		return c.CgroupPath
 	}
-	return c.CgroupPath
+	return c.ID
+}
+
+// sameContainer reports whether two descriptions are of one container.
+func sameContainer(a, b *event.Container) bool {
+	if a == b || a == nil || b == nil {
+		return a == b
+	}
+	if a.ID != "" && b.ID != "" {
+		return a.ID == b.ID
+	}
+	key := containerKey(a)
+	return key != "" && key == containerKey(b)
 }
 
 // append puts n at the young end.

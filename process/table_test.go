@@ -258,6 +258,15 @@ func TestPhaseAndDrift(t *testing.T) {
 	if ev := w.exec(63, "same-inode", in(other), written); ev.Process.ExeWritten {
 		t.Error("drift is per container")
 	}
+	unnamed := &event.Container{CgroupPath: "/late", Unknown: "not asked yet"}
+	w.fork(50, 64)
+	w.exec(64, "app", in(unnamed))
+	w.write(64, 8)
+	named := &event.Container{ID: "late", CgroupPath: "/late"}
+	w.apply(&event.Event{Type: event.TypeConnect}, &event.Facts{PID: 64, Start: start(64), HasContainer: true, Container: named})
+	if ev := w.exec(64, "dropped", written); ev.Process.Phase != event.PhaseRun || !ev.Process.ExeWritten {
+		t.Errorf("an id that arrives is no other container: phase %v, written %v", ev.Process.Phase, ev.Process.ExeWritten)
+	}
 	newer := &event.Container{ID: "web", CgroupPath: "/web", Name: "web"}
 	w.table.SetContainer(web, newer)
 	if ev := w.write(61, 9); ev.Container != newer || ev.Process.Phase != event.PhaseRun {
