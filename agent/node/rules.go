@@ -1,0 +1,81 @@
+package node
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"io"
+
+	"github.com/dockreeve/dockreeve/detect/rules"
+	"github.com/dockreeve/dockreeve/event"
+	"github.com/dockreeve/dockreeve/rule"
+)
+
+// RuleSet chooses which rules a node runs. The zero value is Dockreeve's own pack.
+type RuleSet struct {
+	Paths     []string // files and directories of the user's own, read after ours
+	NoBuiltin bool     // leave our own pack out
+	Disable   []string // parts of rule names to switch off
+}
+
+// ErrNoRules says that a RuleSet names no file at all.
+var ErrNoRules = errors.New("there are no rules to load")
+
+// Load reads, resolves and compiles the rules. The diagnostics name everything that
+// is wrong; rules without an error are in the set all the same. An error means that
+// a path could not be read, or wraps ErrNoRules.
+func (s RuleSet) Load() (*rule.Rules, []rule.Diagnostic, error) {
+	var files []rule.File
+	if !s.NoBuiltin {
+		own, err := rules.Files()
+		if err != nil {
+			return nil, nil, err
+		}
+		files = own
+	}
+	read, err := rule.ReadPaths(s.Paths)
+	if err != nil {
+		return nil, nil, err
+	}
+	files = append(files, read...)
+	if len(files) == 0 {
+		return nil, nil, ErrNoRules
+	}
+	src, diags := rule.Load(files, rule.LoadOptions{})
+	set, more := rule.Compile(src, rule.CompileOptions{Disable: s.Disable})
+	diags = append(diags, more...)
+	rule.SortDiagnostics(diags)
+	return set, diags, nil
+}
+
+// interest is the union of what enabled rules need, each with its name as reason. A
+// rule that looks at opens gets all of them: which kinds it can do without is for
+// the rule's own analysis to say, and a guess here would be a silent gap.
+func interest(set *rule.Rules) event.Interest {
+	var in event.Interest
+	opens := event.NewTypeSet(event.TypeOpen, event.TypeOpenat, event.TypeOpenat2, event.TypeCreat)
+	for _, r := range set.All() {
+		i := r.Info()
+		if !i.Enabled || i.Assessment.State == rule.NotAssessed {
+			continue
+		}
+		n := event.Need{Reason: "rule " + i.Name, Types: i.Types.Intersect(event.SuppliedTypes())}
+		if both := n.Types.Intersect(opens); !both.Empty() {
+			n.Opens = event.OpenReads | event.OpenWrites | event.OpenCreates | event.OpenFailures
+		}
+		in.Add(n)
+	}
+	return in
+}
+
+// setHash names a rule set by what its enabled rules do and say.
+func setHash(set *rule.Rules) string {
+	h := sha256.New()
+	for _, r := range set.All() {
+		if i := r.Info(); i.Enabled {
+			io.WriteString(h, i.Hash)
+			h.Write([]byte{0})
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:12])
+}

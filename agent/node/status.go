@@ -1,0 +1,180 @@
+package node
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/dockreeve/dockreeve/detect"
+	"github.com/dockreeve/dockreeve/finding"
+	"github.com/dockreeve/dockreeve/link"
+	"github.com/dockreeve/dockreeve/rule"
+	"github.com/dockreeve/dockreeve/sensor"
+)
+
+// report runs work while it reports status, once at the start and once at the end.
+func (n *Node) report(ctx context.Context, work func() error) error {
+	if err := n.sendRules(); err != nil {
+		return err
+	}
+	if err := n.sendStatus(); err != nil {
+		return err
+	}
+	ended, reported := make(chan struct{}), make(chan error, 1)
+	go func() {
+		tick := time.NewTicker(n.opt.StatusEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				if err := n.sendStatus(); err != nil {
+					n.stop() // the event goroutine then ends too
+					reported <- err
+					return
+				}
+			case <-ended:
+				reported <- n.sendStatus()
+				return
+			}
+		}
+	}()
+	err := work()
+	close(ended)
+	return errors.Join(err, n.failed, <-reported)
+}
+
+func (n *Node) sendStatus() error {
+	b, err := json.Marshal(n.Status())
+	if err != nil {
+		return fmt.Errorf("encode status: %w", err)
+	}
+	if err := n.opt.Sender.Send(context.Background(), link.LaneStatus, link.KindStatus, b); err != nil && !errors.Is(err, link.ErrFull) {
+		return fmt.Errorf("send status: %w", err)
+	}
+	return nil
+}
+
+// Status is what this node sees and does not see, now.
+func (n *Node) Status() link.Status {
+	n.mu.Lock()
+	v := n.view
+	n.mu.Unlock()
+	st := link.Status{
+		Node: n.opt.Name, Version: n.opt.Version, Kernel: kernelRelease(), Mode: v.mode, Time: time.Now().UnixNano(), Every: int64(n.opt.StatusEvery),
+		Since: v.since, NotAssessed: v.notAssessed, Remedy: v.remedy, LastEvent: v.lastEvent, Events: v.events, Lost: v.lost, Gaps: v.gaps,
+	}
+	for _, r := range n.opt.Rules.All() {
+		switch i := r.Info(); {
+		case !i.Enabled:
+		case i.Assessment.State == rule.NotAssessed:
+			st.RulesNotAssessed++
+		default:
+			st.RulesWatching++
+		}
+	}
+	if v.sensor != nil {
+		s := v.sensor.Stats()
+		st.Containers = int64(len(v.sensor.Containers()))
+		st.Processes = int64(s.Table.Alive)
+		for _, l := range []struct {
+			name string
+			lane sensor.Lane
+		}{{"sensor.process", s.Process}, {"sensor.activity", s.Activity}} {
+			lost := l.lane.RingFull + l.lane.Nested + l.lane.TooLong + l.lane.Torn
+			st.Hops = append(st.Hops, link.Hop{Hop: l.name, In: l.lane.Sent + l.lane.RingFull + l.lane.Nested + l.lane.TooLong, Out: l.lane.Delivered, Lost: lost})
+		}
+	}
+	st.Hops = append(st.Hops, link.Hop{Hop: "detect", In: v.events, Out: v.findings})
+	return st
+}
+
+// ruleGaps names the rules that cannot fire, or only in part.
+func (n *Node) ruleGaps() []link.Gap {
+	var gaps []link.Gap
+	for _, r := range n.opt.Rules.All() {
+		i := r.Info()
+		if !i.Enabled {
+			continue
+		}
+		if why := i.Assessment.Reason; why != "" && len(gaps) < link.MaxGaps/2 {
+			gaps = append(gaps, link.Gap{What: "rule " + i.Name, Reason: why, Remedy: "none yet: nothing supplies it"})
+		}
+	}
+	return gaps
+}
+
+// sensorGaps names what the kernel sensor does not see on this machine.
+func sensorGaps(s *sensor.Sensor) []link.Gap {
+	gaps := []link.Gap{
+		{What: "file work through io_uring", Reason: "it makes no system calls; only its set-up is counted", Remedy: "sysctl kernel.io_uring_disabled=2 where no workload needs it"},
+		{What: "32-bit system calls", Reason: "they are counted, not decoded", Remedy: "run 64-bit images"},
+	}
+	for _, m := range s.Missing() {
+		gaps = append(gaps, link.Gap{What: "kernel hook", Reason: m, Remedy: "a newer kernel has it"})
+	}
+	return gaps
+}
+
+func (n *Node) sendRules() error {
+	set := link.RuleSet{Node: n.opt.Name, Hash: setHash(n.opt.Rules)}
+	for _, r := range n.opt.Rules.All() {
+		i := r.Info()
+		not := i.Assessment.Reason
+		if i.Assessment.State == rule.AssessedPartly {
+			not = "partly: " + not
+		}
+		set.Rules = append(set.Rules, link.Rule{
+			ID: i.ID, Name: i.Name, Hash: i.Hash, Desc: i.Desc, Tags: i.Tags, Tactics: i.Tactics, Techniques: i.Techniques, Answers: i.Answers,
+			Response: i.Response, File: i.File, Line: i.Line, Condition: r.Resolved().ConditionText, Severity: detect.Severity(i.Priority).String(),
+			Enabled: i.Enabled, NotAssessed: not,
+		})
+	}
+	b, err := set.Encode()
+	if err != nil {
+		return err
+	}
+	if err := n.opt.Sender.Send(context.Background(), link.LaneStatus, link.KindRules, b); err != nil && !errors.Is(err, link.ErrFull) {
+		return fmt.Errorf("send rules: %w", err)
+	}
+	return nil
+}
+
+// encode writes a finding, shortened where it would not fit an envelope: first the
+// raw event goes, then far ancestors, and the finding says so.
+func encode(f *finding.Finding) ([]byte, error) {
+	b, err := json.Marshal(f)
+	if err != nil || len(b) <= link.MaxBytes {
+		return b, err
+	}
+	f.Event = []byte(`{"omitted":"too large to send"}`)
+	if len(f.Lineage) > 4 {
+		f.Lineage = f.Lineage[:4]
+	}
+	return json.Marshal(f)
+}
+
+func kernelRelease() string {
+	b, err := os.ReadFile("/proc/sys/kernel/osrelease")
+	if err != nil {
+		return "not known: " + err.Error()
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// environment names the distribution, for the header of a trace.
+func environment() string {
+	b, err := os.ReadFile("/etc/os-release")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(string(b)) {
+		if v, ok := strings.CutPrefix(line, "PRETTY_NAME="); ok {
+			return strings.Trim(strings.TrimSpace(v), `"`)
+		}
+	}
+	return ""
+}

@@ -1,0 +1,242 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/dockreeve/dockreeve/agent/node"
+	"github.com/dockreeve/dockreeve/link"
+	"github.com/dockreeve/dockreeve/rule"
+	"github.com/dockreeve/dockreeve/sensor"
+	"github.com/dockreeve/dockreeve/server"
+	"github.com/dockreeve/dockreeve/store"
+	"github.com/dockreeve/dockreeve/ui"
+)
+
+func newUp() *cobra.Command {
+	var f ruleFlags
+	var o upOptions
+	var verbose bool
+	cmd := &cobra.Command{
+		Use:   "up",
+		Short: "Run everything on this machine: sensor, rules, store, API and console",
+		Long: `Run everything on this machine and print the console's address with a sign-in link
+that works once.
+
+Live events need root and a kernel of 5.15 or newer with BTF. Where they cannot be had
+this says why and what to do, and goes on without them; --replay plays a recorded trace
+instead. The console listens on the loopback address only.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			set, diags, err := f.load()
+			if err != nil {
+				return err
+			}
+			if bad, _ := printDiagnostics(cmd.ErrOrStderr(), errorsOnly(diags)); bad > 0 {
+				fmt.Fprintf(cmd.ErrOrStderr(), "%d rules are left out for these errors; the others run.\n", bad)
+			}
+			level := slog.LevelWarn
+			if verbose {
+				level = slog.LevelDebug
+			}
+			o.rules, o.mode = set, f.mode()
+			o.log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
+			u, err := startUp(cmd.Context(), o)
+			if err != nil {
+				return withCode(exitFailed, "%w", err)
+			}
+			if err := u.greet(cmd.Context(), cmd.OutOrStdout()); err != nil {
+				return errors.Join(err, u.Close())
+			}
+			if err := u.Wait(); err != nil {
+				return withCode(exitFailed, "%w", err)
+			}
+			return nil
+		},
+	}
+	f.flags(cmd)
+	cmd.Flags().StringVar(&o.listen, "listen", server.DefaultListen, "address of the console and the API; port 0 takes a free one")
+	cmd.Flags().StringVar(&o.state, "state", defaultState(), "directory of the database and the token")
+	cmd.Flags().StringVar(&o.replay, "replay", "", "play this trace instead of watching the kernel")
+	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log what is going on")
+	return cmd
+}
+
+// upOptions say what `up` runs.
+type upOptions struct {
+	listen, state, replay string
+	rules                 *rule.Rules
+	mode                  rule.Mode
+	log                   *slog.Logger
+}
+
+// up is everything in one process: the node and the server in one error group over
+// a link in memory. They share no other state.
+type up struct {
+	opt    upOptions
+	db     *store.DB
+	server *server.Server
+	pipe   *link.Pipe
+	blind  *sensor.Unsupported // why the kernel is not watched; nil = it is, or a trace is played
+	stop   context.CancelFunc
+	group  *errgroup.Group
+}
+
+// startUp opens the store, attaches the sensor and starts serving. When it returns
+// without an error everything that happens from then on is seen.
+func startUp(ctx context.Context, o upOptions) (_ *up, err error) {
+	u := &up{opt: o}
+	u.db, err = store.Open(ctx, store.Options{Path: filepath.Join(o.state, "dockreeve.db")})
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, u.db.Close())
+		}
+	}()
+	u.pipe = link.NewPipe(link.PipeOptions{})
+	u.server, err = server.New(server.Options{
+		DB: u.db, Receiver: u.pipe, UI: ui.Handler(), Version: version, Listen: o.listen, StateDir: o.state, Log: o.log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	n, err := node.New(node.Options{Rules: o.rules, Mode: o.mode, Version: version, Sender: u.pipe, Replay: o.replay, Log: o.log})
+	if err != nil {
+		return nil, err
+	}
+	if err := n.Open(ctx); err != nil && !errors.As(err, &u.blind) {
+		return nil, err
+	}
+	if err := os.WriteFile(filepath.Join(o.state, addressFile), []byte(u.server.URL()+"\n"), 0o600); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	// The node stops first; what it sent is stored before the server stops.
+	watching, stopNode := context.WithCancel(ctx)
+	serving, stopServer := context.WithCancel(context.WithoutCancel(ctx))
+	u.stop = stopNode
+	u.group = &errgroup.Group{}
+	u.group.Go(func() error {
+		defer stopServer()
+		var err error
+		if u.blind != nil {
+			err = n.RunBlind(watching, u.blind)
+		} else {
+			err = n.Run(watching)
+		}
+		if err == nil && watching.Err() == nil {
+			// A replay ends by itself; what it found stays to be looked at.
+			<-watching.Done()
+		}
+		return errors.Join(err, n.Close(), u.drain())
+	})
+	u.group.Go(func() error {
+		defer stopNode()
+		return u.server.Run(serving)
+	})
+	return u, nil
+}
+
+// drain waits until what the node sent is stored, a few seconds at most.
+func (u *up) drain() error {
+	const patience = 5 * time.Second
+	deadline := time.Now().Add(patience)
+	for {
+		left := u.pipe.Pending(link.LaneAlert) + u.pipe.Pending(link.LaneLoss)
+		if left == 0 {
+			return u.pipe.Close()
+		}
+		if time.Now().After(deadline) {
+			return errors.Join(fmt.Errorf("%d findings could not be stored within %v and are lost", left, patience), u.pipe.Close())
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+// Wait returns when everything has ended.
+func (u *up) Wait() error {
+	return errors.Join(u.group.Wait(), u.db.Close())
+}
+
+// Close stops everything and waits for it.
+func (u *up) Close() error {
+	u.stop()
+	return u.Wait()
+}
+
+// greet prints what a newcomer needs: where, how to get in, and what is watched.
+func (u *up) greet(ctx context.Context, w io.Writer) error {
+	link, err := u.server.SignInURL(ctx)
+	if err != nil {
+		return err
+	}
+	watching, partly, not := assessed(u.opt.rules)
+	fmt.Fprintf(w, "Dockreeve %s\n\n  console   %s\n  sign in   %s\n            (works once, for ten minutes; \"dockreeve login\" prints another)\n  state     %s\n  rules     %d watching", version, u.server.URL(), link, u.opt.state, watching+partly)
+	if partly > 0 {
+		fmt.Fprintf(w, " (%d in part)", partly)
+	}
+	if not > 0 {
+		fmt.Fprintf(w, ", %d not assessed: \"dockreeve rules list\" says why", not)
+	}
+	fmt.Fprintln(w)
+	switch {
+	case u.blind != nil:
+		fmt.Fprintf(w, "\nNOT WATCHING this machine: %v.\nUntil then, play a recorded trace with --replay FILE.\n", u.blind)
+	case u.opt.replay != "":
+		fmt.Fprintf(w, "\nPlaying %s; this machine itself is not watched.\n", u.opt.replay)
+	default:
+		fmt.Fprintf(w, "\nWatching this machine. Try \"dockreeve demo attack\" in another terminal. Stop with Ctrl-C.\n")
+	}
+	return nil
+}
+
+// startEmbedded runs a server for as long as a demo takes, in a directory of its own.
+func startEmbedded(ctx context.Context) (alertSource, error) {
+	set, _, err := (&ruleFlags{}).load()
+	if err != nil {
+		return nil, err
+	}
+	dir, err := os.MkdirTemp("", "dockreeve-demo-")
+	if err != nil {
+		return nil, err
+	}
+	u, err := startUp(ctx, upOptions{listen: "127.0.0.1:0", state: dir, rules: set, log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	if u.blind != nil {
+		return nil, errors.Join(u.blind, u.Close(), os.RemoveAll(dir))
+	}
+	to := target{server: u.server.URL(), state: dir}
+	var c *clients
+	for {
+		// The token file is written as the server starts.
+		if c, err = to.dial(); err == nil {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return nil, errors.Join(err, u.Close(), os.RemoveAll(dir))
+		case <-time.After(10 * time.Millisecond):
+		}
+	}
+	return &embedded{remote{c}, u, dir}, nil
+}
+
+type embedded struct {
+	remote
+	up  *up
+	dir string
+}
+
+func (e *embedded) Close() error { return errors.Join(e.up.Close(), os.RemoveAll(e.dir)) }

@@ -1,0 +1,258 @@
+// Package detect turns events into findings. It owns the engine that runs rules over
+// events and explains each match; detect/rules is the pack that ships with it.
+//
+// It does no I/O and reads no clock: the same events give the same findings, ids
+// included, live and on replay. An Engine is used by one goroutine.
+package detect
+
+import (
+	"net/netip"
+	"strings"
+
+	"github.com/dockreeve/dockreeve/event"
+	"github.com/dockreeve/dockreeve/finding"
+	"github.com/dockreeve/dockreeve/rule"
+)
+
+// Options tunes an Engine.
+type Options struct {
+	Rules *rule.Rules
+	Mode  rule.Mode // First (the default) or All matching rules per event
+	Node  string    // name put into findings
+}
+
+// Engine runs rules over events.
+type Engine struct {
+	rules   *rule.Rules
+	match   *rule.Matcher
+	node    string
+	counts  Counts
+	losses  [maxLosses]event.Loss
+	lossPos int
+	buf     []byte
+
+	ev   *event.Event
+	emit func(*finding.Finding)
+	on   func(*rule.Rule)
+}
+
+// maxLosses bounds the recent losses an engine remembers to mark findings with.
+const maxLosses = 16
+
+// lossWindow is how long after a loss a finding may be affected by it, nanoseconds.
+const lossWindow = int64(60e9)
+
+// maxEventJSON bounds the raw event kept in a finding, bytes.
+const maxEventJSON = 64 << 10
+
+// Counts says what an engine has done.
+type Counts struct {
+	Events   uint64 // observed
+	Findings uint64 // emitted
+}
+
+// New makes an engine.
+func New(opt Options) *Engine {
+	e := &Engine{rules: opt.Rules, match: rule.NewMatcher(opt.Rules, opt.Mode), node: opt.Node}
+	e.on = e.found
+	return e
+}
+
+// Observe judges one event and hands each finding to emit, which owns it. The
+// event is only read.
+func (e *Engine) Observe(ev *event.Event, emit func(*finding.Finding)) {
+	e.counts.Events++
+	e.ev, e.emit = ev, emit
+	e.match.Match(ev, e.on)
+	e.ev, e.emit = nil, nil
+}
+
+// ObserveLoss tells the engine that events are missing from the stream; findings
+// of the following minute say so.
+func (e *Engine) ObserveLoss(l event.Loss) {
+	e.losses[e.lossPos%maxLosses] = l
+	e.lossPos++
+}
+
+// Counts returns what the engine has done so far.
+func (e *Engine) Counts() Counts { return e.counts }
+
+func (e *Engine) found(r *rule.Rule) {
+	e.counts.Findings++
+	ev := e.ev
+	info := r.Info()
+	f := &finding.Finding{
+		Rule: finding.Rule{
+			ID: info.ID, Name: info.Name, Hash: info.Hash, Desc: info.Desc, Tags: info.Tags,
+			Tactics: info.Tactics, Techniques: info.Techniques, Answers: info.Answers, Response: info.Response,
+			File: info.File, Line: info.Line,
+		},
+		Severity: Severity(info.Priority),
+		Time:     ev.Time,
+		Boot:     ev.Boot,
+		Received: ev.Received,
+		EventIDs: []string{ev.ID.String()},
+	}
+	e.buf = r.AppendOutput(e.buf[:0], ev)
+	f.Output = string(e.buf)
+	f.Subject = e.subject(ev)
+	f.Summary = e.summary(r, f)
+	for _, c := range e.match.Explain(r, ev) {
+		f.Why = append(f.Why, finding.Condition{
+			Expr: c.Expr, Field: c.Field, Op: c.Op, Want: c.Want, Got: c.Got, Null: c.Null, True: c.True, Negate: c.Negate,
+		})
+	}
+	f.Lineage = lineage(ev)
+	e.buf = ev.AppendJSON(e.buf[:0])
+	if len(e.buf) <= maxEventJSON {
+		f.Event = append([]byte(nil), e.buf...)
+	} else {
+		f.Event = []byte(`{"omitted":"the event is larger than 64 KiB; its id is in eventIds"}`)
+	}
+	for _, l := range e.losses {
+		if l.Count > 0 && ev.Time-l.To <= lossWindow && ev.Time >= l.From {
+			f.Losses = append(f.Losses, l)
+		}
+	}
+	f.ID = finding.ID(info.ID, ev.ID.String())
+	f.Fingerprint = finding.Fingerprint(info.ID, f.Subject.Workload, f.Subject.Executable, f.Subject.ObjectClass)
+	e.emit(f)
+}
+
+func (e *Engine) summary(r *rule.Rule, f *finding.Finding) string {
+	var s string
+	if r.HasSummary() {
+		e.buf = r.AppendSummary(e.buf[:0], e.ev)
+		s = string(e.buf)
+	} else {
+		s = f.Rule.Name + ": " + f.Output
+	}
+	return strings.TrimSuffix(s, ".") + ", " + place(&f.Subject) + "."
+}
+
+// place names where something happened, for people.
+func place(s *finding.Subject) string {
+	c := s.Container
+	switch {
+	case c == nil:
+		return "on the host " + s.Node
+	case c.Pod != "":
+		return "in pod " + c.Namespace + "/" + c.Pod
+	case c.Name != "" && c.Image != "":
+		return "in container " + c.Name + " (" + c.Image + ")"
+	case c.Name != "":
+		return "in container " + c.Name
+	case c.ID != "":
+		return "in container " + short(c.ID)
+	}
+	return "in a container that is not identified yet"
+}
+
+func short(id string) string {
+	if len(id) > 12 {
+		return id[:12]
+	}
+	return id
+}
+
+func (e *Engine) subject(ev *event.Event) finding.Subject {
+	s := finding.Subject{Node: e.node, Workload: "host"}
+	if c := ev.Container; c != nil {
+		s.Container = &finding.Container{
+			ID: strings.Clone(c.ID), Name: strings.Clone(c.Name), Image: strings.Clone(c.Image), Digest: strings.Clone(c.ImageDigest),
+			Pod: strings.Clone(c.PodName), Namespace: strings.Clone(c.PodNamespace), Runtime: strings.Clone(c.Runtime), Unknown: strings.Clone(c.Unknown),
+		}
+		switch {
+		case c.PodName != "":
+			s.Workload = c.PodNamespace + "/pod/" + c.PodName
+		case c.Name != "":
+			s.Workload = "container/" + c.Name
+		case c.ID != "":
+			s.Workload = "container/" + short(c.ID)
+		default:
+			s.Workload = "container/unknown"
+		}
+	}
+	if p := ev.Process; p != nil {
+		s.Process = strings.Clone(p.Comm)
+		s.Executable = strings.Clone(p.ExePath)
+		s.User = strings.Clone(p.User)
+	}
+	s.Object, s.ObjectClass = object(ev)
+	return s
+}
+
+// object names what the event acted upon, and the class of it that takes part in
+// the fingerprint: runs of digits are folded, so that a token's dated folder or a
+// numbered temporary file does not make a new alert each time.
+func object(ev *event.Event) (name, class string) {
+	switch {
+	case ev.FDKind == event.FDIPv4 || ev.FDKind == event.FDIPv6:
+		far := ev.Server
+		if ev.Role == event.RoleServer {
+			far = ev.Client
+		}
+		if far == (netip.AddrPort{}) {
+			return "", "none"
+		}
+		if ev.Role == event.RoleServer {
+			return far.String(), "address:" + far.Addr().String() // a caller's port says nothing
+		}
+		return far.String(), "address:" + far.String()
+	case ev.SockPath != "":
+		return strings.Clone(ev.SockPath), "socket:" + fold(ev.SockPath)
+	case ev.Path != "":
+		return strings.Clone(ev.Path), "file:" + fold(ev.Path)
+	}
+	return "", "none"
+}
+
+func fold(path string) string {
+	var b strings.Builder
+	digits := false
+	for i := 0; i < len(path); i++ {
+		c := path[i]
+		if c >= '0' && c <= '9' {
+			if !digits {
+				b.WriteByte('#')
+			}
+			digits = true
+			continue
+		}
+		digits = false
+		b.WriteByte(c)
+	}
+	return b.String()
+}
+
+// maxLineage bounds the ancestors kept in a finding.
+const maxLineage = 24
+
+func lineage(ev *event.Event) []finding.Process {
+	var out []finding.Process
+	for p := ev.Process; p != nil && len(out) < maxLineage; p = p.Parent {
+		out = append(out, finding.Process{
+			PID: p.PID, VPID: p.VPID, Name: strings.Clone(p.Comm), Path: strings.Clone(p.ExePath), Cmdline: strings.Clone(p.Cmdline),
+			Cwd: strings.Clone(p.Cwd), User: strings.Clone(p.User), UID: p.UID, Start: p.Time, InCtr: p.Container != nil, Seeded: p.Seeded,
+		})
+		if p.Parent == p {
+			break
+		}
+	}
+	return out
+}
+
+// Severity maps the rule language's priorities to severities.
+func Severity(p rule.Priority) finding.Severity {
+	switch {
+	case p <= rule.Critical:
+		return finding.Critical
+	case p == rule.Error:
+		return finding.High
+	case p == rule.Warning:
+		return finding.Medium
+	case p == rule.Notice:
+		return finding.Low
+	}
+	return finding.Informational
+}

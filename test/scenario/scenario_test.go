@@ -1,0 +1,183 @@
+package scenario
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/dockreeve/dockreeve/agent/node"
+	"github.com/dockreeve/dockreeve/detect"
+	"github.com/dockreeve/dockreeve/event"
+	"github.com/dockreeve/dockreeve/finding"
+	"github.com/dockreeve/dockreeve/process"
+	"github.com/dockreeve/dockreeve/rule"
+)
+
+const rulesDir = "../../detect/rules"
+
+func ownRules(t testing.TB) *rule.Rules {
+	t.Helper()
+	set, diags, err := node.RuleSet{}.Load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range diags {
+		t.Errorf("%s", d)
+	}
+	return set
+}
+
+func read(t testing.TB) []Scenario {
+	t.Helper()
+	files, err := filepath.Glob(rulesDir + "/*.scenario")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scenarios in %s: %v", rulesDir, err)
+	}
+	var all []Scenario
+	for _, file := range files {
+		data, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		list, err := Parse(filepath.Base(file), data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, list...)
+	}
+	return all
+}
+
+// play runs a tape through the process table and the rules.
+func play(set *rule.Rules, tape Tape) [][]*finding.Finding {
+	table := process.New(process.Options{})
+	var seed process.Snapshot
+	for i := range tape.Processes {
+		p := tape.Processes[i]
+		seed.Processes = append(seed.Processes, event.Kept{Process: &p})
+	}
+	table.Seed(seed)
+	engine := detect.New(detect.Options{Rules: set, Node: "test-node"})
+	found := make([][]*finding.Finding, len(tape.Records))
+	for i, r := range tape.Records {
+		if r.Loss != nil {
+			engine.ObserveLoss(*r.Loss)
+			continue
+		}
+		ev, facts := *r.Event, r.Facts
+		table.Apply(&ev, &facts)
+		engine.Observe(&ev, func(f *finding.Finding) { found[i] = append(found[i], f) })
+	}
+	return found
+}
+
+func TestRulesDoWhatTheirScenariosSay(t *testing.T) {
+	set := ownRules(t)
+	for _, s := range read(t) {
+		t.Run(strings.TrimSuffix(s.File, ".scenario")+"/"+s.Name, func(t *testing.T) {
+			tape, err := s.Tell()
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(tape.Expect) == 0 {
+				t.Fatalf("%s:%d: nothing is expected, so nothing can fail", s.File, s.Line)
+			}
+			for _, wrong := range tape.Check(s.File, play(set, tape)) {
+				t.Error(wrong)
+			}
+		})
+	}
+}
+
+func TestEveryRuleHasAStoryThatFiresAndEveryFileOneThatDoesNot(t *testing.T) {
+	fires := map[string]bool{}
+	quiet := map[string]bool{}
+	for _, s := range read(t) {
+		only := true
+		for _, st := range s.Steps {
+			if st.Verb == "expect" && st.Words[0] != "nothing" {
+				fires[st.Words[0]] = true
+				only = false
+			}
+		}
+		if only {
+			quiet[strings.TrimSuffix(s.File, ".scenario")] = true
+		}
+	}
+	for _, r := range ownRules(t).All() {
+		if id := r.Info().ID; !fires[id] {
+			t.Errorf("rule %s has no scenario that fires it", id)
+		}
+	}
+	rules, err := filepath.Glob(rulesDir + "/*.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range rules {
+		name := strings.TrimSuffix(filepath.Base(f), ".yaml")
+		if name != "00-words" && !quiet[name] {
+			t.Errorf("%s has no scenario that expects nothing", filepath.Base(f))
+		}
+	}
+}
+
+// TestEveryRuleExplainsItself holds the promise that an alert says what it is,
+// which technique, whose row it answers, and what to do.
+func TestEveryRuleExplainsItself(t *testing.T) {
+	for _, r := range ownRules(t).All() {
+		i := r.Info()
+		for what, missing := range map[string]bool{
+			"tactic": len(i.Tactics) == 0, "technique": len(i.Techniques) == 0, "row it answers": len(i.Answers) == 0,
+			"step of what to do": len(i.Response) == 0, "summary": !r.HasSummary(), "description": i.Desc == "",
+		} {
+			if missing {
+				t.Errorf("rule %s has no %s", i.ID, what)
+			}
+		}
+		if i.Assessment.State != rule.AssessedFully || i.Assessment.Never {
+			t.Errorf("rule %s cannot fire fully: %s", i.ID, i.Assessment.Reason)
+		}
+	}
+}
+
+// TestPlayedTwiceTheSame holds that judgement depends on nothing but the events:
+// ids and fingerprints included.
+func TestPlayedTwiceTheSame(t *testing.T) {
+	set := ownRules(t)
+	for _, s := range read(t) {
+		tape, err := s.Tell()
+		if err != nil {
+			t.Fatal(err)
+		}
+		a, b := ids(play(set, tape)), ids(play(set, tape))
+		if !slices.Equal(a, b) {
+			t.Errorf("%s: %s: played twice, found %v and %v", s.File, s.Name, a, b)
+		}
+	}
+}
+
+func ids(found [][]*finding.Finding) []string {
+	var out []string
+	for _, fs := range found {
+		for _, f := range fs {
+			out = append(out, f.ID+" "+f.Fingerprint)
+		}
+	}
+	return out
+}
+
+func TestParseNamesThePlace(t *testing.T) {
+	for text, want := range map[string]string{
+		"fork 1 2":                       `x:1: "fork 1 2" stands before`,
+		"scenario: a\n jump 1":           `x:2: unknown line "jump"`,
+		"scenario: a\n exec 1":           `x:2: exec needs at least 2 words`,
+		"scenario: a\n exec 1 \"/bin/sh": `x:2: a double quote is not closed`,
+	} {
+		_, err := Parse("x", []byte(text))
+		if err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%q: got %v, want %s", text, err, want)
+		}
+	}
+}
