@@ -210,6 +210,7 @@ func (s *Sensor) containerOf(h *bpf.SensorHdr) *event.Container {
 	}
 	if ok && was != nil && c != nil {
 		s.table.SetContainer(was, c)
+		s.h.Replace(was, c)
 	}
 	if len(s.given) >= maxGiven {
 		clear(s.given)

@@ -3,6 +3,7 @@ package sensor
 import (
 	"context"
 	"errors"
+	"io"
 	"os/exec"
 	"slices"
 	"strings"
@@ -153,5 +154,36 @@ func TestLineage(t *testing.T) {
 	x := w.find(t, "exit of echo", func(x *event.Event) bool { return x.Type == event.TypeProcexit && x.Process.PID == p.PID })
 	if x.Process.ExitTime == 0 || x.Process.ExitCode != 0 {
 		t.Errorf("exit: %+v", x.Process)
+	}
+}
+
+// started is a program that waits for its standard input.
+type started struct {
+	cmd *exec.Cmd
+	in  io.WriteCloser
+}
+
+func command(t *testing.T, argv ...string) *started {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), argv[0], argv[1:]...)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = in.Close() // ends it
+		_ = cmd.Wait() // its exit status says nothing
+	})
+	return &started{cmd, in}
+}
+
+// poke lets it go on one step.
+func (s *started) poke(t *testing.T) {
+	t.Helper()
+	if _, err := io.WriteString(s.in, "go\n"); err != nil {
+		t.Fatal(err)
 	}
 }

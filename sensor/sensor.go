@@ -52,10 +52,16 @@ type Options struct {
 
 // Handler receives what the sensor delivers, on the goroutine that called Run, in
 // event order. An event, its facts and their strings are valid only inside the
-// call. Event is required; Loss may be nil.
+// call. Event is required; the others may be nil.
 type Handler struct {
+	// Event gets the event, its Process and Container filled in, and the facts
+	// from which they came: what a trace has to record.
 	Event func(*event.Event, *event.Facts)
-	Loss  func(event.Loss)
+	// Loss gets what was lost since the last loss, at its place in the stream.
+	Loss func(event.Loss)
+	// Replace says that a container is now known better, as in
+	// process.Table.SetContainer, which has been called already.
+	Replace func(old, new *event.Container)
 }
 
 // Sensor delivers kernel events. Run once; Stats, SetInterest and Missing may be
@@ -198,6 +204,9 @@ func (s *Sensor) Run(ctx context.Context, h Handler) error {
 	}
 	if h.Loss == nil {
 		h.Loss = func(event.Loss) {}
+	}
+	if h.Replace == nil {
+		h.Replace = func(_, _ *event.Container) {}
 	}
 	s.h = h
 	defer context.AfterFunc(ctx, s.k.wake)()
