@@ -151,7 +151,17 @@ export function startMock({ port = 0, rate = 5, count = 137, host = "127.0.0.1",
     const what = url.pathname.slice(6);
     const p = url.searchParams;
     let out = {};
-    if (what === "raise") out = raise(p.get("rule"), p.has("ctr") ? Number(p.get("ctr")) : undefined);
+    if (what === "hostile") {
+      const x = makeAlert(rules[0], 0, Date.now(), Date.now(), 1);
+      const evil = `<img src=x onerror="fetch('https://evil.example/')"><script>alert(1)</script>\u202eevil\u0000 javascript:alert(1) ${"A".repeat(5000)}`;
+      x.alert.title = x.alert.summary = x.alert.subject.process = x.alert.subject.object = x.alert.subject.container.name = x.alert.subject.container.image = evil;
+      x.alert.tactics = [evil]; x.alert.techniques = [evil];
+      x.detail.lineage[0].cmdline = x.detail.lineage[0].name = evil;
+      x.detail.why = [{ expr: evil, field: evil, op: "=", want: evil, got: evil, true: true }];
+      x.detail.eventJson = evil; x.detail.output = evil; x.detail.rule = { ...x.detail.rule, response: [evil], desc: evil, condition: evil };
+      x.alert.lastSeen = ns(Date.now() + 1000);
+      all.push(x); publish("alert", x.alert.id); out = x.alert;
+    } else if (what === "raise") out = raise(p.get("rule"), p.has("ctr") ? Number(p.get("ctr")) : undefined);
     else if (what === "touch") out = touch(p.get("id"));
     else if (what === "cut") for (const s of streams) s.end();
     else if (what === "down") { down = p.get("v") !== "0"; if (down) for (const s of streams) s.end(); }
@@ -189,7 +199,7 @@ function parse(text) {
   for (const m of text.matchAll(/(-)?(?:([a-z_]+):)?((?:>=|<=|>|<|=)?)("(?:[^"\\]|\\.)*"|\S+)/g)) {
     const [, neg, field, op, raw] = m;
     const values = (raw.startsWith('"') ? [raw.slice(1, -1).replace(/\\(.)/g, "$1")] : raw.split(",")).map((v) => v.toLowerCase());
-    const has = (...texts) => values.some((v) => texts.some((t) => (t ?? "").toLowerCase().includes(v)));
+    const has = (...texts) => values.some((v) => texts.some((t) => (field ? new RegExp("^" + v.split("*").map((x) => x.replace(/[\\^$.|?+()[\]{}]/g, "\\$&")).join(".*") + "$", "s").test((t ?? "").toLowerCase()) : (t ?? "").toLowerCase().includes(v))));
     let t;
     if (!field) t = (a) => has(a.title, a.summary, a.subject.workload, a.subject.process, a.subject.container?.name, a.subject.container?.pod, a.subject.container?.image, a.id);
     else if (field === "status") { for (const v of values) if (!STATUS.includes(v)) throw bad(`status:${v}: no such status; use open, acknowledged, resolved or dismissed`); t = (a) => values.includes(a.status.slice(13).toLowerCase()); }

@@ -4,13 +4,16 @@ import { Code, ConnectError, createClient, type Interceptor } from "@connectrpc/
 import { createConnectTransport } from "@connectrpc/connect-web";
 import { AlertService, ChangeService, StatusService } from "../gen/dockreeve/v1/dockreeve_pb";
 import { atom } from "../lib/atom";
+import { reveal } from "../lib/text";
 
 /** False once the server said that this browser is not signed in. */
 export const signedIn = atom(true);
 
 const session: Interceptor = (next) => async (req) => {
   try {
-    return await next(req);
+    const res = await next(req);
+    if (!res.stream) reveal(res.message);
+    return res;
   } catch (err) {
     if (ConnectError.from(err).code === Code.Unauthenticated) signedIn.set(false);
     throw err;

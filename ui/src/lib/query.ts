@@ -25,8 +25,8 @@ export function terms(filter: string): Term[] {
 
 const unquote = (s: string) => (s.startsWith('"') ? s.replace(/^"|"$/g, "").replace(/\\(["\\])/g, "$1") : s);
 
-/** Quotes a value when the grammar needs it. */
-export const quote = (v: string): string => (v !== "" && /^[\w./@-][\w./:@+-]*$/.test(v) && !v.startsWith("-") ? v : `"${v.replace(/[\\"]/g, "\\$&")}"`);
+/** Quotes a value when the grammar needs it: spaces, quotes, commas, colons, stars, parentheses, a leading operator. */
+export const quote = (v: string): string => (/^[\w./@%~][\w./@%~+=-]*$/.test(v) ? v : `"${v.replace(/[\\"]/g, "\\$&")}"`);
 
 /** The filter with every term of field replaced by the given ones; other terms stay as typed. */
 export function withField(filter: string, field: string, replacement: string[]): string {
@@ -113,17 +113,17 @@ export const FIELDS: ReadonlyArray<readonly [name: string, what: string, example
   ["severity", "how bad", "severity:>=high"],
   ["status", "open, acknowledged, resolved, dismissed", "status:open"],
   ["age", "since it was last seen", "age:<24h"],
-  ["workload", "namespace/kind/name, or container name", "workload:storefront"],
+  ["workload", "namespace/kind/name, or container name", "workload:*storefront"],
   ["container", "container name or id", "container:web"],
-  ["image", "image reference", "image:redis"],
+  ["image", "image reference", "image:*redis*"],
   ["namespace", "Kubernetes namespace", "namespace:payments"],
-  ["pod", "pod name", "pod:storefront"],
+  ["pod", "pod name", "pod:storefront-*"],
   ["process", "command name", "process:sh"],
-  ["executable", "path of the program", "executable:/tmp"],
+  ["executable", "path of the program", "executable:/tmp/*"],
   ["user", "user name", "user:root"],
   ["object", "file path or address", "object:/etc/shadow"],
-  ["node", "node name", "node:vmss000002"],
-  ["rule", "rule id", "rule:reverse-shell"],
+  ["node", "node name", "node:*vmss000002"],
+  ["rule", "rule id", "rule:reverse-shell*"],
   ["tactic", "ATT&CK tactic", 'tactic:"Credential Access"'],
   ["technique", "ATT&CK technique id", "technique:T1059.004"],
 ];

@@ -80,6 +80,11 @@ export function Command({ children }: { children: string }) {
   );
 }
 
+/** What to do about a gap: a command gets a copy button, a sentence stays one. */
+export function Remedy({ children }: { children: string }) {
+  return /^(sudo |dockreeve |sysctl |make |mount |kubectl |helm |apt-get |modprobe |echo )/.test(children) ? <Command>{children}</Command> : <p>{children}</p>;
+}
+
 /** A modal window: the browser's own dialog, so focus stays in it and Esc closes it. */
 export function Dialog({ title, onClose, children, wide = false }: { title: string; onClose: () => void; children: ReactNode; wide?: boolean }) {
   const ref = useRef<HTMLDialogElement>(null);
@@ -88,6 +93,7 @@ export function Dialog({ title, onClose, children, wide = false }: { title: stri
     const d = ref.current!;
     const before = document.activeElement as HTMLElement | null;
     d.showModal();
+    d.querySelector<HTMLElement>("[data-first]")?.focus();
     return () => {
       d.close();
       before?.focus?.({ preventScroll: true });
@@ -106,8 +112,8 @@ export function Dialog({ title, onClose, children, wide = false }: { title: stri
   );
 }
 
-/** A button that opens a small panel below it; Esc or a click elsewhere closes it. */
-export function Menu({ label, name, children, right = false, className = "btn" }: { label: ReactNode; name: string; children: (close: () => void) => ReactNode; right?: boolean; className?: string }) {
+/** A button that opens a small panel below it; Esc or a click elsewhere closes it. bare says that label holds no text. */
+export function Menu({ label, name, children, right = false, bare = false, className = "btn" }: { label: ReactNode; name: string; children: (close: () => void) => ReactNode; right?: boolean; bare?: boolean; className?: string }) {
   const [open, setOpen] = useState(false);
   const wrap = useRef<HTMLDivElement>(null);
   const button = useRef<HTMLButtonElement>(null);
@@ -134,8 +140,8 @@ export function Menu({ label, name, children, right = false, className = "btn" }
         e.preventDefault();
       }
     }}>
-      <button ref={button} type="button" className={`${className}${open ? " on" : ""}`} aria-expanded={open} aria-haspopup="true" aria-label={name} onClick={() => setOpen(!open)}>{label}</button>
-      {open && <div className={`menu${right ? " right" : ""}`} role="group" aria-label={name}>{children(close)}</div>}
+      <button ref={button} type="button" className={`${className}${open ? " on" : ""}`} aria-expanded={open} aria-haspopup="true" data-menu={name} {...(bare ? { "aria-label": name } : {})} onClick={() => setOpen(!open)}>{label}</button>
+      {open && <div className={`menu${right ? " right" : ""}`} role="group" tabIndex={-1} aria-label={name}>{children(close)}</div>}
     </div>
   );
 }

@@ -82,7 +82,7 @@ export function App() {
       </nav>
       <header className="top">
         <HonestyBar />
-        <button type="button" className="btn find" onClick={() => opened.set("search")} aria-label="Search alerts and commands (Ctrl K)"><SearchIcon /><span>Search</span><kbd>Ctrl K</kbd></button>
+        <button type="button" className="btn find" onClick={() => opened.set("search")}><SearchIcon /><span>Search</span><kbd>Ctrl K</kbd></button>
       </header>
       <main id="screen" tabIndex={-1} className="screen">
         {l.state === "lost" && <div className="lost"><Lost /></div>}
@@ -101,7 +101,7 @@ function ThemeMenu() {
   const all: Array<[Theme, string, React.ReactNode]> = [["light", "Light", <Sun key="l" />], ["dark", "Dark", <Moon key="d" />], ["system", "As the system", <Screen key="s" />]];
   return (
     <div className="theme-menu">
-      <Menu name={`theme: ${t}`} label={all.find(([k]) => k === t)?.[2]} className="btn plain icon">
+      <Menu bare name={`theme: ${t}`} label={all.find(([k]) => k === t)?.[2]} className="btn plain icon">
         {(close) => all.map(([k, name, icon]) => (
           <button key={k} type="button" className="item" aria-pressed={t === k} onClick={() => { theme.set(k); close(); }}>{icon}<span className="grow">{name}</span>{t === k && <Check />}</button>
         ))}

@@ -25,7 +25,7 @@ export function Help() {
           {keys.map(([k, what]) => <div key={what}><dt>{k.map((x) => <kbd key={x}>{x}</kbd>)}</dt><dd>{what}</dd></div>)}
         </dl>
         <h3>Filter</h3>
-        <p>Terms are joined by “and”. A bare word searches the text; a leading <code>-</code> turns a term round; commas mean “or”. The filter is in the address bar: copy the address to share it.</p>
+        <p>Terms are joined by “and”. A bare word searches the text; a leading <code>-</code> turns a term round; commas mean “or”; <code>*</code> stands for any characters of a value. The filter is in the address bar: copy the address to share it.</p>
         <div className="scroll-x">
           <table className="plain"><tbody>
             {FIELDS.map(([name, what, example]) => <tr key={name}><td className="mono">{name}</td><td>{what}</td><td className="mono nowrap">{example}</td></tr>)}

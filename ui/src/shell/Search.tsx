@@ -67,7 +67,7 @@ export function Search() {
   return (
     <Dialog title="Search" onClose={close} wide>
       <div className="search">
-        <input className="input" autoFocus placeholder="An alert, a workload, a process, a filter, or a command" aria-label="Search alerts and commands" spellCheck={false} autoComplete="off"
+        <input className="input" data-first placeholder="An alert, a workload, a process, a filter, or a command" aria-label="Search alerts and commands" spellCheck={false} autoComplete="off"
           role="combobox" aria-expanded="true" aria-controls="hits" aria-activedescendant={items.length ? `hit-${active}` : undefined}
           value={text} onChange={(e) => { setText(e.target.value); setAt(0); }}
           onKeyDown={(e) => {

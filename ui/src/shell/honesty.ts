@@ -2,7 +2,7 @@
 // first thing that is not gives the bar its sentence.
 import type { GetStatusResponse } from "../gen/dockreeve/v1/dockreeve_pb";
 import type { Link } from "../api/live";
-import { ago, duration, ms, num, plural } from "../lib/time";
+import { ago, duration, ms, plural } from "../lib/time";
 
 /** Without an event for this long the bar is amber: even a quiet machine starts processes. */
 export const QUIET = 5 * 60_000;
@@ -25,7 +25,7 @@ export function assess(s: GetStatusResponse | null, link: Link, now: number): Ho
   const w = s.watched;
   const up = s.nodes.filter((n) => n.reporting);
   if (s.nodes.length > up.length) say("warn", `${s.nodes.length - up.length} of ${plural(s.nodes.length, "node")} not reporting`);
-  for (const n of up) if (n.notAssessed) say("warn", `${n.name}: kernel not watched`);
+  for (const n of up) if (n.notAssessed) say("warn", `kernel not watched on ${n.name}`);
   const replay = s.nodes.filter((n) => n.mode === "replay");
   if (replay.length) say("warn", replay.length === s.nodes.length ? "replaying a recording, not watching live" : `${replay.length} of ${plural(s.nodes.length, "node")} replay a recording`);
   if (w && w.lastEvent > 0n && now - ms(w.lastEvent) > QUIET) say("warn", `no event for ${duration(now - ms(w.lastEvent))}`);
@@ -34,7 +34,7 @@ export function assess(s: GetStatusResponse | null, link: Link, now: number): Ho
   for (const g of s.notAssessed) say("warn", `${g.what} not assessed`);
   if (s.rulesWatching === 0) say("bad", "no rule is watching");
   if (!w || w.since === 0n) say("bad", "nothing is watched");
-  if (link.state === "lost") say("bad", `connection lost ${ago(link.since, Date.now())} ago`);
+  if (link.state === "lost") say("bad", `connection lost ${ago(link.since, Date.now())} ago`.replace("now ago", "just now"));
   const head = reasons[0];
   const more = reasons.length > 1 ? `, and ${reasons.length - 1} more` : "";
   return { level, headline: head ? head[0]!.toUpperCase() + head.slice(1) + more : "Everything that is watched is assessed", reasons };
@@ -47,8 +47,6 @@ export function watching(s: GetStatusResponse | null, now: number): string {
   if (!w || w.since === 0n) return `nothing is watched: ${w?.notAssessed || "no node reports"}`;
   const seen = s.nodes.filter((n) => n.reporting && !n.notAssessed);
   const containers = seen.reduce((n, x) => n + x.containers, 0n);
-  const live = seen.every((n) => n.mode === "replay") ? "replaying" : "watching";
+  const live = seen.length > 0 && seen.every((n) => n.mode === "replay") ? "replaying" : "watching";
   return `${live} ${plural(seen.length, "node")}, ${plural(containers, "container")} for ${duration(now - ms(w.since))}`;
 }
-
-export { num };

@@ -5,7 +5,7 @@ import { go } from "../../lib/route";
 import { reveal, slice } from "../../lib/window";
 import { Ago, End } from "../../parts/bits";
 import { Down, Up } from "../../parts/icons";
-import { SeverityMark, severityName, StatusMark, statusName } from "../../parts/marks";
+import { SeverityMark, StatusMark } from "../../parts/marks";
 import { type Column, minWidth, place } from "./columns";
 
 const narrow = matchMedia("(max-width: 720px)");
@@ -138,7 +138,7 @@ const Row = memo(function Row({ a, index, top, small, tracks, columns, active, p
     <div id={`row-${a.id}`} data-id={a.id} role="row" aria-rowindex={index + 2} aria-selected={picked} className={name} style={style} onClick={open} {...(left ? { "data-tip": "no longer matches the filter; goes when the list is brought up to date" } : {})}>
       {pick}
       {small ? (
-        <div role="gridcell" className="card" aria-label={`${severityName(a.severity)}, ${a.title}, ${statusName(a.status)}`}>
+        <div role="gridcell" className="card">
           <SeverityMark of={a.severity} />
           <a href={to} tabIndex={-1} className="text"><b className="clip">{a.title}</b><span className="muted two">{a.summary}</span></a>
           <span className="side"><Ago ns={a.lastSeen} /><StatusMark of={a.status} /><End>{place(a).main}</End></span>

@@ -51,10 +51,11 @@ export function AlertsScreen({ search }: { search: string }) {
   const onFilter = useCallback((filter: string) => { if (filter === state.view.filter) void reload(); else show({ ...state.view, filter }); }, [state.view, show, reload]);
   const pick = useCallback((id: string, range: boolean) => {
     setActive(id);
+    const from = anchor.current;
     setPicked((was) => {
       const next = new Set(was);
       const ids = rows.map((r) => r.id);
-      const a = anchor.current ? ids.indexOf(anchor.current) : -1;
+      const a = from ? ids.indexOf(from) : -1;
       const b = ids.indexOf(id);
       if (range && a >= 0) for (const x of ids.slice(Math.min(a, b), Math.max(a, b) + 1)) next.add(x);
       else if (next.has(id)) next.delete(id);

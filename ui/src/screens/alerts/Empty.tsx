@@ -4,7 +4,7 @@ import { useAtom } from "../../lib/atom";
 import { useNow } from "../../lib/clock";
 import { terms } from "../../lib/query";
 import { num, plural } from "../../lib/time";
-import { Command } from "../../parts/bits";
+import { Command, Remedy } from "../../parts/bits";
 import { Cross, Warn } from "../../parts/icons";
 import { watching } from "../../shell/honesty";
 
@@ -29,13 +29,15 @@ export function Empty({ state, onFilter }: { state: ListState; onFilter: (f: str
     );
   }
   if (!w || w.since === 0n) {
-    const fix = s?.notAssessed.find((g) => g.remedy && /^(sudo |dockreeve |make )/.test(g.remedy))?.remedy ?? "sudo dockreeve up";
+    const why = w?.notAssessed || s?.watched?.notAssessed || "No node reports to this server.";
+    const gap = s?.notAssessed.find((g) => g.remedy && g.reason === why);
+    const fix = gap?.remedy || "sudo dockreeve up";
     return (
       <div className="empty">
         <h2 className="row"><Warn />Nothing is watched, so there are no alerts to show</h2>
-        <p>{w?.notAssessed || s?.watched?.notAssessed || "No node reports to this server."}</p>
+        <p>{why}</p>
         <p className="muted">On the machine whose containers you want to see:</p>
-        <Command>{fix}</Command>
+        <Remedy>{fix}</Remedy>
         <p className="muted">Without root you can look at a recording instead:</p>
         <Command>dockreeve up --replay FILE</Command>
       </div>

@@ -28,7 +28,7 @@ export function FilterBar({ filter, error, onFilter }: Props) {
   return (
     <div className="filters">
       <FilterInput filter={filter} error={error} onFilter={onFilter} />
-      <Menu name="severity" label={<>Severity{summary(sev, SEVERITIES, true)}<Chevron size={12} /></>} className={`btn${sev.size < 5 ? " set" : ""}`}>
+      <Menu name="severity" label={<>Severity<span className="wide-only">{summary(sev, SEVERITIES, true)}</span><Chevron size={12} /></>} className={`btn${sev.size < 5 ? " set" : ""}`}>
         {() => <>
           {[...SEVERITIES].reverse().map((s) => (
             <label key={s} className="item"><input type="checkbox" checked={sev.has(s)} onChange={() => toggle("severity", SEVERITIES, sev, s, true)} /><SeverityMark of={rank[s]!} word /></label>
@@ -36,7 +36,7 @@ export function FilterBar({ filter, error, onFilter }: Props) {
           <hr /><button type="button" className="item" onClick={() => onFilter(withField(filter, "severity", []))}>Every severity</button>
         </>}
       </Menu>
-      <Menu name="status" label={<>Status{summary(status, STATUSES, false)}<Chevron size={12} /></>} className={`btn${status.size < 4 ? " set" : ""}`}>
+      <Menu name="status" label={<>Status<span className="wide-only">{summary(status, STATUSES, false)}</span><Chevron size={12} /></>} className={`btn${status.size < 4 ? " set" : ""}`}>
         {() => <>
           {STATUSES.map((s) => (
             <label key={s} className="item"><input type="checkbox" checked={status.has(s)} onChange={() => toggle("status", STATUSES, status, s, false)} />{s}</label>
@@ -87,7 +87,7 @@ function FilterInput({ filter, error, onFilter }: Props) {
       <Filter size={14} />
       <input ref={input} className="input mono" role="combobox" aria-label="Filter alerts" aria-expanded={hints.length > 0} aria-controls={id} aria-autocomplete="list" aria-invalid={error !== ""} aria-describedby={error ? `${id}-e` : undefined}
         aria-activedescendant={at >= 0 && at < hints.length ? `${id}-${at}` : undefined}
-        spellCheck={false} autoComplete="off" autoCapitalize="off" placeholder="severity:>=high workload:payments age:<7d" value={text}
+        spellCheck={false} autoComplete="off" autoCapitalize="off" placeholder="severity:>=high workload:payments/* age:<7d" value={text}
         onChange={(e) => { setText(e.target.value); setOpen(true); setAt(-1); }}
         onFocus={() => setOpen(false)}
         onBlur={() => setOpen(false)}

@@ -20,7 +20,7 @@ export function StatusDialog({ to, count, onDone, onClose }: { to: AlertStatus; 
         <div className="body">
           <p>{dismiss ? "Judged benign. New occurrences are still counted, but do not open it again." : "Dealt with. A new occurrence opens it again."}</p>
           <label className="stack"><span>Why {dismiss ? "" : <span className="muted">(optional)</span>}</span>
-            <textarea className="input" rows={3} autoFocus maxLength={2000} value={why} onChange={(e) => setWhy(e.target.value)} onKeyDown={(e) => { if (e.key === "Enter" && (e.ctrlKey || e.metaKey || !e.shiftKey)) { e.preventDefault(); if (ready) onDone(why.trim()); } }} />
+            <textarea className="input" rows={3} data-first maxLength={2000} value={why} onChange={(e) => setWhy(e.target.value)} onKeyDown={(e) => { if (e.key === "Enter" && (e.ctrlKey || e.metaKey || !e.shiftKey)) { e.preventDefault(); if (ready) onDone(why.trim()); } }} />
           </label>
           <div className="chips">{usual[to]?.map((u) => <button key={u} type="button" className="btn" onClick={() => setWhy(u)}>{u}</button>)}</div>
           <p className="muted">Kept in the alert's history with the time and your name.</p>

@@ -5,7 +5,7 @@ import { aborted, alerts, Code, isCode, sentence } from "../../api/client";
 import { onChange } from "../../api/live";
 import type { Alert, Watched } from "../../gen/dockreeve/v1/dockreeve_pb";
 import { append, compare, shown, type Shown, update } from "../../lib/merge";
-import type { View } from "../../lib/query";
+import { addressOf, DEFAULT_VIEW, type View } from "../../lib/query";
 
 const PAGE = 100;
 const MOST = 500; // the largest page the API gives
@@ -29,6 +29,9 @@ let kept: ListState | null = null;
 
 /** Ids in the order last shown, for j and k on an alert's own page. */
 export const lastOrder = (): readonly string[] => kept?.list?.order ?? [];
+
+/** Where the list was, for the way back to it. */
+export const lastAddress = (): string => addressOf(kept?.view ?? DEFAULT_VIEW);
 
 const fresh = (view: View): ListState => ({ view, list: null, cursor: "", total: 0n, totalAll: 0n, watched: undefined, loading: true, error: "", filterError: "" });
 const same = (a: View, b: View) => a.filter === b.filter && a.order === b.order;

@@ -1,6 +1,6 @@
 import type { GetStatusResponse, HopCount, Loss } from "../../gen/dockreeve/v1/dockreeve_pb";
 import { exact, num } from "../../lib/time";
-import { Ago, Command, End, Since } from "../../parts/bits";
+import { Ago, Command, End, Remedy, Since } from "../../parts/bits";
 import { Check, Warn } from "../../parts/icons";
 
 /** Everything that is not covered, why, and what to do about it. */
@@ -12,15 +12,13 @@ export function Gaps({ of }: { of: GetStatusResponse }) {
         <li key={g.what + g.reason}>
           <b className="row"><Warn />{g.what}</b>
           <p className="muted">{g.reason}</p>
-          {g.remedy && (looksLikeCommand(g.remedy) ? <Command>{g.remedy}</Command> : <p>{g.remedy}</p>)}
+          {g.remedy && <Remedy>{g.remedy}</Remedy>}
         </li>
       ))}
       {of.rulesNotAssessed > 0 && <li><b className="row"><Warn />{of.rulesNotAssessed} of {of.rulesWatching + of.rulesNotAssessed} rules</b><p className="muted">They need signals that nothing supplies here. Each says which, in <a href="/rules?only=not-assessed">Rules</a>.</p></li>}
     </ul>
   );
 }
-
-const looksLikeCommand = (s: string) => /^(sudo |dockreeve |sysctl |make |mount |kubectl |helm |apt-get |modprobe |echo )/.test(s);
 
 export function Nodes({ of }: { of: GetStatusResponse }) {
   if (of.nodes.length === 0) return <><p>No node has ever reported to this server.</p><Command>sudo dockreeve up</Command></>;

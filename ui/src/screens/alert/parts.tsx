@@ -1,0 +1,158 @@
+import { type Alert, type AlertDetail, type Condition } from "../../gen/dockreeve/v1/dockreeve_pb";
+import { TACTICS, techniqueName } from "../../lib/attack";
+import { addressOf, DEFAULT_VIEW, quote } from "../../lib/query";
+import { duration, ms, num, utc } from "../../lib/time";
+import { Ago, Copy, End, Link, NotAssessed } from "../../parts/bits";
+import { Check, Cross } from "../../parts/icons";
+import { statusName } from "../../parts/marks";
+
+/** A fact with its name; an absent one says so. */
+function Fact({ name, value, why, mono = false, filter, end = false }: { name: string; value: string | undefined; why?: string | undefined; mono?: boolean; filter?: string; end?: boolean }) {
+  return (
+    <div>
+      <dt>{name}</dt>
+      <dd>{value ? <>{end ? <End mono={mono}>{value}</End> : <span className={mono ? "mono wrap" : "wrap"}>{filter ? <Link to={addressOf({ ...DEFAULT_VIEW, filter })}>{value}</Link> : value}</span>}<Copy text={value} what={name} /></> : <NotAssessed {...(why ? { why } : {})} />}</dd>
+    </div>
+  );
+}
+
+export function ToDo({ of }: { of: AlertDetail }) {
+  const steps = of.rule?.response ?? [];
+  if (steps.length === 0) return <p className="muted">This rule's file gives no steps ({of.rule?.file || "unknown file"}).</p>;
+  return <ol className="todo">{steps.map((s, i) => <li key={i}><span>{s}</span></li>)}</ol>;
+}
+
+export function Severity({ of }: { of: AlertDetail }) {
+  const a = of.alert!;
+  return (
+    <ul className="reasons">
+      <li>The rule is written as {of.rule?.severity || "a severity that is not known"}{of.rule?.file ? <> in <code>{of.rule.file}{of.rule.line > 0 ? `:${of.rule.line}` : ""}</code></> : null}.</li>
+      {a.count > 1n && <li>An alert takes the highest severity of its findings: {num(a.count)} so far.</li>}
+      <li className="muted">Not weighed, because not assessed: the workload's exposure and owner, known vulnerabilities of the image, what its identity may reach.</li>
+    </ul>
+  );
+}
+
+export function ContainerFacts({ of }: { of: Alert }) {
+  const c = of.subject?.container;
+  if (!c) return <p>None: this happened on the host itself{of.subject?.node ? <>, <b>{of.subject.node}</b></> : ""}.</p>;
+  const why = c.unknown || undefined;
+  const pod = why ?? "the runtime names no pod for it";
+  return (
+    <dl className="dl">
+      <Fact name="workload" value={of.subject?.workload && of.subject.workload !== "unknown" ? of.subject.workload : undefined} why={why ?? "no cluster agent names its owner"} filter={`workload:${quote(of.subject?.workload ?? "")}`} />
+      <Fact name="container" value={c.name} why={why} />
+      <Fact name="container id" value={c.id} mono end />
+      <Fact name="image" value={c.image} why={why} mono />
+      <Fact name="image digest" value={c.digest} why={why ?? "the runtime does not give it"} mono end />
+      <Fact name="pod" value={c.pod} why={pod} />
+      <Fact name="namespace" value={c.namespace} why={pod} />
+      <Fact name="runtime" value={c.runtime} why={why} />
+      <Fact name="node" value={of.subject?.node} />
+    </dl>
+  );
+}
+
+export function Process({ of }: { of: AlertDetail }) {
+  const s = of.alert?.subject;
+  const p = of.lineage[0];
+  return (
+    <dl className="dl">
+      <Fact name="process" value={s?.process} why="the event came without a process" mono />
+      <Fact name="executable" value={s?.executable} why="the kernel gave no path" mono />
+      <Fact name="user" value={s?.user || (p ? `uid ${p.uid}` : "")} />
+      {s?.object && <Fact name={s.objectClass && s.objectClass !== "none" ? s.objectClass : "object"} value={s.object} mono />}
+    </dl>
+  );
+}
+
+export function Attack({ of }: { of: Alert }) {
+  if (of.tactics.length + of.techniques.length === 0) return <p className="muted">The rule names no tactic or technique.</p>;
+  const other = of.tactics.filter((t) => !(TACTICS as readonly string[]).includes(t));
+  return (
+    <>
+      <ol className="strip" aria-label="ATT&CK tactics">
+        {[...TACTICS, ...other].map((t) => {
+          const on = of.tactics.includes(t);
+          return <li key={t} className={on ? "on" : ""} data-tip={t}>{on ? <Link to={addressOf({ ...DEFAULT_VIEW, filter: `tactic:${quote(t)}` })}>{t}</Link> : <span className="sr">{t}: no</span>}</li>;
+        })}
+      </ol>
+      <ul className="techniques">{of.techniques.map((t) => <li key={t}><Link to={addressOf({ ...DEFAULT_VIEW, filter: `technique:${quote(t)}` })}><code>{t}</code></Link> {techniqueName(t)}</li>)}</ul>
+    </>
+  );
+}
+
+export function Timing({ of }: { of: Alert }) {
+  const known = of.kernelTime > 0n && of.storedAt > 0n;
+  return (
+    <dl className="dl">
+      <div><dt>in the kernel</dt><dd><span className="mono">{of.kernelTime > 0n ? utc(ms(of.kernelTime)) : "not assessed"}</span></dd></div>
+      <div><dt>stored</dt><dd><span className="mono">{of.storedAt > 0n ? utc(ms(of.storedAt)) : "not assessed"}</span></dd></div>
+      <div><dt>kernel to stored</dt><dd>{known ? <b>{duration(ms(of.storedAt) - ms(of.kernelTime))}</b> : <NotAssessed why="one of the two times is missing" />}</dd></div>
+    </dl>
+  );
+}
+
+export function History({ of }: { of: AlertDetail }) {
+  const a = of.alert!;
+  return (
+    <ol className="history">
+      {of.history.map((h, i) => <li key={i}><span>{h.who || "somebody"}: {statusName(h.from)} → <b>{statusName(h.to)}</b></span><span className="muted nowrap"><Ago ns={h.time} suffix /></span>{h.why && <q>{h.why}</q>}</li>)}
+      <li><span>first seen</span><span className="muted nowrap"><Ago ns={a.firstSeen} suffix /></span></li>
+    </ol>
+  );
+}
+
+/** The conditions of the rule with what the event had: null and negation are said, not hidden. */
+export function Why({ of }: { of: AlertDetail }) {
+  return (
+    <>
+      {of.why.length === 0 ? <p><NotAssessed why="the finding came without its conditions" /></p> : (
+        <ul className="why" aria-label="Conditions">
+          {of.why.map((c, i) => (
+            <li key={i} className={c.true ? "yes" : "no"}>
+              <span className="verdict" role="img" aria-label={c.true ? "true" : "false"}>{c.true ? <Check size={14} /> : <Cross size={14} />}</span>
+              <code className="expr">{c.expr}</code>
+              <span className="got"><Got c={c} /></span>
+            </li>
+          ))}
+        </ul>
+      )}
+      {of.output && <p className="output"><span className="muted">The rule's own words</span><code>{of.output}</code></p>}
+      {of.rule?.condition && (
+        <details>
+          <summary>Whole rule <code>{of.rule.id}</code></summary>
+          {of.rule.desc && <p>{of.rule.desc}</p>}
+          <div className="code"><pre tabIndex={0}>{of.rule.condition}</pre><Copy text={of.rule.condition} what="condition" /></div>
+          {of.rule.answers.length > 0 && <p className="muted">Answers {of.rule.answers.map((x) => <code key={x}>{x} </code>)}of the public Defender for Containers list.</p>}
+          <p className="muted">Content hash <code>{of.rule.hash}</code></p>
+        </details>
+      )}
+    </>
+  );
+}
+
+function Got({ c }: { c: Condition }) {
+  if (c.null) return <><code>{c.field}</code> had no value{c.negate ? ", and the rule asks for that" : ""}</>;
+  return <><code>{c.field}</code> was <code className="value">{c.got === "" ? '""' : c.got}</code>{c.negate && <> <span className="muted">(the rule asks that it is not {c.op === "exists" ? "there" : <code>{c.op} {c.want}</code>})</span></>}</>;
+}
+
+export function Raw({ of }: { of: AlertDetail }) {
+  let text = of.eventJson;
+  let note = "";
+  try {
+    // Numbers are kept as written: nanoseconds do not fit a JavaScript number.
+    text = JSON.stringify(JSON.parse(of.eventJson.replace(/([:[,]\s*)(-?\d{16,})(?=\s*[,}\]])/g, '$1"$2"')), null, 2).replace(/"(-?\d{16,})"/g, "$1");
+  } catch {
+    note = of.eventJson ? "This is not valid JSON; it is shown as it came." : "";
+  }
+  if (!of.eventJson) return <p><NotAssessed why="the finding came without its event" /></p>;
+  return (
+    <details>
+      <summary>The event as the trace writes it <span className="muted">{of.eventIds.length > 0 && <code>{of.eventIds.join(", ")}</code>}</span></summary>
+      {note && <p className="field-error">{note}</p>}
+      <div className="code"><pre tabIndex={0}>{text}</pre><Copy text={of.eventJson} what="raw event" /></div>
+      <p className="muted">Finding <code>{of.findingId}</code></p>
+    </details>
+  );
+}

@@ -1,0 +1,61 @@
+import { create } from "@bufbuild/protobuf";
+import { describe, expect, it } from "vitest";
+import { GetStatusResponseSchema } from "../gen/dockreeve/v1/dockreeve_pb";
+import { assess, QUIET, watching } from "./honesty";
+
+const NOW = 1_800_000_000_000;
+const ns = (t: number) => BigInt(t) * 1_000_000n;
+const good = () => create(GetStatusResponseSchema, {
+  now: ns(NOW), rulesWatching: 8,
+  watched: { since: ns(NOW - 11_520_000), lastEvent: ns(NOW - 1000), eventsSeen: 100n },
+  nodes: [{ name: "n1", reporting: true, mode: "live", containers: 12n, since: ns(NOW - 11_520_000) }],
+});
+const live = { state: "live" } as const;
+
+describe("the honesty bar", () => {
+  it("is green only when nothing is missing", () => {
+    expect(assess(good(), live, NOW).level).toBe("good");
+  });
+  it("names every gap", () => {
+    const cases: Array<[string, (s: ReturnType<typeof good>) => void, string, string]> = [
+      ["a node away", (s) => { s.nodes[0]!.reporting = false; }, "warn", "1 of 1 node not reporting"],
+      ["a node blind", (s) => { s.nodes[0]!.notAssessed = "no eBPF"; }, "warn", "Kernel not watched on n1"],
+      ["a replay", (s) => { s.nodes[0]!.mode = "replay"; }, "warn", "Replaying a recording, not watching live"],
+      ["silence", (s) => { s.watched!.lastEvent = ns(NOW - QUIET - 60_000); }, "warn", "No event for 6 m"],
+      ["a loss", (s) => { s.watched!.eventsLost = 1n; }, "warn", "1 event lost in 24 h"],
+      ["a rule without its signal", (s) => { s.rulesNotAssessed = 3; }, "warn", "3 rules not assessed"],
+      ["no rule", (s) => { s.rulesWatching = 0; }, "bad", "No rule is watching"],
+      ["nothing watched", (s) => { s.watched!.since = 0n; }, "bad", "Nothing is watched"],
+    ];
+    for (const [name, change, level, headline] of cases) {
+      const s = good();
+      change(s);
+      const a = assess(s, live, NOW);
+      expect([name, a.level, a.headline]).toEqual([name, level, headline]);
+    }
+  });
+  it("says the worst first and counts the rest", () => {
+    const s = good();
+    s.rulesNotAssessed = 1;
+    s.watched!.eventsLost = 5n;
+    const a = assess(s, { state: "lost", since: Date.now(), why: "", retryAt: 0 }, NOW);
+    expect(a.level).toBe("bad");
+    expect(a.headline).toBe("Connection lost just now, and 2 more");
+  });
+  it("is not green before the server has answered", () => {
+    expect(assess(null, { state: "connecting" }, NOW).level).toBe("unknown");
+    expect(assess(null, { state: "lost", since: NOW, why: "", retryAt: 0 }, NOW).level).toBe("bad");
+  });
+});
+
+describe("the denominator", () => {
+  it("says what was watched, how much and for how long", () => {
+    expect(watching(good(), NOW)).toBe("watching 1 node, 12 containers for 3 h 12 m");
+  });
+  it("says why when nothing is", () => {
+    const s = good();
+    s.watched!.since = 0n;
+    s.watched!.notAssessed = "not root";
+    expect(watching(s, NOW)).toBe("nothing is watched: not root");
+  });
+});
