@@ -40,6 +40,8 @@ int BPF_PROG(on_sys_exit, struct pt_regs *regs, long ret)
 
 	if ((bpf_get_current_pid_tgid() >> 32) == cfg.self)
 		return 0;
+	if ((s64)nr < 0) /* rt_sigreturn leaves -1: no call, and no 32-bit call */
+		return 0;
 #if defined(__TARGET_ARCH_x86)
 	if ((t->thread_info.status & 2) || (nr & 0x40000000)) /* TS_COMPAT, x32 */
 		nr = NR_COMPAT;
