@@ -102,20 +102,7 @@ func (t *test) finish() {
 			t.meta = true
 		}
 	}
-	t.odds = 0.1
-	switch t.op {
-	case "!=":
-		t.odds = 0.9
-	case "exists":
-		t.odds = 0.7
-	case "<", "<=", ">", ">=":
-		t.odds = 0.5
-	case "in", "intersects":
-		t.odds = 0.2
-	}
-	if t.left.typ == event.TypeBool {
-		t.odds = 0.4
-	}
+	t.odds = t.guess()
 	t.cost = t.left.cost + 2
 	if t.right != nil {
 		t.cost += t.right.cost
@@ -134,6 +121,39 @@ func (t *test) finish() {
 		t.cost += float64(5 * len(t.want))
 	}
 	t.mergeable()
+}
+
+// fewValues are text fields with so few values that a test on one says little.
+var fewValues = map[string]bool{
+	"fd.type": true, "fd.typechar": true, "fd.l4proto": true, "fd.sockfamily": true, "evt.res": true, "evt.category": true, "evt.dir": true,
+	"evt.source": true, "container.id": true, "container.type": true, "proc.phase": true, "proc.stdin.type": true, "proc.stdout.type": true,
+	"proc.stderr.type": true, "user.name": true, "user.loginname": true, "evt.type": true, "syscall.type": true,
+}
+
+// guess estimates how often the test holds; it orders tests and picks triggers.
+func (t *test) guess() float64 {
+	few := t.left.typ == event.TypeBool || t.left.field != nil && fewValues[t.left.field.Name]
+	equal := min(0.3, 0.01+0.002*float64(len(t.want)))
+	if few {
+		equal = 0.5
+	}
+	switch t.op {
+	case "!=":
+		return 1 - equal
+	case "exists":
+		return 0.7
+	case "<", "<=", ">", ">=":
+		return 0.5
+	case "=", "in", "intersects":
+		if shapeOf(t.left.typ) == shapeNumber {
+			return 0.2
+		}
+		return equal
+	}
+	if few {
+		return 0.4
+	}
+	return min(0.4, 0.03+0.005*float64(len(t.want)))
 }
 
 // isMeta reports whether a field is known only through a container's runtime.

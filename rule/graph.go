@@ -267,6 +267,12 @@ func (l *lowering) lowerCheck(c *filter.Check, not bool) nodeID {
 	if lc.err != nil {
 		return nodeFalse
 	}
+	if set, known := constantCheck(c); known {
+		if set.Empty() == not {
+			return nodeTrue
+		}
+		return nodeFalse
+	}
 	g := l.graph
 	t := g.tests[lc.test]
 	supplied := true

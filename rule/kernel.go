@@ -196,6 +196,10 @@ func oneNumber(op string, typ event.FieldType, w int64) numberKernel {
 }
 
 func boolTest(op, modifier string, wanted []bool) boolKernel {
+	if len(wanted) == 1 { // oneof, anyof and allof mean the same then
+		want := wanted[0] == (op != "!=")
+		return func(v bool) bool { return v == want }
+	}
 	var each []func(bool) bool
 	for _, w := range wanted {
 		want := w == (op != "!=")

@@ -1,6 +1,8 @@
 package rule
 
 import (
+	"math/bits"
+
 	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/rule/internal/strmatch"
 )
@@ -26,6 +28,7 @@ type Matcher struct {
 	// memo and part remember tests and shared parts: generation<<1 | truth.
 	memo []uint64
 	part []uint64
+	cand []uint64 // set of rules
 
 	explain scratch // so that Explain may be called from within Match
 }
@@ -45,6 +48,7 @@ func NewMatcher(r *Rules, mode Mode) *Matcher {
 		rows: make([]rowState, len(r.program.groups)),
 		memo: make([]uint64, len(r.program.tests)),
 		part: make([]uint64, len(r.program.shared)),
+		cand: make([]uint64, r.program.words),
 	}
 	m.s.cached = make([]cachedText, r.program.slots)
 	m.explain.cached = make([]cachedText, r.program.slots)
@@ -69,12 +73,14 @@ func (m *Matcher) Match(ev *event.Event, emit func(*Rule)) {
 	}
 	m.gen++
 	m.s.reset(ev)
-	for i := range list.entries {
-		e := &list.entries[i]
-		if m.run(e.pc) {
-			emit(e.rule)
-			if !m.all {
-				return
+	for w, set := range m.candidates(list) {
+		for ; set != 0; set &= set - 1 {
+			e := &list.entries[w<<6+bits.TrailingZeros64(set)]
+			if m.run(e.pc) {
+				emit(e.rule)
+				if !m.all {
+					return
+				}
 			}
 		}
 	}

@@ -15,13 +15,19 @@ type program struct {
 	shared []int32 // entry of each shared part
 	lists  [sources][]*ruleList
 	slots  int // texts a scratch keeps
+	words  int // of the widest list's set of rules
 }
 
 // sources is the number of event sources.
 const sources = 2
 
-// ruleList is the rules of one class of event types.
-type ruleList struct{ entries []ruleEntry }
+// ruleList is the rules of one class of event types, in order, and what makes them
+// candidates.
+type ruleList struct {
+	entries []ruleEntry
+	words   int // of a set of entries
+	buckets []bucket
+}
 
 type ruleEntry struct {
 	rule *Rule
@@ -284,6 +290,8 @@ func (l *linker) list(c *class) *ruleList {
 		}
 		out.entries = append(out.entries, ruleEntry{r.rule, pc})
 	}
+	l.index(out, c.roots)
+	l.p.words = max(l.p.words, out.words)
 	return out
 }
 

@@ -105,6 +105,15 @@ func namedTypes(c *filter.Check) (set event.TypeSet, known bool) {
 	return set, true
 }
 
+// constantCheck decides checks whose outcome is the same for every event; the set
+// is empty when it is false.
+func constantCheck(c *filter.Check) (set event.TypeSet, known bool) {
+	if f, ok := c.Left.(*filter.Field); ok && f.Name == "evt.num" && !f.HasArg && c.Modifier == "" {
+		return numberInvariant(c)
+	}
+	return set, false
+}
+
 // numberInvariant decides checks on evt.num, which starts at 1: evt.num=0 is the
 // usual way to write "never".
 func numberInvariant(c *filter.Check) (set event.TypeSet, known bool) {

@@ -8,6 +8,9 @@ type Exact struct {
 	mask  uint32
 	slots []exactSlot
 	zero  Row
+	// sizes has bit n set when some key has n bytes (63: 63 or more); most values
+	// are told apart from every key by it.
+	sizes uint64
 }
 
 type exactSlot struct {
@@ -25,6 +28,7 @@ func (b *Builder) Exact() *Exact {
 	}
 	e := &Exact{seed: maphash.MakeSeed(), mask: size - 1, slots: make([]exactSlot, size), zero: make(Row, b.words)}
 	for _, v := range b.values {
+		e.sizes |= 1 << min(len(v), 63)
 		h := e.hash(v)
 		i := h & e.mask
 		for e.slots[i].used {
@@ -39,6 +43,9 @@ func (e *Exact) hash(s string) uint32 { return uint32(maphash.String(e.seed, s) 
 
 // Lookup returns the row of s, a row without bits when no pattern equals it.
 func (e *Exact) Lookup(s string) Row {
+	if e.sizes&(1<<min(len(s), 63)) == 0 {
+		return e.zero
+	}
 	h := e.hash(s)
 	for i := h & e.mask; e.slots[i].used; i = (i + 1) & e.mask {
 		if sl := &e.slots[i]; sl.hash == h && sl.key == s {

@@ -18,6 +18,24 @@ type affixNode struct {
 	first string // first bytes of the kids' labels
 	kids  int    // index of the first kid; kids lie side by side
 	row   Row
+	table *[256]uint8 // for many kids: byte → kid+1
+}
+
+// tableFrom is the number of kids from which on a table beats a search.
+const tableFrom = 6
+
+// kid returns the index of the kid whose label starts with c.
+func (n *affixNode) kid(c byte) (int, bool) {
+	if n.table != nil {
+		k := int(n.table[c])
+		return n.kids + k - 1, k > 0
+	}
+	for i := 0; i < len(n.first); i++ {
+		if n.first[i] == c {
+			return n.kids + i, true
+		}
+	}
+	return 0, false
 }
 
 // Prefixes builds the structure for "starts with".
@@ -76,6 +94,13 @@ func (b *Builder) affix(back bool) *Affix {
 			jobs = append(jobs, job{len(a.nodes) - 1, end, group})
 		}
 		a.nodes[j.at].first = string(first)
+		if len(first) >= tableFrom && len(first) < 256 {
+			var t [256]uint8
+			for i, c := range first {
+				t[c] = uint8(i + 1)
+			}
+			a.nodes[j.at].table = &t
+		}
 	}
 	return a
 }
@@ -101,11 +126,11 @@ func (a *Affix) Match(s string) Row {
 	}
 	n := &a.nodes[0]
 	for len(s) > 0 {
-		k := strings.IndexByte(n.first, s[0])
-		if k < 0 {
+		k, ok := n.kid(s[0])
+		if !ok {
 			break
 		}
-		next := &a.nodes[n.kids+k]
+		next := &a.nodes[k]
 		if !strings.HasPrefix(s, next.label) {
 			break
 		}
@@ -119,11 +144,11 @@ func (a *Affix) matchBack(s string) Row {
 	n := &a.nodes[0]
 descend:
 	for len(s) > 0 {
-		k := strings.IndexByte(n.first, s[len(s)-1])
-		if k < 0 {
+		k, ok := n.kid(s[len(s)-1])
+		if !ok {
 			break
 		}
-		next := &a.nodes[n.kids+k]
+		next := &a.nodes[k]
 		l := next.label
 		if len(l) > len(s) {
 			break
