@@ -1,0 +1,66 @@
+package api
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	v1 "github.com/dockreeve/dockreeve/api/dockreeve/v1"
+	"github.com/dockreeve/dockreeve/finding"
+	"github.com/dockreeve/dockreeve/link"
+	"github.com/dockreeve/dockreeve/store"
+)
+
+const second = int64(time.Second)
+
+func node(name string, since, reported int64, notAssessed string) store.Node {
+	return store.Node{Status: link.Status{Node: name, Since: since, NotAssessed: notAssessed, Events: 10, LastEvent: reported}, ReceivedAt: reported}
+}
+
+func TestWatchedIsNeverABareZero(t *testing.T) {
+	now := 1000 * second
+	for name, c := range map[string]struct {
+		nodes []store.Node
+		since int64
+		why   string
+	}{
+		"no node":      {nil, 0, "no node has reported yet"},
+		"one watching": {[]store.Node{node("a", 5, now, "")}, 5, ""},
+		"the later start counts: before it one was not watched": {[]store.Node{node("a", 5, now, ""), node("b", 9, now, "")}, 9, ""},
+		"one cannot":   {[]store.Node{node("a", 0, now, "no BTF")}, 0, "a: no BTF"},
+		"one silent":   {[]store.Node{node("a", 5, now-60*second, "")}, 0, "a: has not reported for 1m0s"},
+		"one of two":   {[]store.Node{node("a", 5, now, ""), node("b", 0, now, "no BTF")}, 5, ""},
+		"says nothing": {[]store.Node{node("a", 0, now, "")}, 0, "does not say since when"},
+		"five silent":  {[]store.Node{node("a", 1, 1, ""), node("b", 1, 1, ""), node("c", 1, 1, ""), node("d", 1, 1, ""), node("e", 1, 1, "")}, 0, "and 2 more nodes"},
+	} {
+		w := watchedOf(c.nodes, []store.Loss{{Count: 3}, {Count: 4}}, now)
+		if w.Since != c.since || !strings.Contains(w.NotAssessed, c.why) || (w.Since == 0) != (w.NotAssessed != "") || w.EventsLost != 7 {
+			t.Errorf("%s: %v", name, w)
+		}
+	}
+}
+
+func TestReportingFollowsTheNodesOwnInterval(t *testing.T) {
+	n := node("a", 1, 100*second, "")
+	n.Every = 60 * second
+	if !Reporting(&n, 279*second) || Reporting(&n, 281*second) {
+		t.Error("a node that reports each minute is silent after three")
+	}
+}
+
+// The API's enums carry the numbers of package finding.
+func TestEnumsAgree(t *testing.T) {
+	for i, w := range finding.SeverityWords() {
+		if got := v1.Severity(i + 1).String(); got != "SEVERITY_"+strings.ToUpper(w) {
+			t.Errorf("severity %d: %s, want %s", i+1, got, w)
+		}
+	}
+	for i, w := range finding.StatusWords() {
+		if got := v1.AlertStatus(i + 1).String(); got != "ALERT_STATUS_"+strings.ToUpper(w) {
+			t.Errorf("status %d: %s, want %s", i+1, got, w)
+		}
+	}
+	if len(v1.Severity_name) != len(finding.SeverityWords())+1 || len(v1.AlertStatus_name) != len(finding.StatusWords())+1 {
+		t.Error("the API knows other words than the finding")
+	}
+}
