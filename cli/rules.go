@@ -66,8 +66,9 @@ because nothing supplies a field it needs, is no error: it is listed as not asse
 			} else {
 				bad, warn = printDiagnostics(w, diags)
 				watching, partly, blind := assessed(set)
-				fmt.Fprintf(w, "%d rules loaded: %d watching, %d partly, %d not assessed yet; %d errors, %d warnings\n",
-					len(set.All()), watching, partly, blind, bad, warn)
+				off := len(set.All()) - watching - partly - blind
+				fmt.Fprintf(w, "%d rules loaded: %d watching, %d partly, %d not assessed yet, %d disabled; %d errors, %d warnings\n",
+					len(set.All()), watching, partly, blind, off, bad, warn)
 			}
 			if bad > 0 || warningsFail && warn > 0 {
 				return &exitError{exitFindings, errors.New("")}

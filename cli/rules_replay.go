@@ -93,7 +93,7 @@ func printFinding(w io.Writer, f *finding.Finding, output string) error {
 	case "json":
 		return writeJSONLine(w, f)
 	case "falco":
-		_, err := fmt.Fprintf(w, "%s: %s %s\n", clockTime(f.Time), f.Severity, clean(f.Output))
+		_, err := fmt.Fprintf(w, "%s: %s %s\n", clockTime(f.Time), f.Rule.Priority, clean(f.Output))
 		return err
 	}
 	_, err := fmt.Fprintf(w, "%s  %-13s %-28s %s\n", stamp(f.Time), f.Severity, f.Rule.ID, clean(f.Summary))

@@ -7,6 +7,7 @@ package detect
 
 import (
 	"net/netip"
+	"path"
 	"strings"
 
 	"github.com/dockreeve/dockreeve/event"
@@ -83,7 +84,7 @@ func (e *Engine) found(r *rule.Rule) {
 	info := r.Info()
 	f := &finding.Finding{
 		Rule: finding.Rule{
-			ID: info.ID, Name: info.Name, Hash: info.Hash, Desc: info.Desc, Tags: info.Tags,
+			ID: info.ID, Name: info.Name, Hash: info.Hash, Priority: info.Priority.String(), Desc: info.Desc, Tags: info.Tags,
 			Tactics: info.Tactics, Techniques: info.Techniques, Answers: info.Answers, Response: info.Response,
 			File: info.File, Line: info.Line,
 		},
@@ -174,7 +175,7 @@ func (e *Engine) subject(ev *event.Event) finding.Subject {
 		}
 	}
 	if p := ev.Process; p != nil {
-		s.Process = strings.Clone(p.Comm)
+		s.Process = strings.Clone(name(p))
 		s.Executable = strings.Clone(p.ExePath)
 		s.User = strings.Clone(p.User)
 	}
@@ -228,11 +229,21 @@ func fold(path string) string {
 // maxLineage bounds the ancestors kept in a finding.
 const maxLineage = 24
 
+// name is what people call a process: its kernel name, but for programs that start
+// their own file again through /proc/self/exe, which the kernel then calls "exe",
+// the name they gave themselves.
+func name(p *event.Process) string {
+	if p.Comm == "exe" && p.Exe != "" {
+		return path.Base(strings.TrimPrefix(p.Exe, "-"))
+	}
+	return p.Comm
+}
+
 func lineage(ev *event.Event) []finding.Process {
 	var out []finding.Process
 	for p := ev.Process; p != nil && len(out) < maxLineage; p = p.Parent {
 		out = append(out, finding.Process{
-			PID: p.PID, VPID: p.VPID, Name: strings.Clone(p.Comm), Path: strings.Clone(p.ExePath), Cmdline: strings.Clone(p.Cmdline),
+			PID: p.PID, VPID: p.VPID, Name: strings.Clone(name(p)), Path: strings.Clone(p.ExePath), Cmdline: strings.Clone(p.Cmdline),
 			Cwd: strings.Clone(p.Cwd), User: strings.Clone(p.User), UID: p.UID, Start: p.Time, InCtr: p.Container != nil, Seeded: p.Seeded,
 		})
 		if p.Parent == p {

@@ -35,9 +35,10 @@ type Finding struct {
 
 // Rule is what a finding says about the rule that made it.
 type Rule struct {
-	ID         string   `json:"id"`   // our slug, or source + name for rules from disk
-	Name       string   `json:"name"` // as written in the rule file
-	Hash       string   `json:"hash"` // of the rule's resolved content
+	ID         string   `json:"id"`                 // our slug, or source + name for rules from disk
+	Name       string   `json:"name"`               // as written in the rule file
+	Hash       string   `json:"hash"`               // of the rule's resolved content
+	Priority   string   `json:"priority,omitempty"` // as the rule language prints it: Critical, Warning…
 	Desc       string   `json:"desc"`
 	Tags       []string `json:"tags,omitempty"`
 	Tactics    []string `json:"tactics,omitempty"`    // ATT&CK tactic names: "Credential Access"
