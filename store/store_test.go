@@ -327,8 +327,12 @@ func TestLossesOfADayByHopAndReason(t *testing.T) {
 	if err != nil || !slices.Equal(got, []Loss{{"ring", "full", "process", 5, 2, 3}}) {
 		t.Fatalf("%+v %v", got, err)
 	}
+	var flood []Item
 	for i := range maxLossRows + 50 {
-		add(fmt.Sprint("h", i), 1)
+		flood = append(flood, Item{Loss: &event.Loss{Hop: fmt.Sprint("h", i), Reason: "full", Count: 1}})
+	}
+	if _, err := f.Ingest(t.Context(), flood); err != nil {
+		t.Fatal(err)
 	}
 	rows := 0
 	if err := f.read.QueryRow("SELECT COUNT(*) FROM losses").Scan(&rows); err != nil || rows > maxLossRows+10 {
