@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"syscall"
 	"testing"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -70,6 +71,26 @@ func child(what string, args []string) error {
 				return err
 			}
 		}
+	case "getppid":
+		n, err := strconv.Atoi(args[0])
+		if err != nil {
+			return err
+		}
+		for range n {
+			unix.Getppid()
+		}
+	case "spawn":
+		n, err := strconv.Atoi(args[0])
+		if err != nil {
+			return err
+		}
+		for range n {
+			if err := spawnTrue(); err != nil {
+				return err
+			}
+		}
+	case "pace":
+		return childPace(args)
 	default:
 		return fmt.Errorf("unknown child %q", what)
 	}
@@ -168,5 +189,47 @@ func childConnect(parts []string) error {
 	}
 	defer unix.Close(fd)
 	_ = unix.Connect(fd, &unix.SockaddrUnix{Name: "@absent"})
+	return nil
+}
+
+func spawnTrue() error {
+	pid, err := syscall.ForkExec("/bin/true", []string{"true"}, &syscall.ProcAttr{})
+	if err != nil {
+		return err
+	}
+	_, err = syscall.Wait4(pid, nil, 0, nil)
+	return err
+}
+
+// childPace opens a file at a rate per second for some seconds, every hundredth
+// time running a program instead.
+func childPace(args []string) error {
+	rate, err := strconv.Atoi(args[1])
+	if err != nil {
+		return err
+	}
+	seconds, err := strconv.Atoi(args[2])
+	if err != nil {
+		return err
+	}
+	begin := time.Now()
+	for i := range rate * seconds {
+		if due := begin.Add(time.Duration(i) * time.Second / time.Duration(rate)); i%20 == 0 {
+			time.Sleep(time.Until(due))
+		}
+		if i%100 == 0 {
+			if err := spawnTrue(); err != nil {
+				return err
+			}
+			continue
+		}
+		fd, err := unix.Open(args[0], unix.O_RDONLY, 0)
+		if err != nil {
+			return err
+		}
+		if err := unix.Close(fd); err != nil {
+			return err
+		}
+	}
 	return nil
 }
