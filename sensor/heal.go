@@ -30,7 +30,7 @@ func (s *Sensor) scan() error {
 	begin, _ := s.clock()
 	by, roots := map[int32]event.Process{}, map[int32]fileID{}
 	err := s.k.tasks(func(b []byte) error {
-		p, foreign, err := s.conv.iterated(b)
+		p, foreign, err := s.iterated.iterated(b)
 		if err != nil {
 			return err
 		}
@@ -38,7 +38,7 @@ func (s *Sensor) scan() error {
 		if p.PID == 1 || p.PID == 2 && s.hostNS == 0 {
 			s.hostNS = p.MntNS
 		}
-		roots[p.PID] = s.conv.root
+		roots[p.PID] = s.iterated.root
 		if foreign {
 			p.Phase = event.PhaseInit // complete takes it back outside containers
 		}

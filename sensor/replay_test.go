@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/internal/sandbox"
 	"github.com/dockreeve/dockreeve/process"
@@ -111,6 +113,7 @@ func TestHealing(t *testing.T) {
 	healed := make(chan *event.Event, 1)
 	var lost uint64
 	flagged := false
+	var wrong []string
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	dir := t.TempDir()
@@ -125,6 +128,10 @@ func TestHealing(t *testing.T) {
 			Event: func(e *event.Event, _ *event.Facts) {
 				if e.Flags&event.FlagHealed != 0 && slices.Contains(e.Process.Args, "marker-heal") {
 					flagged = true
+					var st unix.Stat_t
+					if e.FDKind == event.FDFile && e.Ret >= 0 && (unix.Stat(e.Path, &st) != nil || st.Ino != e.Ino) {
+						wrong = append(wrong, e.Type.String()+" "+e.Path)
+					}
 				}
 				if strings.HasSuffix(e.Path, "/poked") && e.Process.Comm == "sh" && len(healed) == 0 {
 					healed <- e.Clone()
@@ -145,6 +152,9 @@ func TestHealing(t *testing.T) {
 	}
 	if !flagged || !e.Process.Seeded || !e.Process.ArgsUser || !slices.Contains(e.Process.Args, "marker-heal") || e.Process.Parent == nil {
 		t.Errorf("not healed: %s", e.AppendJSON(nil))
+	}
+	if len(wrong) > 0 {
+		t.Errorf("healing spoilt the paths of the events it healed: %q", wrong)
 	}
 	if lost == 0 || s.Stats().Healed == 0 || s.Stats().Process.RingFull != lost {
 		t.Errorf("lost %d, stats %+v", lost, s.Stats())

@@ -72,6 +72,7 @@ type Sensor struct {
 	resolver *container.Resolver
 	table    *process.Table
 	conv     converter
+	iterated converter // for iter/task: a scan happens while conv holds an event
 	missing  []string
 	started  time.Time
 
@@ -150,6 +151,7 @@ func Open(ctx context.Context, o Options) (_ *Sensor, err error) {
 
 	s.table = process.New(o.Processes)
 	s.conv = converter{names: s.resolver, machine: fileHash("/etc/machine-id"), boot: fileHash("/proc/sys/kernel/random/boot_id")}
+	s.iterated = converter{names: s.resolver}
 	s.sync()
 	s.holds = newHolds(int64(o.HoldMetadata))
 	if err := s.SetInterest(o.Interest); err != nil {
@@ -246,7 +248,7 @@ func (s *Sensor) wait() time.Duration {
 // sync looks at the wall clock: boot time orders, wall time is that plus an offset.
 func (s *Sensor) sync() {
 	boot, wall := s.clock()
-	s.conv.wall, s.synced = wall-boot, boot
+	s.conv.wall, s.iterated.wall, s.synced = wall-boot, wall-boot, boot
 }
 
 // clocks reads the boot and the wall clock as one moment.

@@ -1,6 +1,7 @@
 package container
 
 import (
+	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
@@ -214,23 +215,19 @@ func FuzzState(f *testing.F) {
 	f.Add([]byte(pod))
 	f.Add([]byte(`{"id":"x","config":{"labels":["bundle=/b","a=b"]}}`))
 	f.Add([]byte(`{"Name":"/x","MountPoints":{"a":{"RW":true}}}`))
-	dir := f.TempDir()
-	d := Dirs{Runc: []string{dir}, Tasks: []string{dir}, Docker: []string{dir}, Storage: []string{dir}}
-	at := filepath.Join(dir, hexID)
-	if err := os.MkdirAll(at, 0o755); err != nil {
-		f.Fatal(err)
-	}
-	f.Fuzz(func(t *testing.T, b []byte) {
-		for _, n := range []string{"state.json", "config.json", "config.v2.json", "hostconfig.json"} {
-			if err := os.WriteFile(filepath.Join(at, n), b, 0o644); err != nil {
-				t.Fatal(err)
-			}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c := &event.Container{ID: hexID}
+		var b bundle
+		var d dockerConfig
+		var s runcState
+		if json.Unmarshal(text, &b) == nil {
+			fromBundle(c, &b, "/bundle")
 		}
-		c, _ := d.describe(Name{ID: hexID}, "/")
-		if c == nil {
-			return
+		if json.Unmarshal(text, &d) == nil {
+			fromDocker(c, &d)
 		}
-		if c.ID != hexID || len(c.Labels) > maxLabels || len(c.Mounts) > maxMounts || len(c.Image) > maxText || len(c.Name) > maxText {
+		_ = json.Unmarshal(text, &s) // only its errors are of interest, and they are errors
+		if c.ID != hexID || len(c.Labels) > maxLabels || len(c.Mounts) > maxMounts || len(c.Image) > maxText || len(c.Name) > maxText || len(c.PodName) > maxText {
 			t.Errorf("%+v", c)
 		}
 	})
