@@ -68,9 +68,13 @@ before the cut was judged all the same.`,
 				}
 				return printErr
 			})
+			engine.Flush(show)
+			if printErr != nil {
+				return withCode(exitFailed, "%w", printErr)
+			}
 			c := engine.Counts()
-			fmt.Fprintf(cmd.ErrOrStderr(), "%d events of %s judged by %d rules: %d findings; %d events were lost while recording, %d lines skipped\n",
-				c.Events, clean(r.Header().Node), len(set.All()), c.Findings, lost, r.Skipped())
+			fmt.Fprintf(cmd.ErrOrStderr(), "%d events of %s judged by %d rules: %d findings standing for %d matches; %d events were lost while recording, %d lines skipped\n",
+				c.Events, clean(r.Header().Node), len(set.All()), c.Findings, c.Findings+c.Folded, lost, r.Skipped())
 			switch {
 			case errors.Is(err, trace.ErrCut):
 				return withCode(exitData, "%s: %w", args[0], err)

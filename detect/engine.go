@@ -6,6 +6,7 @@
 package detect
 
 import (
+	"math"
 	"net/netip"
 	"path"
 	"strings"
@@ -31,6 +32,7 @@ type Engine struct {
 	losses  [maxLosses]event.Loss
 	lossPos int
 	buf     []byte
+	folds   folder
 
 	ev   *event.Event
 	emit func(*finding.Finding)
@@ -50,11 +52,12 @@ const maxEventJSON = 64 << 10
 type Counts struct {
 	Events   uint64 // observed
 	Findings uint64 // emitted
+	Folded   uint64 // matches told only as Repeats of another finding
 }
 
 // New makes an engine.
 func New(opt Options) *Engine {
-	e := &Engine{rules: opt.Rules, match: rule.NewMatcher(opt.Rules, opt.Mode), node: opt.Node}
+	e := &Engine{rules: opt.Rules, match: rule.NewMatcher(opt.Rules, opt.Mode), node: opt.Node, folds: newFolder()}
 	e.on = e.found
 	return e
 }
@@ -63,9 +66,24 @@ func New(opt Options) *Engine {
 // event is only read.
 func (e *Engine) Observe(ev *event.Event, emit func(*finding.Finding)) {
 	e.counts.Events++
+	if len(e.folds.by) > 0 {
+		e.counts.Folded += e.folds.end(ev.Time, e.count(emit))
+	}
 	e.ev, e.emit = ev, emit
 	e.match.Match(ev, e.on)
 	e.ev, e.emit = nil, nil
+}
+
+// Flush ends every burst: call it when there will be no more events.
+func (e *Engine) Flush(emit func(*finding.Finding)) {
+	e.counts.Folded += e.folds.end(math.MaxInt64, e.count(emit))
+}
+
+func (e *Engine) count(emit func(*finding.Finding)) func(*finding.Finding) {
+	return func(f *finding.Finding) {
+		e.counts.Findings++
+		emit(f)
+	}
 }
 
 // ObserveLoss tells the engine that events are missing from the stream; findings
@@ -79,7 +97,18 @@ func (e *Engine) ObserveLoss(l event.Loss) {
 func (e *Engine) Counts() Counts { return e.counts }
 
 func (e *Engine) found(r *rule.Rule) {
-	e.counts.Findings++
+	b, whole := e.folds.count(e.folds.key(r, e.ev), e.ev.Time)
+	switch {
+	case whole:
+		e.counts.Findings++
+		e.emit(e.build(r))
+	case b.represent():
+		b.last = e.build(r)
+	}
+}
+
+// build makes the finding of a match: everything that explains it, owned by itself.
+func (e *Engine) build(r *rule.Rule) *finding.Finding {
 	ev := e.ev
 	info := r.Info()
 	f := &finding.Finding{
@@ -117,7 +146,7 @@ func (e *Engine) found(r *rule.Rule) {
 	}
 	f.ID = finding.ID(info.ID, ev.ID.String())
 	f.Fingerprint = finding.Fingerprint(info.ID, f.Subject.Workload, f.Subject.Executable, f.Subject.ObjectClass)
-	e.emit(f)
+	return f
 }
 
 func (e *Engine) summary(r *rule.Rule, f *finding.Finding) string {

@@ -25,6 +25,10 @@ type Finding struct {
 	Boot     int64 `json:"boot"`     // kernel time of the last event, nanoseconds since boot
 	Received int64 `json:"received"` // when user space read the event, Unix nanoseconds
 
+	// Repeats counts further matches of the same burst that were not told one by
+	// one: this finding stands for 1 + Repeats.
+	Repeats uint64 `json:"repeats,omitempty"`
+
 	Subject  Subject         `json:"subject"`
 	Why      []Condition     `json:"why"`              // which conditions were true, with which values
 	Lineage  []Process       `json:"lineage"`          // the offender first, then its ancestors
@@ -125,8 +129,8 @@ const (
 )
 
 // Alert is a fingerprint as people work with it: one row however often it
-// happens. First/Last are event times; Count is of distinct finding ids, so a
-// redelivered finding never counts twice.
+// happens. First/Last are event times; Count is of distinct finding ids and what
+// they stand for (Finding.Repeats), so a redelivered finding never counts twice.
 type Alert struct {
 	ID          string   `json:"id"` // derived from the fingerprint, stable
 	Fingerprint string   `json:"fingerprint"`

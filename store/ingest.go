@@ -174,7 +174,7 @@ func (t *tx) finding(it *Item, out *Ingested) error {
 	}
 	out.Inserted = append(out.Inserted, f)
 	// Now and then rather than each time: the bound may be passed by this many.
-	if a.Count%pruneEvery == 0 {
+	if prev != nil && a.Count/pruneEvery != prev.Count/pruneEvery {
 		return t.pruneOccurrences(&a)
 	}
 	return nil

@@ -26,14 +26,14 @@ func Apply(prev *finding.Alert, f *finding.Finding, storedAt int64) (finding.Ale
 			Severity:    f.Severity,
 			FirstSeen:   f.Time,
 			LastSeen:    f.Time,
-			Count:       1,
+			Count:       weight(f),
 			StoredAt:    storedAt,
 			Latest:      *f,
 		}, Outcome{Created: true, Latest: true}
 	}
 	a := *prev
 	out := Outcome{From: a.Status}
-	a.Count++
+	a.Count += weight(f)
 	a.StoredAt = max(a.StoredAt, storedAt)
 	a.Severity = max(a.Severity, f.Severity)
 	a.FirstSeen = min(a.FirstSeen, f.Time)
@@ -55,3 +55,7 @@ func later(f, g *finding.Finding) bool {
 	}
 	return f.ID > g.ID
 }
+
+// weight is how many matches a finding stands for. What a hostile sender could make
+// of it is bounded, so that a count never overflows.
+func weight(f *finding.Finding) int64 { return 1 + int64(min(f.Repeats, 1<<32)) }

@@ -55,3 +55,17 @@ func TestOrderOfArrivalDoesNotMatter(t *testing.T) {
 		}
 	})
 }
+
+func TestAFindingCountsForTheMatchesItStandsFor(t *testing.T) {
+	f := one("a", 10, finding.High)
+	f.Repeats = 41
+	a, _ := Apply(nil, f, 20)
+	if a.Count != 42 {
+		t.Errorf("count is %d, want 42", a.Count)
+	}
+	g := one("b", 11, finding.High)
+	g.Repeats = ^uint64(0)
+	if b, _ := Apply(&a, g, 21); b.Count <= a.Count {
+		t.Errorf("a hostile weight made the count %d", b.Count)
+	}
+}

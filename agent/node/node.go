@@ -143,6 +143,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	return n.report(ctx, func() error {
 		err := n.sensor.Run(ctx, sensor.Handler{Event: n.event, Loss: n.loss})
+		n.engine.Flush(n.send)
 		return errors.Join(err, n.closeRecord("stopped"))
 	})
 }
@@ -273,6 +274,7 @@ func (n *Node) replay(ctx context.Context) error {
 			}
 			return ctx.Err()
 		})
+		n.engine.Flush(n.send)
 		if errors.Is(err, context.Canceled) {
 			return nil
 		}
