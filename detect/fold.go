@@ -1,0 +1,102 @@
+package detect
+
+import (
+	"hash/maphash"
+
+	"github.com/dockreeve/dockreeve/event"
+	"github.com/dockreeve/dockreeve/finding"
+	"github.com/dockreeve/dockreeve/rule"
+)
+
+// A rule that matches thousands of times a second must not cost thousands of findings:
+// the pipeline would fall behind, and a flood of one alert would blind the sensor to
+// everything else. So of one burst, the matches of a rule on the same container,
+// executable and object within burstWindow, the first burstWhole pass whole; the rest
+// are counted and told by one more finding when the window ends (Finding.Repeats).
+const (
+	burstWindow = int64(10e9) // event time, nanoseconds
+	burstWhole  = 20
+	maxBursts   = 4096 // held at once; matches beyond that pass whole
+)
+
+type burst struct {
+	key   uint64
+	start int64
+	n     uint64           // matches in the window
+	last  *finding.Finding // stands for those that did not pass; nil when all did
+}
+
+// folder holds the bursts of the current window, oldest first.
+type folder struct {
+	seed  maphash.Seed
+	by    map[uint64]*burst
+	order []*burst
+	head  int
+}
+
+func newFolder() folder { return folder{seed: maphash.MakeSeed(), by: map[uint64]*burst{}} }
+
+func (f *folder) key(r *rule.Rule, ev *event.Event) uint64 {
+	var h maphash.Hash
+	h.SetSeed(f.seed)
+	h.WriteString(r.Info().ID)
+	h.WriteByte(0)
+	if ev.Container != nil {
+		h.WriteString(ev.Container.ID)
+		h.WriteString(ev.Container.CgroupPath)
+	}
+	h.WriteByte(0)
+	if ev.Process != nil {
+		h.WriteString(ev.Process.ExePath)
+	}
+	h.WriteByte(0)
+	_, class := object(ev)
+	h.WriteString(class)
+	return h.Sum64()
+}
+
+// count takes note of a match and says whether it passes whole. One that does not
+// may still be asked for, to stand for its burst.
+func (f *folder) count(key uint64, now int64) (b *burst, whole bool) {
+	b = f.by[key]
+	if b == nil {
+		if len(f.by) >= maxBursts {
+			return nil, true
+		}
+		b = &burst{key: key, start: now}
+		f.by[key] = b
+		f.order = append(f.order, b)
+	}
+	b.n++
+	return b, b.n <= burstWhole
+}
+
+// represent reports whether this match should stand for those folded so far: at each
+// doubling, so that the finding is recent and building it costs little.
+func (b *burst) represent() bool {
+	n := b.n - burstWhole
+	return n&(n-1) == 0
+}
+
+// end hands over the stand-ins of bursts whose window is over.
+func (f *folder) end(now int64, emit func(*finding.Finding)) (folded uint64) {
+	for f.head < len(f.order) {
+		b := f.order[f.head]
+		if now-b.start < burstWindow && now >= b.start {
+			break
+		}
+		f.order[f.head] = nil
+		f.head++
+		delete(f.by, b.key)
+		if b.last != nil {
+			b.last.Repeats = b.n - burstWhole - 1
+			folded += b.last.Repeats
+			emit(b.last)
+		}
+	}
+	if f.head > 0 && f.head*2 >= len(f.order) {
+		f.order = append(f.order[:0], f.order[f.head:]...)
+		f.head = 0
+	}
+	return folded
+}

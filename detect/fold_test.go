@@ -1,0 +1,124 @@
+package detect
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/dockreeve/dockreeve/event"
+	"github.com/dockreeve/dockreeve/finding"
+	"github.com/dockreeve/dockreeve/rule"
+)
+
+func oneRule(t testing.TB) *rule.Rules {
+	t.Helper()
+	src, diags := rule.Load([]rule.File{{Name: "t.yaml", Data: []byte(`
+- rule: Opened
+  desc: any open
+  condition: evt.type = openat
+  output: opened %fd.name
+  priority: NOTICE
+`)}}, rule.LoadOptions{})
+	set, more := rule.Compile(src, rule.CompileOptions{})
+	for _, d := range append(diags, more...) {
+		t.Fatal(d)
+	}
+	return set
+}
+
+func opened(seq uint64, at int64, path string) *event.Event {
+	return &event.Event{
+		ID: event.ID{Node: 1, Boot: 1, Lane: event.LaneActivity, Seq: seq}, Type: event.TypeOpenat, Time: at, Boot: at, FD: 3, FDKind: event.FDFile,
+		Path: path, Raw: path, Flags: event.FlagHasFD | event.FlagHasRet, Process: &event.Process{PID: 9, Comm: "cat", ExePath: "/bin/cat"},
+	}
+}
+
+// TestAFloodIsCountedWholeAndToldInFew holds both halves: no match is lost from the
+// count, and a burst costs a bounded number of findings.
+func TestAFloodIsCountedWholeAndToldInFew(t *testing.T) {
+	e := New(Options{Rules: oneRule(t), Node: "n"})
+	var got []*finding.Finding
+	keep := func(f *finding.Finding) { got = append(got, f) }
+	const n = 5000
+	for i := range int64(n) {
+		e.Observe(opened(uint64(i+1), 1e18+i*1e6, "/data/x"), keep) // 5 s
+	}
+	if len(got) != burstWhole {
+		t.Fatalf("within the window %d findings passed, want %d", len(got), burstWhole)
+	}
+	e.Observe(opened(n+1, 1e18+20e9, "/data/x"), keep) // a new burst ends the old one
+	e.Flush(keep)
+	var stands uint64
+	ids := map[string]bool{}
+	for _, f := range got {
+		stands += 1 + f.Repeats
+		ids[f.ID] = true
+	}
+	if stands != n+1 {
+		t.Errorf("the findings stand for %d matches, want %d", stands, n+1)
+	}
+	if len(got) != burstWhole+2 || len(ids) != len(got) {
+		t.Errorf("%d findings with %d ids, want %d of each", len(got), len(ids), burstWhole+2)
+	}
+	if c := e.Counts(); c.Findings+c.Folded != n+1 {
+		t.Errorf("counts say %d told and %d folded, want %d together", c.Findings, c.Folded, n+1)
+	}
+}
+
+// TestOneFloodDoesNotFoldAnother keeps a quiet alert whole beside a loud one.
+func TestOneFloodDoesNotFoldAnother(t *testing.T) {
+	e := New(Options{Rules: oneRule(t), Node: "n"})
+	other := 0
+	for i := range int64(1000) {
+		e.Observe(opened(uint64(i+1), 1e18+i, "/data/loud"), func(*finding.Finding) {})
+		if i%100 == 0 {
+			e.Observe(opened(uint64(10000+i), 1e18+i, "/data/quiet"), func(*finding.Finding) { other++ })
+		}
+	}
+	if other != 10 {
+		t.Errorf("the quiet object gave %d findings, want 10", other)
+	}
+}
+
+// TestManyBurstsAtOnceStayBounded passes matches whole where the table is full
+// rather than losing them.
+func TestManyBurstsAtOnceStayBounded(t *testing.T) {
+	e := New(Options{Rules: oneRule(t), Node: "n"})
+	n := 0
+	for i := range int64(maxBursts + 500) {
+		e.Observe(opened(uint64(i+1), 1e18+i, fmt.Sprintf("/data/%c%c%c", 'a'+i%26, 'a'+i/26%26, 'a'+i/676)), func(*finding.Finding) { n++ })
+	}
+	if n != maxBursts+500 || len(e.folds.by) > maxBursts {
+		t.Errorf("%d findings, %d bursts held", n, len(e.folds.by))
+	}
+	e.Observe(opened(1, 2e18, "/data/z"), func(*finding.Finding) {})
+	if len(e.folds.by) != 1 || len(e.folds.order)-e.folds.head != 1 {
+		t.Errorf("after the window %d bursts are held, want the new one", len(e.folds.by))
+	}
+}
+
+// TestLossesMarkTheMinuteAfter says in a finding that the picture may be incomplete.
+func TestLossesMarkTheMinuteAfter(t *testing.T) {
+	e := New(Options{Rules: oneRule(t), Node: "n"})
+	at := int64(1e18)
+	e.ObserveLoss(event.Loss{Hop: "sensor.ring", Reason: "ring_full", Count: 7, From: at - 1e9, To: at})
+	for _, c := range []struct {
+		at   int64
+		want int
+	}{{at + 1e9, 1}, {at + 61e9, 0}, {at - 2e9, 0}} {
+		e.Observe(opened(1, c.at, "/x"), func(f *finding.Finding) {
+			if len(f.Losses) != c.want {
+				t.Errorf("%d s after the loss the finding names %d losses, want %d", (c.at-at)/1e9, len(f.Losses), c.want)
+			}
+		})
+	}
+}
+
+func BenchmarkFlood(b *testing.B) {
+	e := New(Options{Rules: oneRule(b), Node: "n"})
+	ev := opened(1, 1e18, "/data/x")
+	b.ReportAllocs()
+	for i := range b.N {
+		ev.Time = 1e18 + int64(i)
+		e.Observe(ev, func(*finding.Finding) {})
+	}
+}
