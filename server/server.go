@@ -68,6 +68,9 @@ func New(opt Options) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if opt.AllowRemote && opt.TLS == nil {
+		opt.Log.Warn("listening beyond this machine without TLS: put a proxy with TLS in front, or give a certificate")
+	}
 	s := &Server{opt: opt, listener: l}
 	s.auth = auth.New(auth.Options{Store: opt.DB, Clock: opt.Clock, TLS: opt.TLS != nil, Hosts: s.hosts()})
 	if opt.Receiver != nil {
@@ -133,7 +136,7 @@ func (s *Server) routes() http.Handler {
 	a.Register(calls)
 	calls.HandleFunc("/auth/link", s.auth.NewLink)
 	mux := http.NewServeMux()
-	inside := s.auth.Required(api.WithDeadlines(calls))
+	inside := s.auth.Required(calls)
 	for _, path := range a.Paths() {
 		mux.Handle(path, inside)
 	}
@@ -145,5 +148,5 @@ func (s *Server) routes() http.Handler {
 	if s.opt.UI != nil {
 		mux.Handle("/", s.opt.UI)
 	}
-	return s.auth.Front(http.MaxBytesHandler(mux, api.MaxRequest+1024))
+	return api.WithDeadlines(s.auth.Front(http.MaxBytesHandler(mux, api.MaxRequest+1024)))
 }

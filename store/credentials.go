@@ -26,7 +26,7 @@ func (db *DB) AddCredential(ctx context.Context, c Credential) error {
 			return err
 		}
 		if _, err := t.exec(`DELETE FROM credentials WHERE kind = ? AND hash IN
-			(SELECT hash FROM credentials WHERE kind = ? ORDER BY created DESC LIMIT -1 OFFSET ?)`, c.Kind, c.Kind, maxCredentials-1); err != nil {
+			(SELECT hash FROM credentials WHERE kind = ? ORDER BY created DESC LIMIT 9223372036854775807 OFFSET ?)`, c.Kind, c.Kind, maxCredentials-1); err != nil {
 			return err
 		}
 		_, err := t.exec(`INSERT INTO credentials (hash, kind, label, created, expires) VALUES (?, ?, ?, ?, ?)

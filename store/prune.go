@@ -13,12 +13,12 @@ import (
 // those whole. The alert's count goes on holding all of them.
 func (t *tx) pruneOccurrences(a *finding.Alert) error {
 	if _, err := t.exec(`DELETE FROM occurrences WHERE alert_id = ? AND finding_id <> ? AND finding_id IN
-		(SELECT finding_id FROM occurrences WHERE alert_id = ? ORDER BY time DESC, finding_id DESC LIMIT -1 OFFSET ?)`,
+		(SELECT finding_id FROM occurrences WHERE alert_id = ? ORDER BY time DESC, finding_id DESC LIMIT 9223372036854775807 OFFSET ?)`,
 		a.ID, a.Latest.ID, a.ID, t.db.opt.MaxOccurrences); err != nil {
 		return err
 	}
 	_, err := t.exec(`UPDATE occurrences SET finding = NULL WHERE alert_id = ? AND finding IS NOT NULL AND finding_id <> ? AND finding_id IN
-		(SELECT finding_id FROM occurrences WHERE alert_id = ? ORDER BY time DESC, finding_id DESC LIMIT -1 OFFSET ?)`,
+		(SELECT finding_id FROM occurrences WHERE alert_id = ? ORDER BY time DESC, finding_id DESC LIMIT 9223372036854775807 OFFSET ?)`,
 		a.ID, a.Latest.ID, a.ID, t.db.opt.MaxFindings)
 	return err
 }

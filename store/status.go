@@ -180,7 +180,7 @@ func (t *tx) rules(s *link.RuleSet, now int64) error {
 }
 
 func (t *tx) forgetNodes() error {
-	_, err := t.exec("DELETE FROM nodes WHERE name IN (SELECT name FROM nodes ORDER BY received_at DESC, name LIMIT -1 OFFSET ?)", maxNodes-1)
+	_, err := t.exec("DELETE FROM nodes WHERE name IN (SELECT name FROM nodes ORDER BY received_at DESC, name LIMIT 9223372036854775807 OFFSET ?)", maxNodes-1)
 	return err
 }
 

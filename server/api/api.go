@@ -221,8 +221,9 @@ func (a *API) Watch(ctx context.Context, req *connect.Request[v1.WatchRequest], 
 	default:
 		return connect.NewError(connect.CodeResourceExhausted, errors.New("too many open change streams: close one, or ask again later"))
 	}
+	lift(ctx)
 	send := func(m *v1.WatchResponse) error {
-		extend(ctx, a.opt.Clock.Now().Add(writeDeadline))
+		extend(ctx)
 		return stream.Send(m)
 	}
 	since := req.Msg.SinceSeq
@@ -272,19 +273,37 @@ func (a *API) Watch(ctx context.Context, req *connect.Request[v1.WatchRequest], 
 	}
 }
 
-type extendKey struct{}
+type connKey struct{}
 
-// WithDeadlines makes writes of the change stream fail after a while instead of
-// blocking for good on a client that reads nothing.
+// Limits of one request on the network. They are real time: sockets know no other.
+const (
+	readLimit  = 30 * time.Second
+	writeLimit = 2 * time.Minute
+)
+
+// WithDeadlines ends requests that come in or are read too slowly. The change
+// stream lifts them: it has its own, message by message.
 func WithDeadlines(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		rc := http.NewResponseController(w)
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), extendKey{}, rc)))
+		now := time.Now()
+		// A writer that has no deadlines, as tests use, simply goes without.
+		rc.SetReadDeadline(now.Add(readLimit))
+		rc.SetWriteDeadline(now.Add(writeLimit))
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), connKey{}, rc)))
 	})
 }
 
-func extend(ctx context.Context, t time.Time) {
-	if rc, ok := ctx.Value(extendKey{}).(*http.ResponseController); ok {
-		rc.SetWriteDeadline(t) // a writer without deadlines simply has none
+// lift takes the limit off reading: the request is read, and the connection is
+// watched only for its end.
+func lift(ctx context.Context) {
+	if rc, ok := ctx.Value(connKey{}).(*http.ResponseController); ok {
+		rc.SetReadDeadline(time.Time{})
+	}
+}
+
+func extend(ctx context.Context) {
+	if rc, ok := ctx.Value(connKey{}).(*http.ResponseController); ok {
+		rc.SetWriteDeadline(time.Now().Add(writeDeadline))
 	}
 }

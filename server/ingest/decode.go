@@ -146,14 +146,18 @@ func checkStatus(s *link.Status) error {
 		return err
 	}
 	switch {
-	case len(s.Gaps) > link.MaxGaps:
-		return fmt.Errorf("%w: status of %s has %d gaps, at most %d", errInvalid, s.Node, len(s.Gaps), link.MaxGaps)
-	case len(s.Hops) > link.MaxHops:
-		return fmt.Errorf("%w: status of %s has %d hops, at most %d", errInvalid, s.Node, len(s.Hops), link.MaxHops)
 	case s.Since < 0 || s.Every < 0:
 		return fmt.Errorf("%w: status of %s has a negative time", errInvalid, s.Node)
 	case s.Since == 0 && s.NotAssessed == "":
 		return fmt.Errorf("%w: status of %s watches since never, and gives no reason", errInvalid, s.Node)
+	}
+	// A status that says too much still says what matters: the list is cut, and says so.
+	if n := len(s.Gaps); n > link.MaxGaps {
+		s.Gaps = append(s.Gaps[:link.MaxGaps-1:link.MaxGaps-1], link.Gap{What: fmt.Sprintf("%d more things", n-link.MaxGaps+1), Reason: "the list is longer than is kept"})
+	}
+	if n := len(s.Hops); n > link.MaxHops {
+		s.Gaps = append(s.Gaps, link.Gap{What: fmt.Sprintf("counters of %d hops", n-link.MaxHops), Reason: "the list is longer than is kept"})
+		s.Hops = s.Hops[:link.MaxHops]
 	}
 	return nil
 }

@@ -229,6 +229,18 @@ func TestHistogramQuantilesAreWithinAnEighth(t *testing.T) {
 	}
 }
 
+func TestLongStatusIsCutAndSaysSo(t *testing.T) {
+	s := link.Status{Node: "n", Since: 1, Gaps: make([]link.Gap, link.MaxGaps+10)}
+	b, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	it, err := decode(link.Envelope{Kind: link.KindStatus, Bytes: b})
+	if err != nil || len(it.Status.Gaps) != link.MaxGaps || it.Status.Gaps[link.MaxGaps-1].What != "11 more things" {
+		t.Fatalf("%d gaps, %v", len(it.Status.Gaps), err)
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	f.Add(uint8(link.KindFinding), good("a", 1))
 	f.Add(uint8(link.KindLoss), []byte(`{"hop":"a","reason":"b","count":1}`))
