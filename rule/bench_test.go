@@ -100,8 +100,8 @@ func eventMix() []*event.Event {
 		case n < 85:
 			e.Type = event.TypeExecve
 			e.Process = proc(at.proc, at.c, execs[rnd.IntN(len(execs))])
-			if at.proc.Comm == "postgres" { // stock rules call any child of a database a hit
-				e.Process.Parent = at.proc.Parent
+			for p := at.proc; p != nil && p.Comm == "postgres"; p = p.Parent {
+				e.Process.Parent = p.Parent // stock rules call any child of a database a hit
 			}
 		case n < 90:
 			e.Type = event.TypeClone

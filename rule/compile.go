@@ -64,6 +64,7 @@ type Rule struct {
 	output  *Format
 	summary *Format
 	node    nodeID
+	uses    []fieldUse
 }
 
 // Info is what a rule says about itself. It is shared: do not write to it.
@@ -229,10 +230,11 @@ func (c *compiler) rule(res *Resolved) {
 		r.types = event.NewTypeSet(event.TypePluginevent)
 	}
 	c.warn(res)
+	r.uses = l.usesOf(res.Condition)
 	r.info = Info{
 		Name: res.Name, Desc: res.Desc, Source: res.Source, Priority: res.Priority, Tags: res.Tags,
 		File: res.Pos.File, Line: res.Pos.Line, Enabled: res.Enabled, Types: r.types,
-		ID: res.Source + "/" + res.Name, Fields: c.fields(l, res.Condition), Hash: c.hash.rule(res),
+		ID: res.Source + "/" + res.Name, Fields: names(r.uses), Hash: c.hash.rule(res),
 	}
 	if m := res.Meta; m != nil {
 		r.info.Tactics, r.info.Techniques, r.info.Answers, r.info.Response = m.Tactics, m.Techniques, m.Answers, m.Response
@@ -266,17 +268,11 @@ func (c *compiler) diag(res *Resolved, sev Severity, code string, at Place, mess
 	})
 }
 
-// fields returns the fields of a condition, with their arguments, sorted.
-func (c *compiler) fields(l *lowering, e filter.Expr) []string {
-	set := map[string]bool{}
-	eachCheck(e, func(ch *filter.Check) {
-		for _, u := range l.graph.tests[l.checks[ch].test].fields {
-			set[u.name] = true
-		}
-	})
-	out := make([]string, 0, len(set))
-	for f := range set {
-		out = append(out, f)
+// names returns the names of fields, sorted.
+func names(uses []fieldUse) []string {
+	out := make([]string, len(uses))
+	for i, u := range uses {
+		out[i] = u.name
 	}
 	slices.Sort(out)
 	return out

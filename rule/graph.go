@@ -282,8 +282,10 @@ func (l *lowering) lowerCheck(c *filter.Check, not bool) nodeID {
 	switch {
 	case !supplied && !not:
 		return nodeFalse // it never has a value
-	case !supplied:
+	case !supplied && !t.meta:
 		return nodeTrue
+	case !supplied:
+		return g.leaf(kindSeen, lc.test)
 	case !not:
 		return g.leaf(kindTest, lc.test)
 	case t.meta:
