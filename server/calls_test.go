@@ -13,8 +13,10 @@ import (
 	"connectrpc.com/connect"
 
 	v1 "github.com/dockreeve/dockreeve/api/dockreeve/v1"
+	"github.com/dockreeve/dockreeve/api/dockreeve/v1/dockreevev1connect"
 	"github.com/dockreeve/dockreeve/link"
 	"github.com/dockreeve/dockreeve/server/auth"
+	"github.com/dockreeve/dockreeve/server/client"
 	"github.com/dockreeve/dockreeve/store"
 )
 
@@ -73,6 +75,48 @@ func TestPlainJSONOverHTTP(t *testing.T) {
 	b, err := io.ReadAll(res.Body)
 	if err != nil || res.StatusCode != 200 || !strings.Contains(string(b), "no node has reported yet") {
 		t.Fatalf("%s %s %v", res.Status, b, err)
+	}
+}
+
+func TestGRPCOnTheSameAddress(t *testing.T) {
+	h := start(t)
+	transport := &http.Transport{Protocols: new(http.Protocols)}
+	transport.Protocols.SetUnencryptedHTTP2(true)
+	defer transport.CloseIdleConnections()
+	token, err := auth.ReadToken(filepath.Join(h.dir, "token"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := dockreevev1connect.NewChangeServiceClient(&http.Client{Transport: transport}, h.URL(), connect.WithGRPC())
+	req := connect.NewRequest(&v1.WatchRequest{})
+	req.Header().Set("Authorization", "Bearer "+token)
+	stream, err := c.Watch(t.Context(), req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stream.Close()
+	if !stream.Receive() {
+		t.Fatal(stream.Err())
+	}
+	h.send(t, link.LaneAlert, link.KindFinding, sample(1))
+	if !stream.Receive() || stream.Msg().Changes[0].Kind != store.ChangeAlert {
+		t.Fatalf("%v %v", stream.Msg(), stream.Err())
+	}
+}
+
+func TestClientSaysWhatIsMissing(t *testing.T) {
+	for want, opt := range map[string]client.Options{
+		"is a server running":   {URL: "http://127.0.0.1:1", StateDir: t.TempDir()},
+		"want http://host:port": {URL: "127.0.0.1:7370", Token: "x"},
+		"the server running":    {URL: "http://127.0.0.1:1", Token: "x"},
+	} {
+		c, err := client.New(opt)
+		if err == nil {
+			_, err = c.SignInURL(t.Context())
+		}
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: %v, want %q", opt, err, want)
+		}
 	}
 }
 

@@ -351,7 +351,14 @@ func (db *DB) SetStatus(ctx context.Context, ids []string, to finding.Status, wh
 	return out, nil
 }
 
+// maxHistory bounds the lines of one alert's history; the oldest go first.
+const maxHistory = 200
+
 func (t *tx) history(alertID string, c StatusChange) error {
+	if _, err := t.exec(`DELETE FROM alert_history WHERE alert_id = ? AND id IN
+		(SELECT id FROM alert_history WHERE alert_id = ? ORDER BY id DESC LIMIT 9223372036854775807 OFFSET ?)`, alertID, alertID, maxHistory-1); err != nil {
+		return err
+	}
 	_, err := t.exec(`INSERT INTO alert_history (id, alert_id, time, from_status, to_status, who, why)
 		VALUES ((SELECT COALESCE(MAX(id),0)+1 FROM alert_history), ?, ?, ?, ?, ?, ?)`, alertID, c.Time, int64(c.From), int64(c.To), c.Who, c.Why)
 	return err

@@ -110,6 +110,10 @@ func coverageDiffers(a, b *link.Status) bool {
 		a.Lost != b.Lost || !slices.Equal(a.Gaps, b.Gaps)
 }
 
+// maxStretches bounds the stretches kept of one node: one that restarts all the
+// time must not fill the disk.
+const maxStretches = 1000
+
 // watch keeps the stretches in which the node watched. It reports whether one
 // ended or began.
 func (t *tx) watch(s *link.Status) (bool, error) {
@@ -134,6 +138,10 @@ func (t *tx) watch(s *link.Status) (bool, error) {
 		}
 	}
 	if watching {
+		if _, err := t.exec(`DELETE FROM watched WHERE node = ? AND since IN
+			(SELECT since FROM watched WHERE node = ? ORDER BY since DESC LIMIT 9223372036854775807 OFFSET ?)`, s.Node, s.Node, maxStretches-1); err != nil {
+			return false, err
+		}
 		if _, err := t.exec(`INSERT INTO watched (node, since, until, ended) VALUES (?, ?, ?, '')
 			ON CONFLICT (node, since) DO UPDATE SET until = excluded.until, ended = ''`, s.Node, s.Since, max(s.Since, s.Time)); err != nil {
 			return false, err

@@ -223,6 +223,14 @@ func TestStatusMovesWithHistoryAllOrNone(t *testing.T) {
 	if len(d.History) != 2 || d.History[0].Who != "ann" || d.History[0].Why != "patched" || d.History[1].To != finding.Open || d.Status != finding.Open {
 		t.Fatalf("%+v", d.History)
 	}
+	for i := range maxHistory + 20 {
+		if _, err := f.SetStatus(t.Context(), ids[:1], []finding.Status{finding.Resolved, finding.Open}[i%2], "ann", ""); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if d, err := f.Alert(t.Context(), ids[0]); err != nil || len(d.History) != maxHistory {
+		t.Fatalf("%d lines of history, %v", len(d.History), err)
+	}
 	if _, err := f.SetStatus(t.Context(), nil, finding.Open, "", ""); !errors.Is(err, ErrLimit) {
 		t.Fatalf("no ids: %v", err)
 	}

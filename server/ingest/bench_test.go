@@ -53,3 +53,41 @@ func BenchmarkPipeToDisk(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "findings/s")
 }
+
+// BenchmarkLatency sends a finding every five milliseconds and reports how long
+// after its time each was on disk.
+func BenchmarkLatency(b *testing.B) {
+	db, err := store.Open(b.Context(), store.Options{Path: filepath.Join(b.TempDir(), "x.db")})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer db.Close()
+	pipe := link.NewPipe(link.PipeOptions{})
+	in := New(Options{Store: db, Receiver: pipe})
+	done := make(chan error, 1)
+	go func() { done <- in.Run(b.Context()) }()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for i := range b.N {
+		<-tick.C
+		p, err := json.Marshal(finding.Finding{
+			ID: finding.ID("r", fmt.Sprint(i)), Fingerprint: finding.Fingerprint("r", fmt.Sprint(i%50), "", ""), Rule: finding.Rule{ID: "r", Name: "Rule"},
+			Severity: finding.High, Time: time.Now().UnixNano(), Output: strings.Repeat("x", 3500), Event: json.RawMessage("{}"),
+		})
+		if err != nil {
+			b.Fatal(err)
+		}
+		if err := pipe.Send(b.Context(), link.LaneAlert, link.KindFinding, p); err != nil {
+			b.Fatal(err)
+		}
+	}
+	if err := pipe.Close(); err != nil {
+		b.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		b.Fatal(err)
+	}
+	b.ReportMetric(float64(in.Latency().Quantile(0.5))/1e6, "p50-ms")
+	b.ReportMetric(float64(in.Latency().Quantile(0.99))/1e6, "p99-ms")
+	b.ReportMetric(float64(in.Latency().Max())/1e6, "max-ms")
+}
