@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -80,12 +81,14 @@ func (n *Node) Status() link.Status {
 		s := v.sensor.Stats()
 		st.Containers = int64(len(v.sensor.Containers()))
 		st.Processes = int64(s.Table.Alive)
+		st.Gaps = slices.Concat(st.Gaps, blindSpots(s))
 		for _, l := range []struct {
-			name string
-			lane sensor.Lane
-		}{{"sensor.process", s.Process}, {"sensor.activity", s.Activity}} {
-			lost := l.lane.RingFull + l.lane.Nested + l.lane.TooLong + l.lane.Torn
-			st.Hops = append(st.Hops, link.Hop{Hop: l.name, In: l.lane.Sent + l.lane.RingFull + l.lane.Nested + l.lane.TooLong, Out: l.lane.Delivered, Lost: lost})
+			name  string
+			lane  sensor.Lane
+			other uint64 // records that are not events
+		}{{"sensor.process", s.Process, s.Cgroups}, {"sensor.activity", s.Activity, s.CompatBlank}} {
+			unsent := l.lane.RingFull + l.lane.Nested + l.lane.TooLong
+			st.Hops = append(st.Hops, link.Hop{Hop: l.name, In: l.lane.Sent + unsent - min(l.other, l.lane.Sent), Out: l.lane.Delivered, Lost: unsent + l.lane.Torn})
 		}
 	}
 	st.Hops = append(st.Hops, link.Hop{Hop: "detect", In: v.events, Out: v.findings})
@@ -107,14 +110,32 @@ func (n *Node) ruleGaps() []link.Gap {
 	return gaps
 }
 
-// sensorGaps names what the kernel sensor does not see on this machine.
+// sensorGaps names the hooks that this machine's kernel does not have.
 func sensorGaps(s *sensor.Sensor) []link.Gap {
-	gaps := []link.Gap{
-		{What: "file work through io_uring", Reason: "it makes no system calls; only its set-up is counted", Remedy: "sysctl kernel.io_uring_disabled=2 where no workload needs it"},
-		{What: "32-bit system calls", Reason: "they are counted, not decoded", Remedy: "run 64-bit images"},
-	}
+	var gaps []link.Gap
 	for _, m := range s.Missing() {
 		gaps = append(gaps, link.Gap{What: "kernel hook", Reason: m, Remedy: "a newer kernel has it"})
+	}
+	return gaps
+}
+
+// blindSpots names what the sensor saw begin but cannot see into. Both are counted
+// where they begin, so as long as nothing was counted nothing is hidden.
+func blindSpots(s sensor.Stats) []link.Gap {
+	var gaps []link.Gap
+	if s.Uring > 0 {
+		gaps = append(gaps, link.Gap{
+			What:   "file and network work through io_uring",
+			Reason: fmt.Sprintf("%d rings were set up since the start; what they do makes no system calls", s.Uring),
+			Remedy: "set sysctl kernel.io_uring_disabled=2 where no workload needs it",
+		})
+	}
+	if s.Compat > 0 {
+		gaps = append(gaps, link.Gap{
+			What:   "32-bit system calls",
+			Reason: fmt.Sprintf("%d were made since the start; they are counted, not decoded", s.Compat),
+			Remedy: "run 64-bit images",
+		})
 	}
 	return gaps
 }
