@@ -165,7 +165,7 @@ func (n *Node) RunBlind(ctx context.Context, why *sensor.Unsupported) error {
 // interest is what the kernel has to collect: for the rules, and for what the
 // process table keeps for them.
 func (n *Node) interest() event.Interest {
-	i := interest(n.opt.Rules)
+	i := n.opt.Rules.Interest()
 	i.Merge(process.Interest())
 	return i
 }

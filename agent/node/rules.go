@@ -7,7 +7,6 @@ import (
 	"io"
 
 	"github.com/dockreeve/dockreeve/detect/rules"
-	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/rule"
 )
 
@@ -46,26 +45,6 @@ func (s RuleSet) Load() (*rule.Rules, []rule.Diagnostic, error) {
 	diags = append(diags, more...)
 	rule.SortDiagnostics(diags)
 	return set, diags, nil
-}
-
-// interest is the union of what enabled rules need, each with its name as reason. A
-// rule that looks at opens gets all of them: which kinds it can do without is for
-// the rule's own analysis to say, and a guess here would be a silent gap.
-func interest(set *rule.Rules) event.Interest {
-	var in event.Interest
-	opens := event.NewTypeSet(event.TypeOpen, event.TypeOpenat, event.TypeOpenat2, event.TypeCreat)
-	for _, r := range set.All() {
-		i := r.Info()
-		if !i.Enabled || i.Assessment.State == rule.NotAssessed {
-			continue
-		}
-		n := event.Need{Reason: "rule " + i.Name, Types: i.Types.Intersect(event.SuppliedTypes())}
-		if both := n.Types.Intersect(opens); !both.Empty() {
-			n.Opens = event.OpenReads | event.OpenWrites | event.OpenCreates | event.OpenFailures
-		}
-		in.Add(n)
-	}
-	return in
 }
 
 // setHash names a rule set by what its enabled rules do and say.
