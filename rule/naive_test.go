@@ -343,11 +343,14 @@ func nnumber(s string, typ event.FieldType) int64 {
 			return p
 		}
 	}
-	i, err := strconv.ParseInt(s, 0, 64)
+	if i, err := strconv.ParseInt(s, 0, 64); err == nil {
+		return i
+	}
+	u, err := strconv.ParseUint(s, 0, 64)
 	if err != nil {
 		panic(err)
 	}
-	return i
+	return int64(u)
 }
 
 func order(op string, equal, less bool) bool {

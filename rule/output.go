@@ -221,41 +221,40 @@ func bracketed(text string, i int) int {
 	return i
 }
 
-// name notes what JSON output holds for an operand: the fields inside it, then
-// the transform as a whole.
+// name notes what JSON output holds for an operand: the fields inside it, and its
+// transforms but for those that are just the last step before another.
 func (f *Format) name(b *builder, ast filter.Value) {
-	add := func(name string, v filter.Value) {
+	var found []filter.Value
+	lastTransform := false
+	var visit func(filter.Value)
+	visit = func(v filter.Value) {
+		switch v := v.(type) {
+		case *filter.Field:
+			found = append(found, v)
+			lastTransform = false
+		case *filter.Tuple:
+			for _, it := range v.Items {
+				visit(it)
+			}
+		case *filter.Transform:
+			for _, a := range v.Args {
+				visit(a)
+			}
+			if lastTransform {
+				found = found[:len(found)-1]
+			}
+			found = append(found, v)
+			lastTransform = true
+		}
+	}
+	visit(ast)
+	for _, v := range found {
+		name := plainName(v)
 		if slices.ContainsFunc(f.values, func(n namedValue) bool { return n.name == name }) {
-			return
+			continue
 		}
 		if o, err := b.operand(v); err == nil {
 			f.values = append(f.values, namedValue{name, o})
-		}
-	}
-	switch v := ast.(type) {
-	case *filter.Field:
-		add(plainName(v), v)
-	case *filter.Transform:
-		for _, a := range v.Args {
-			f.inner(b, a)
-		}
-		add(plainName(v), v)
-	}
-}
-
-// inner notes the fields and the n-ary parts inside a transform; a unary
-// transform inside another is a step, not a result.
-func (f *Format) inner(b *builder, v filter.Value) {
-	switch v := v.(type) {
-	case *filter.Field:
-		f.name(b, v)
-	case *filter.Tuple:
-		for _, it := range v.Items {
-			f.inner(b, it)
-		}
-	case *filter.Transform:
-		for _, a := range v.Args {
-			f.inner(b, a)
 		}
 	}
 }
@@ -367,6 +366,22 @@ func (o *operand) render(s *scratch) (string, bool) {
 	switch {
 	case o.either: // filter only
 		return "", false
+	case o.ancestors && o.num != nil && o.field.Int != nil: // as upstream: the process itself
+		v, ok := o.field.Int(s.ev, self)
+		return s.number(v, o.typ), ok
+	case o.ancestors: // all of them, parent first
+		n := len(s.strs)
+		s.eachAncestor(func(e *event.Event) bool {
+			if o.field.Str != nil {
+				if v, ok := o.field.Str(e, self); ok {
+					s.strs = append(s.strs, strings.Clone(v))
+				}
+			}
+			return false
+		})
+		text, ok := strings.Join(s.strs[n:], " "), len(s.strs) > n
+		s.strs = s.strs[:n]
+		return text, ok
 	case o.list:
 		n := len(s.strs)
 		ok := o.appendTexts()(s)
@@ -415,7 +430,11 @@ func (o *operand) appendJSON(dst []byte, s *scratch) []byte {
 		s.strs = s.strs[:n]
 		return append(dst, ']')
 	case o.num != nil:
-		if v, ok := o.num(s); ok {
+		get := o.num
+		if o.ancestors && o.field.Int != nil {
+			get = func(s *scratch) (int64, bool) { return o.field.Int(s.ev, self) }
+		}
+		if v, ok := get(s); ok {
 			return appendNumber(dst, v, o.typ)
 		}
 	case o.flag != nil:
