@@ -196,7 +196,7 @@ async function file(path, res) {
 // commas, comparison for severity and age, a leading minus.
 function parse(text) {
   const tests = [];
-  for (const m of text.matchAll(/(-)?(?:([a-z_]+):)?((?:>=|<=|>|<|=)?)("(?:[^"\\]|\\.)*"|\S+)/g)) {
+  for (const m of text.matchAll(/(-)?(?:([a-z_][a-z_.-]*):)?((?:>=|<=|>|<|=)?)("(?:[^"\\]|\\.)*"|\S+)/g)) {
     const [, neg, field, op, raw] = m;
     const values = (raw.startsWith('"') ? [raw.slice(1, -1).replace(/\\(.)/g, "$1")] : raw.split(",")).map((v) => v.toLowerCase());
     const has = (...texts) => values.some((v) => texts.some((t) => (field ? new RegExp("^" + v.split("*").map((x) => x.replace(/[\\^$.|?+()[\]{}]/g, "\\$&")).join(".*") + "$", "s").test((t ?? "").toLowerCase()) : (t ?? "").toLowerCase().includes(v))));
@@ -219,6 +219,8 @@ function parse(text) {
     else if (field === "rule") t = (a) => has(a.ruleId, a.title);
     else if (field === "tactic") t = (a) => has(...a.tactics);
     else if (field === "technique") t = (a) => has(...a.techniques);
+    else if (field === "in-container") t = (a) => values.includes(a.subject.container ? "yes" : "no");
+    else if (field === "loss") t = (a) => values.includes(a.affectedByLoss ? "yes" : "no");
     else if (field === "id") t = (a) => values.includes(a.id);
     else throw bad(`${field}: no such field at column ${m.index + 1}; fields are age, container, executable, image, namespace, node, object, pod, process, rule, severity, status, tactic, technique, user, workload`);
     tests.push(neg ? (a) => !t(a) : t);

@@ -72,6 +72,7 @@ describe("the filter text", () => {
     expect(withField("foo severity:low -status:open  bar", "severity", ["severity:>=high"])).toBe("foo severity:>=high -status:open bar");
     expect(withField("foo", "age", ["age:<1h"])).toBe("foo age:<1h");
     expect(withField("age:<1h", "age", [])).toBe("");
+    expect(withField("in-container:no -in-container:yes x", "in-container", [])).toBe("x");
     expect(withTerm("a b", "b")).toBe("a b");
   });
   it("reads and writes which values are let through, both ways alike", () => {

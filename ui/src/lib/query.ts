@@ -11,7 +11,7 @@ export interface Term {
   value: string; // quotes removed
 }
 
-const TERM = /(-)?(?:([a-zA-Z_.]+):)?(>=|<=|>|<|=)?("(?:[^"\\]|\\.)*"?|[^\s"]\S*)|\S+/g;
+const TERM = /(-)?(?:([a-zA-Z_][a-zA-Z_.-]*):)?(>=|<=|>|<|=)?("(?:[^"\\]|\\.)*"?|[^\s"]\S*)|\S+/g;
 
 /** Splits a filter into its terms. Any text gives a list: nothing is rejected here. */
 export function terms(filter: string): Term[] {
@@ -111,19 +111,26 @@ export function nextOrder(current: string, key: string): string {
 /** Fields a filter may name, for completion. The server says which exist; this only helps typing. */
 export const FIELDS: ReadonlyArray<readonly [name: string, what: string, example: string]> = [
   ["severity", "how bad", "severity:>=high"],
-  ["status", "open, acknowledged, resolved, dismissed", "status:open"],
-  ["age", "since it was last seen", "age:<24h"],
-  ["workload", "namespace/kind/name, or container name", "workload:*storefront"],
-  ["container", "container name or id", "container:web"],
-  ["image", "image reference", "image:*redis*"],
+  ["status", "open, acknowledged, resolved, dismissed", "status:open,acknowledged"],
+  ["age", "since it last happened", "age:<24h"],
+  ["first", "when it first happened", "first:>=2026-01-31"],
+  ["last", "when it last happened", "last:>=2026-01-31"],
+  ["count", "how often it happened", "count:>=10"],
+  ["rule", "rule id", "rule:reverse-shell"],
+  ["workload", "namespace/kind/name, or the container's name, or host", "workload:*storefront"],
   ["namespace", "Kubernetes namespace", "namespace:payments"],
   ["pod", "pod name", "pod:storefront-*"],
+  ["container", "container name", "container:web"],
+  ["container.id", "container id", "container.id:4f2a*"],
+  ["in-container", "whether it happened in a container at all", "in-container:no"],
+  ["image", "image as the runtime names it", "image:*redis*"],
   ["process", "command name", "process:sh"],
   ["executable", "path of the program", "executable:/tmp/*"],
-  ["user", "user name", "user:root"],
-  ["object", "file path or address", "object:/etc/shadow"],
-  ["node", "node name", "node:*vmss000002"],
-  ["rule", "rule id", "rule:reverse-shell*"],
+  ["user", "user it ran as", "user:root"],
+  ["object", "file or address it was about", "object:/etc/shadow"],
+  ["node", "the machine", "node:*vmss000002"],
   ["tactic", "ATT&CK tactic", 'tactic:"Credential Access"'],
-  ["technique", "ATT&CK technique id", "technique:T1059.004"],
+  ["technique", "ATT&CK technique id", "technique:T1552*"],
+  ["loss", "whether lost events may have affected it", "loss:yes"],
+  ["id", "the alert's id", "id:s4hk*"],
 ];

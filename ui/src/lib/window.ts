@@ -6,7 +6,7 @@ export interface Slice {
 }
 
 /** Rows that touch the viewport, with a margin above and below. */
-export function slice(count: number, rowHeight: number, scrollTop: number, height: number, margin = 12): Slice {
+export function slice(count: number, rowHeight: number, scrollTop: number, height: number, margin = 8): Slice {
   const first = Math.floor(Math.max(0, scrollTop) / rowHeight);
   const visible = Math.ceil(Math.max(0, height) / rowHeight) + 1;
   return { from: Math.max(0, Math.min(count, first) - margin), to: Math.min(count, first + visible + margin) };

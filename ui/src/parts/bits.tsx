@@ -82,7 +82,8 @@ export function Command({ children }: { children: string }) {
 
 /** What to do about a gap: a command gets a copy button, a sentence stays one. */
 export function Remedy({ children }: { children: string }) {
-  return /^(sudo |dockreeve |sysctl |make |mount |kubectl |helm |apt-get |modprobe |echo )/.test(children) ? <Command>{children}</Command> : <p>{children}</p>;
+  const command = /^(sudo|dockreeve|sysctl|make|mount|kubectl|helm|apt|apt-get|modprobe|echo) \S/.test(children) && !/\s(where|if|when|unless|or|and|then|to|the|for|in)\s|[.;]\s/.test(children);
+  return command ? <Command>{children}</Command> : <p>{children}</p>;
 }
 
 /** A modal window: the browser's own dialog, so focus stays in it and Esc closes it. */

@@ -40,7 +40,9 @@ describe("the honesty bar", () => {
     s.watched!.eventsLost = 5n;
     const a = assess(s, { state: "lost", since: Date.now(), why: "", retryAt: 0 }, NOW);
     expect(a.level).toBe("bad");
-    expect(a.headline).toBe("Connection lost just now, and 2 more");
+    expect(a.headline).toBe("Connection lost just now");
+    expect(a.reasons).toHaveLength(3);
+    expect(assess(s, live, NOW).headline).toBe("2 gaps: 5 events lost in 24 h");
   });
   it("is not green before the server has answered", () => {
     expect(assess(null, { state: "connecting" }, NOW).level).toBe("unknown");

@@ -35,9 +35,11 @@ export function assess(s: GetStatusResponse | null, link: Link, now: number): Ho
   if (s.rulesWatching === 0) say("bad", "no rule is watching");
   if (!w || w.since === 0n) say("bad", "nothing is watched");
   if (link.state === "lost") say("bad", `connection lost ${ago(link.since, Date.now())} ago`.replace("now ago", "just now"));
-  const head = reasons[0];
-  const more = reasons.length > 1 ? `, and ${reasons.length - 1} more` : "";
-  return { level, headline: head ? head[0]!.toUpperCase() + head.slice(1) + more : "Everything that is watched is assessed", reasons };
+  const first = reasons[0];
+  if (!first) return { level, headline: "Everything that is watched is assessed", reasons };
+  // The count stands first: a narrow bar cuts the end.
+  const headline = (level as Honesty["level"]) === "warn" && reasons.length > 1 ? `${reasons.length} gaps: ${first}` : first[0]!.toUpperCase() + first.slice(1);
+  return { level, headline, reasons };
 }
 
 /** The denominator sentence: "watching 1 node, 12 containers for 3 h 12 m". */

@@ -41,7 +41,7 @@ const dash = <span className="faint">–</span>;
 export const COLUMNS: readonly Column[] = [
   { key: "severity", label: "Sev", width: "38px", order: "severity", cell: (a) => <SeverityMark of={a.severity} />, values: (a) => text("severity", severityName(a.severity)) },
   { key: "alert", label: "Alert", width: "minmax(260px, 3fr)", cell: (a) => <span className="clip"><b>{a.title}</b> <span className="muted">{a.summary}</span></span>, values: (a) => [{ key: "id", value: a.id }, { key: "title", value: a.title }, { key: "summary", value: a.summary }] },
-  { key: "where", label: "Workload / container", width: "minmax(150px, 1fr)", cell: (a) => <Where a={a} />,
+  { key: "where", label: "Workload / container", width: "minmax(168px, 1.1fr)", cell: (a) => <Where a={a} />,
     values: (a) => [{ key: "workload", value: a.subject?.workload ?? "" }, { key: "container", value: a.subject?.container?.name ?? "" }, { key: "container_id", value: a.subject?.container?.id ?? "" }, { key: "container_not_assessed", value: a.subject?.container?.unknown ?? "" }] },
   { key: "process", label: "Process", width: "88px", cell: (a) => <span className="clip mono" data-tip={a.subject?.executable}>{a.subject?.process || dash}</span>, values: (a) => [{ key: "process", value: a.subject?.process ?? "" }, { key: "executable", value: a.subject?.executable ?? "" }] },
   { key: "count", label: "Count", width: "52px", order: "count", number: true, cell: (a) => num(a.count), values: (a) => [{ key: "count", value: Number(a.count) }] },

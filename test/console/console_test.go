@@ -1,0 +1,188 @@
+// Package console holds the console to its promises: its logic under Node, and
+// its screens in a real Chromium, against the development mock (which can be
+// driven into every state) and against a real server with real alerts.
+package console
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/dockreeve/dockreeve/query"
+	"github.com/dockreeve/dockreeve/store"
+	"github.com/dockreeve/dockreeve/test/need"
+)
+
+const patience = 10 * time.Minute // for a whole run on a busy machine; no test waits for it to pass
+
+// node makes sure that the locked packages are installed, once for a lockfile.
+func node(t *testing.T) {
+	t.Helper()
+	need.Command(t, need.Chromium, "node")
+	npm := need.Command(t, need.Chromium, "npm")
+	lock, err := os.Stat("../../ui/package-lock.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if have, err := os.Stat("../../ui/node_modules/.package-lock.json"); err == nil && !have.ModTime().Before(lock.ModTime()) {
+		return
+	}
+	run(t, "../../ui", nil, npm, "ci", "--no-audit", "--no-fund")
+}
+
+func run(t *testing.T, dir string, env []string, name string, args ...string) string {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, name, args...)
+	cmd.Dir = dir
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%s %s: %v\n%s", name, strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+func chromium(t *testing.T) string {
+	t.Helper()
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	need.Skip(t, need.Chromium, "no chromium is installed (Debian: apt install chromium)")
+	return ""
+}
+
+func screenshots(t *testing.T, name string) string {
+	t.Helper()
+	dir, err := filepath.Abs(filepath.Join("../../out/screenshots", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+func TestConsoleLogic(t *testing.T) {
+	node(t)
+	run(t, "../../ui", nil, "npm", "run", "--silent", "check")
+	t.Log(run(t, "../../ui", []string{"NO_COLOR=1"}, "npm", "run", "--silent", "test"))
+}
+
+func TestScreensInChromium(t *testing.T) {
+	browser := chromium(t)
+	node(t)
+	t.Log(run(t, ".", []string{"CHROMIUM=" + browser, "OUT=" + screenshots(t, "mock"), "DOCKREEVE_URL="}, "node", "browser.mjs"))
+}
+
+func TestEveryFilterTheConsoleProposesIsUnderstood(t *testing.T) {
+	source, err := os.ReadFile("../../ui/src/lib/query.ts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := regexp.MustCompile(`(?m)^  \["([a-z.-]+)", "[^"]+", (?:"([^"]+)"|'([^']+)')\],$`).FindAllStringSubmatch(string(source), -1)
+	if len(rows) < 15 {
+		t.Fatalf("only %d fields read from ui/src/lib/query.ts: has the shape of FIELDS changed?", len(rows))
+	}
+	filters := []string{"-status:resolved -status:dismissed", "severity:>=high status:open", "age:<1h", "status:open,resolved"}
+	for _, m := range rows {
+		filters = append(filters, m[2]+m[3], "-"+m[2]+m[3])
+	}
+	for _, f := range filters {
+		if _, err := query.Parse(store.AlertFields(), f); err != nil {
+			t.Errorf("the console proposes %q: %v", f, err)
+		}
+	}
+}
+
+// TestScreensAgainstARealServer watches this kernel, attacks a container and looks
+// at what came of it.
+func TestScreensAgainstARealServer(t *testing.T) {
+	browser := chromium(t)
+	need.Root(t)
+	need.Command(t, need.Kernel, "runc")
+	node(t)
+	dir := t.TempDir()
+	bin := filepath.Join(dir, "dockreeve")
+	run(t, "../..", []string{"CGO_ENABLED=0"}, "go", "build", "-o", bin, "./cmd/dockreeve")
+	state := filepath.Join(dir, "state")
+	if err := os.Mkdir(state, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	base, link := up(t, bin, state)
+	at := []string{"--server", base, "--state", state}
+	attack := append([]string{"demo", "attack", "--timeout", "60s"}, at...)
+	t.Log(run(t, dir, nil, bin, attack...))
+	raise := fmt.Sprintf("%q demo attack --timeout 60s --only secrets --server %s --state %q", bin, base, state)
+	t.Log(run(t, ".", []string{"CHROMIUM=" + browser, "OUT=" + screenshots(t, "server"), "DOCKREEVE_URL=" + base, "DOCKREEVE_LINK=" + link, "DOCKREEVE_RAISE=" + raise}, "node", "browser.mjs"))
+
+	res, err := http.Get(base + "/alerts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if csp := strings.Join(res.Header.Values("Content-Security-Policy"), "; "); !strings.Contains(csp, "default-src 'none'") || strings.Contains(csp, "unsafe") {
+		t.Errorf("the console is served with the policy %q", csp)
+	}
+}
+
+// up starts the program and reads its address and sign-in link from what it prints.
+func up(t *testing.T, bin, state string) (base, link string) {
+	t.Helper()
+	cmd := exec.Command(bin, "up", "--listen", "127.0.0.1:0", "--state", state)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	t.Cleanup(func() {
+		if err := cmd.Process.Signal(os.Interrupt); err != nil {
+			t.Errorf("stop dockreeve up: %v", err)
+		}
+		<-ended
+	})
+	found := make(chan [2]string, 1)
+	go func() {
+		defer close(ended)
+		lines := bufio.NewScanner(out)
+		var base string
+		for lines.Scan() {
+			said.WriteString(lines.Text() + "\n")
+			f := strings.Fields(lines.Text())
+			if len(f) == 2 && f[0] == "console" {
+				base = f[1]
+			}
+			if len(f) == 3 && f[0] == "sign" {
+				found <- [2]string{base, f[2]}
+			}
+		}
+		if err := lines.Err(); err != nil && err != io.EOF {
+			fmt.Fprintln(os.Stderr, "read what dockreeve up prints:", err)
+		}
+		close(found)
+		if err := cmd.Wait(); err != nil {
+			fmt.Fprintln(os.Stderr, "dockreeve up ended:", err)
+		}
+	}()
+	got, ok := <-found
+	if !ok || got[0] == "" {
+		<-ended
+		t.Fatalf("dockreeve up printed no address and link:\n%s", said.String())
+	}
+	return got[0], got[1]
+}
