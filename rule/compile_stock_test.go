@@ -58,3 +58,24 @@ func TestStockRulesCompile(t *testing.T) {
 		t.Error("no rule on openat")
 	}
 }
+
+// TestStockAuditRulesCompile does the same for the Kubernetes audit rules; nothing
+// supplies audit events yet, so each is not assessed.
+func TestStockAuditRulesCompile(t *testing.T) {
+	dir := cppsource.Dir(t, "DOCKREEVE_FALCO_PLUGINS")
+	src, diags := Load(readRules(t, filepath.Join(dir, "plugins", "k8saudit", "rules")), LoadOptions{ValidField: ValidField})
+	rules, more := Compile(src, CompileOptions{})
+	for _, d := range append(diags, more...) {
+		if d.Severity == SeverityError {
+			t.Error(d)
+		}
+	}
+	for _, r := range rules.All() {
+		if a := r.info.Assessment; a.State != NotAssessed && !a.Never {
+			t.Errorf("%s: %+v", r.info.Name, a)
+		}
+	}
+	if n := len(rules.All()); n < 45 {
+		t.Errorf("only %d rules", n)
+	}
+}
