@@ -142,7 +142,7 @@ func (n *Node) Run(ctx context.Context) error {
 		}
 	}
 	return n.report(ctx, func() error {
-		err := n.sensor.Run(ctx, sensor.Handler{Event: n.event, Loss: n.loss})
+		err := n.sensor.Run(ctx, sensor.Handler{Event: n.event, Loss: n.loss, Replace: n.replace})
 		n.engine.Flush(n.send)
 		return errors.Join(err, n.closeRecord("stopped"))
 	})
@@ -186,6 +186,15 @@ func (n *Node) event(ev *event.Event, facts *event.Facts) {
 	n.view.lastEvent = ev.Time
 	n.mu.Unlock()
 	n.engine.Observe(ev, n.send)
+}
+
+// replace notes in the recording that a container's metadata arrived late.
+func (n *Node) replace(old, new *event.Container) {
+	if n.rec != nil && n.failed == nil {
+		if err := n.rec.Replace(old, new); err != nil {
+			n.fail(fmt.Errorf("record: %w", err))
+		}
+	}
 }
 
 func (n *Node) loss(l event.Loss) {

@@ -56,8 +56,9 @@ func Record(ctx context.Context, w io.Writer, opt RecordOptions) (trace.End, err
 		}
 	}
 	err = s.Run(run, sensor.Handler{
-		Event: func(ev *event.Event, facts *event.Facts) { keep(rec.Event(ev, facts)) },
-		Loss:  func(l event.Loss) { keep(rec.Loss(l)) },
+		Event:   func(ev *event.Event, facts *event.Facts) { keep(rec.Event(ev, facts)) },
+		Loss:    func(l event.Loss) { keep(rec.Loss(l)) },
+		Replace: func(old, new *event.Container) { keep(rec.Replace(old, new)) },
 	})
 	keep(rec.Close("stopped"))
 	held, _ := rec.Counts()
