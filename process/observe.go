@@ -1,13 +1,23 @@
 package process
 
-import "github.com/dockreeve/dockreeve/event"
+import (
+	"strings"
+
+	"github.com/dockreeve/dockreeve/event"
+)
 
 // ends are the programs last started on the two ends of a pipe.
 type ends struct{ writer, reader event.PipeEnd }
 
-// observe learns from what a process does: the files its container writes, and
-// what a dup puts on a standard stream.
+// einprogress is what a connect that does not wait returns when it has begun.
+const einprogress = 115
+
+// observe learns from what a process does: the files its container writes, the
+// sockets that this machine connected, and what a dup puts on a standard stream.
 func (t *Table) observe(ev *event.Event, n *node) {
+	if ev.Type == event.TypeConnect && inet(ev.FDKind) && ev.Ino != 0 && (ev.Ret >= 0 || ev.Ret == -einprogress) {
+		t.sockets.touch(ev.Ino)
+	}
 	if ev.Flags&event.FlagHasRet != 0 && ev.Ret < 0 {
 		return
 	}
@@ -20,16 +30,37 @@ func (t *Table) observe(ev *event.Event, n *node) {
 		}
 	case event.TypeDup, event.TypeDup2, event.TypeDup3:
 		if ev.Flags&event.FlagHasFD != 0 && ev.FD >= 0 && ev.FD < int64(len(p.Stdio)) {
+			// The socket itself does not say which end connected: we remember.
+			if _, ours := t.sockets.peek(ev.Ino); ours && ev.Role == event.RoleUnknown && inet(ev.FDKind) {
+				ev.Role = event.RoleClient
+			}
 			p.Stdio[ev.FD] = event.Stream{Kind: ev.FDKind, Ino: ev.Ino, Remote: ev.RemoteOf(), Pending: true}
 		}
 	}
+}
+
+func inet(k event.FDKind) bool { return k == event.FDIPv4 || k == event.FDIPv6 }
+
+// called is the name of a program for who reads a pipe's other end: the kernel's,
+// except where one file is many programs. Those start each other through
+// /proc/self/exe, which the kernel then calls "exe", and only argv[0] says which
+// program it is.
+func called(p *event.Process) string {
+	if p.Comm != "exe" || p.Exe == "" {
+		return p.Comm
+	}
+	name := p.Exe[strings.LastIndexByte(p.Exe, '/')+1:]
+	if name == "" {
+		return p.Comm
+	}
+	return name
 }
 
 // hold puts the program on the pipes it was started with. A stream that a fork or
 // a dup set since is left out: `a | b` passes through two copies of the shell
 // that already hold the pipe but are neither a nor b.
 func (t *Table) hold(p *event.Process) {
-	end := event.PipeEnd{PID: p.PID, Start: p.Start, Comm: p.Comm}
+	end := event.PipeEnd{PID: p.PID, Start: p.Start, Comm: called(p)}
 	for i, s := range p.Stdio {
 		if s.Kind != event.FDPipe || s.Ino == 0 || s.Pending {
 			continue

@@ -9,6 +9,7 @@ type Snapshot struct {
 	Processes []event.Kept        // the living, the longest silent first, then the dead, the longest dead first; Process.Container is set
 	Written   []event.WrittenFile // oldest first
 	Pipes     []event.PipeEnds    // oldest first
+	Sockets   []uint64            // inodes of the internet sockets that this machine connected, oldest first
 	HostMntNS uint32              // mount namespace of the host; 0 unknown
 
 	// Exact says that a table made it: a process without ParentPID has no parent
@@ -35,6 +36,7 @@ func (t *Table) Snapshot() Snapshot {
 	t.pipes.each(func(ino uint64, e *ends) {
 		s.Pipes = append(s.Pipes, event.PipeEnds{Ino: ino, Writer: e.writer, Reader: e.reader})
 	})
+	t.sockets.each(func(ino uint64, _ *struct{}) { s.Sockets = append(s.Sockets, ino) })
 	return s
 }
 
@@ -75,6 +77,9 @@ func (t *Table) Seed(s Snapshot) {
 	}
 	for _, w := range s.Written {
 		t.written.touch(w)
+	}
+	for _, ino := range s.Sockets {
+		t.sockets.touch(ino)
 	}
 	for _, p := range s.Pipes {
 		*t.pipes.touch(p.Ino) = ends{writer: p.Writer, reader: p.Reader}

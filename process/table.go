@@ -22,6 +22,7 @@ type Options struct {
 	MaxProcesses int           // living and recently dead, default 65,536
 	MaxWritten   int           // files written in containers, default 65,536
 	MaxPipes     int           // pipes joining standard streams, default 8,192
+	MaxSockets   int           // internet sockets that this machine connected, default 8,192
 	KeepDead     time.Duration // how long after its exit a process can still be looked up, event time; default 30 s
 }
 
@@ -35,6 +36,9 @@ func (o Options) withDefaults() Options {
 	if o.MaxPipes <= 0 {
 		o.MaxPipes = 8192
 	}
+	if o.MaxSockets <= 0 {
+		o.MaxSockets = 8192
+	}
 	if o.KeepDead <= 0 {
 		o.KeepDead = 30 * time.Second
 	}
@@ -43,7 +47,7 @@ func (o Options) withDefaults() Options {
 
 // Stats counts what the table holds and what it had to guess or drop.
 type Stats struct {
-	Alive, Dead, Written, Pipes int // held now
+	Alive, Dead, Written, Pipes, Sockets int // held now
 
 	Forks, Execs, Exits uint64 // applied
 	Missing             uint64 // events of a process that nothing had announced
@@ -52,7 +56,7 @@ type Stats struct {
 	MissedExits         uint64 // ended because their pid was seen in use again
 	Stale               uint64 // facts older than what was known, not applied
 
-	EvictedAlive, EvictedDead, EvictedWritten, EvictedPipes uint64 // dropped for room
+	EvictedAlive, EvictedDead, EvictedWritten, EvictedPipes, EvictedSockets uint64 // dropped for room
 }
 
 // key identifies a process for good.
@@ -89,8 +93,9 @@ type Table struct {
 	dead    list
 	written *lru[event.WrittenFile, struct{}]
 	pipes   *lru[uint64, ends]
-	hostNS  uint32 // mount namespace of the host, from pid 1 or 2; 0 unknown
-	fresh   bool   // the event at hand is the first of its process
+	sockets *lru[uint64, struct{}] // that this machine connected, by inode
+	hostNS  uint32                 // mount namespace of the host, from pid 1 or 2; 0 unknown
+	fresh   bool                   // the event at hand is the first of its process
 	stats   Stats
 }
 
@@ -101,6 +106,7 @@ func New(opt Options) *Table {
 		opt: opt, pids: map[int32]*node{}, all: map[key]*node{},
 		written: newLRU[event.WrittenFile, struct{}](opt.MaxWritten),
 		pipes:   newLRU[uint64, ends](opt.MaxPipes),
+		sockets: newLRU[uint64, struct{}](opt.MaxSockets),
 	}
 }
 
@@ -195,8 +201,8 @@ func (t *Table) SetContainer(old, new *event.Container) {
 func (t *Table) Stats() Stats {
 	s := t.stats
 	s.Alive, s.Dead = t.alive.n, t.dead.n
-	s.Written, s.Pipes = len(t.written.at), len(t.pipes.at)
-	s.EvictedWritten, s.EvictedPipes = t.written.evicted, t.pipes.evicted
+	s.Written, s.Pipes, s.Sockets = len(t.written.at), len(t.pipes.at), len(t.sockets.at)
+	s.EvictedWritten, s.EvictedPipes, s.EvictedSockets = t.written.evicted, t.pipes.evicted, t.sockets.evicted
 	return s
 }
 

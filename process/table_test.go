@@ -446,3 +446,48 @@ func BenchmarkForkExecExit(b *testing.B) {
 		}
 	}
 }
+
+// TestPipePeerOfManyPrograms shows whose name a pipe's end carries when one file
+// is many programs: busybox runs its own through /proc/self/exe.
+func TestPipePeerOfManyPrograms(t *testing.T) {
+	for _, c := range []struct{ comm, argv0, want string }{
+		{"exe", "wget", "wget"}, {"exe", "/bin/wget", "wget"}, {"exe", "", "exe"}, {"exe", "/", "exe"},
+		{"curl", "harmless", "curl"}, // nobody hides by his argv[0]
+	} {
+		w := newWorld(t, Options{})
+		w.fork(50, 60)
+		w.fork(50, 61)
+		img := &event.Process{PID: 60, PPID: 50, Start: start(60), Comm: c.comm, Exe: c.argv0}
+		img.Stdio[1] = event.Stream{Kind: event.FDPipe, Ino: 500}
+		w.apply(&event.Event{Type: event.TypeExecve}, &event.Facts{PID: 60, Start: start(60), Image: img})
+		if ev := w.exec(61, "sh", pipe(0, 500)); ev.Process.Stdio[0].Peer != c.want {
+			t.Errorf("%q started as %q: the reader sees %q, not %q", c.comm, c.argv0, ev.Process.Stdio[0].Peer, c.want)
+		}
+	}
+}
+
+// TestWhoConnected shows that a copied socket is known to be this machine's own
+// connection when its connect was seen, also one that was still under way.
+func TestWhoConnected(t *testing.T) {
+	for _, c := range []struct {
+		ret  int64
+		ino  uint64
+		want event.Role
+	}{
+		{0, 700, event.RoleClient}, {-einprogress, 700, event.RoleClient}, {-111, 700, event.RoleUnknown}, {0, 701, event.RoleUnknown},
+	} {
+		w := newWorld(t, Options{})
+		w.fork(50, 60)
+		facts := &event.Facts{PID: 60, Start: start(60)}
+		w.apply(&event.Event{Type: event.TypeConnect, Flags: event.FlagHasRet | event.FlagHasFD, Ret: c.ret, FD: 3, FDKind: event.FDIPv4, Ino: c.ino}, facts)
+		later := New(Options{})
+		later.Seed(w.table.Snapshot())
+		for name, table := range map[string]*Table{"the table": w.table, "one restored from it": later} {
+			ev := event.Event{Type: event.TypeDup2, Flags: event.FlagHasRet | event.FlagHasFD, FDKind: event.FDIPv4, Ino: 700}
+			table.Apply(&ev, facts)
+			if ev.Role != c.want {
+				t.Errorf("connect of socket %d gave %d: %s says %q of socket 700, not %q", c.ino, c.ret, name, ev.Role, c.want)
+			}
+		}
+	}
+}

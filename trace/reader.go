@@ -65,6 +65,7 @@ type rawLine struct {
 	Process   json.RawMessage `json:"process"`
 	Written   json.RawMessage `json:"written"`
 	Pipe      json.RawMessage `json:"pipe"`
+	Socket    uint64          `json:"socket,string"`
 	Event     json.RawMessage `json:"event"`
 	Facts     json.RawMessage `json:"facts"`
 	In        uint64          `json:"in"`
@@ -116,10 +117,10 @@ func NewReader(in io.Reader, opt ReaderOptions) (*Reader, error) {
 		}
 	}
 	r.pending = true
-	if h := &r.header; len(r.snap.Processes) < h.Processes || len(r.snap.Written) < h.Written || len(r.snap.Pipes) < h.Pipes {
+	if h := &r.header; len(r.snap.Processes) < h.Processes || len(r.snap.Written) < h.Written || len(r.snap.Pipes) < h.Pipes || len(r.snap.Sockets) < h.Sockets {
 		if !opt.SkipBad {
-			return nil, fmt.Errorf("%w %d: the snapshot is short: %d of %d processes, %d of %d files, %d of %d pipes", ErrLine, r.line,
-				len(r.snap.Processes), h.Processes, len(r.snap.Written), h.Written, len(r.snap.Pipes), h.Pipes)
+			return nil, fmt.Errorf("%w %d: the snapshot is short: %d of %d processes, %d of %d files, %d of %d pipes, %d of %d sockets", ErrLine, r.line,
+				len(r.snap.Processes), h.Processes, len(r.snap.Written), h.Written, len(r.snap.Pipes), h.Pipes, len(r.snap.Sockets), h.Sockets)
 		}
 	}
 	return r, nil
@@ -249,7 +250,7 @@ func (r *Reader) parse(line []byte, snapshot bool) (done, kept bool, err error) 
 	}
 	kinds := 0
 	for _, has := range [...]bool{
-		raw.Container != nil, raw.Process != nil, raw.Written != nil, raw.Pipe != nil,
+		raw.Container != nil, raw.Process != nil, raw.Written != nil, raw.Pipe != nil, raw.Socket != 0,
 		raw.Event != nil, raw.Replace != 0, raw.Loss != nil, raw.End != nil,
 	} {
 		if has {
@@ -257,9 +258,9 @@ func (r *Reader) parse(line []byte, snapshot bool) (done, kept bool, err error) 
 		}
 	}
 	if kinds != 1 {
-		return false, false, fmt.Errorf("%d kinds of record in one line, want one of container, process, written, pipe, event, replace, loss, end", kinds)
+		return false, false, fmt.Errorf("%d kinds of record in one line, want one of container, process, written, pipe, socket, event, replace, loss, end", kinds)
 	}
-	if !snapshot && (raw.Process != nil || raw.Written != nil || raw.Pipe != nil) {
+	if !snapshot && (raw.Process != nil || raw.Written != nil || raw.Pipe != nil || raw.Socket != 0) {
 		return false, false, errors.New("a record of the snapshot after the first event")
 	}
 	r.rec = Record{Line: r.line}
@@ -292,6 +293,9 @@ func (r *Reader) parse(line []byte, snapshot bool) (done, kept bool, err error) 
 			return false, false, err
 		}
 		r.snap.Pipes = append(r.snap.Pipes, p)
+		return false, true, nil
+	case raw.Socket != 0:
+		r.snap.Sockets = append(r.snap.Sockets, raw.Socket)
 		return false, true, nil
 	case raw.Event != nil:
 		return true, false, r.event(&raw)

@@ -53,6 +53,7 @@ type Header struct {
 	Processes  int    `json:"processes,omitempty"`
 	Written    int    `json:"written,omitempty"`
 	Pipes      int    `json:"pipes,omitempty"`
+	Sockets    int    `json:"sockets,omitempty"`
 	HostMntNS  uint32 `json:"host_mnt_ns,omitempty"`
 	Exact      bool   `json:"exact,omitempty"` // see process.Snapshot
 }

@@ -30,7 +30,7 @@ type Writer struct {
 func NewWriter(to io.Writer, h Header, snap process.Snapshot) (*Writer, error) {
 	w := &Writer{to: bufio.NewWriterSize(to, 64<<10), numbers: map[*event.Container]uint64{}}
 	h.Format, h.Version = Format, Version
-	h.Processes, h.Written, h.Pipes = len(snap.Processes), len(snap.Written), len(snap.Pipes)
+	h.Processes, h.Written, h.Pipes, h.Sockets = len(snap.Processes), len(snap.Written), len(snap.Pipes), len(snap.Sockets)
 	h.HostMntNS, h.Exact = snap.HostMntNS, snap.Exact
 	seen := map[*event.Container]bool{}
 	for _, k := range snap.Processes {
@@ -56,6 +56,9 @@ func NewWriter(to io.Writer, h Header, snap process.Snapshot) (*Writer, error) {
 	}
 	for i := range snap.Pipes {
 		w.put(append(snap.Pipes[i].AppendJSON(append(w.line[:0], `{"pipe":`...)), '}'))
+	}
+	for _, ino := range snap.Sockets {
+		w.put(append(strconv.AppendUint(append(w.line[:0], `{"socket":"`...), ino, 10), `"}`...))
 	}
 	return w, w.err
 }

@@ -87,6 +87,12 @@ func Script(draw func(int) int, n int) []Step {
 		case event.TypeDup2:
 			ev.Flags |= event.FlagHasFD
 			ev.FD, ev.FDKind, ev.Ino = int64(draw(5)), event.FDPipe, uint64(draw(6))
+			if draw(3) == 0 {
+				ev.FDKind = event.FDIPv4
+			}
+		case event.TypeConnect:
+			ev.Flags |= event.FlagHasFD
+			ev.FDKind, ev.Ino = event.FDIPv4, uint64(draw(6))
 		}
 		if draw(8) == 0 {
 			f.Image = image()
