@@ -1663,4 +1663,4 @@ func typeByName(name string) Type {
 }
 
 // suppliedTypes is what the kernel sensor supplies today.
-var suppliedTypes = TypeSet{0x1ffe}
+var suppliedTypes = TypeSet{0x1ffe, 0x0, 0x80}
