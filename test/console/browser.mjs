@@ -439,6 +439,7 @@ test("screens in light, dark and small, without serious findings", async () => {
       await small.page.goto(base + path);
       await small.page.waitForSelector(path === "/alerts" ? ".grid-row[data-id]" : "table.plain tbody tr");
       same(await small.page.evaluate(() => document.documentElement.scrollWidth), 390, `${path} scrolls sideways on a phone`);
+      same(await small.page.evaluate(() => { const p = document.querySelector(".page"); return !p || p.scrollWidth <= p.clientWidth; }), true, `the page of ${path} scrolls sideways on a phone`);
       await axe(small.page, `${path} small, ${scheme}`);
       await shot(small.page, `${path.slice(1)}-small-${scheme}`);
     }

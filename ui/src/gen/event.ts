@@ -17,6 +17,7 @@ export type EventType =
   | "dup"
   | "dup2"
   | "dup3"
+  | "io_uring_setup"
   | (string & {});
 
 export interface RuntimeEvent {

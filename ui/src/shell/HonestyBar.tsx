@@ -28,7 +28,7 @@ export function HonestyBar() {
         <dl>
           <div><dt>nodes reporting</dt><dd>{up} of {s.nodes.length}</dd></div>
           <div><dt>last event</dt><dd>{w && w.lastEvent > 0n ? `${ago(ms(w.lastEvent), now)}${ago(ms(w.lastEvent), now) === "now" ? "" : " ago"}` : "none yet"}</dd></div>
-          <div><dt>lost in 24 h</dt><dd>{w ? `${num(w.eventsLost)} of ${num(w.eventsSeen + w.eventsLost)}` : "not assessed"}</dd></div>
+          <div><dt>lost in 24 h</dt><dd>{w && w.since > 0n ? `${num(w.eventsLost)} of ${num(w.eventsSeen + w.eventsLost)}` : "not assessed"}</dd></div>
           <div><dt>rules watching</dt><dd>{s.rulesWatching} of {s.rulesWatching + s.rulesNotAssessed}</dd></div>
         </dl>
       )}

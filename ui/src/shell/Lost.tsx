@@ -15,12 +15,13 @@ export function Lost() {
   return (
     <div className="notice bad" role="alert">
       <h2><Warn />Connection to the server lost</h2>
-      <p>{l.why} What is on the screen is from {local(h?.at ?? l.since).slice(11, 19)} and can still be read, copied and exported from this page; nothing can be changed. Nodes go on watching and keep their alerts until the server is back.</p>
+      <p>{l.why} What is on the screen is from {local(h?.at ?? l.since).slice(11, 19)} and can still be read and copied; nothing can be changed, fetched or exported.</p>
       <div className="row">
         <button type="button" className="btn" onClick={retryNow}><Retry />Try now</button>
         <span className="muted">{left > 0 ? `next try in ${left} s` : "trying"}; then this page catches up by itself</span>
       </div>
-      <Command>dockreeve up</Command>
+      <p>If the server was stopped, its own machine is not watched until it runs again:</p>
+      <Command>sudo dockreeve up</Command>
     </div>
   );
 }

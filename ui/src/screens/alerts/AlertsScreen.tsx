@@ -145,7 +145,7 @@ export function AlertsScreen({ search }: { search: string }) {
             <button type="button" className="btn plain" onClick={() => setPicked(new Set())}>Clear<kbd>Esc</kbd></button>
           </div>
         ) : (
-          <p className="counts clip" aria-live="off">{list ? <><b>{num(state.total)}</b> of {plural(state.totalAll, "alert")}{denominator && <span className="muted"> · {denominator}</span>}</> : <span className="muted">Asking the server…</span>}</p>
+          <p className="counts clip" aria-live="off">{list ? <>{state.totalAll === 0n ? "No alert is stored" : <><b>{num(state.total)}</b> of {plural(state.totalAll, "alert")}</>}{denominator && <span className="muted"> · {denominator}</span>}</> : <span className="muted">Asking the server…</span>}</p>
         )}
         <div className="grow" />
         <Menu name="columns" right label={<><ColumnsIcon size={14} /><span className="wide-only">Columns</span><Chevron size={12} /></>} className="btn plain">
