@@ -26,6 +26,7 @@ type test struct {
 
 	merge  mergeKind // how tests over one operand can be made together
 	values []string  // for merge: the patterns
+	nums   []int64   // for mergeNumber: the patterns
 	invert bool      // for merge: true when none of the patterns is satisfied
 
 	types  *event.TypeSet // evt.type against constants: the types it is true for
@@ -41,6 +42,7 @@ const (
 	mergePrefix
 	mergeSuffix
 	mergeSubstring
+	mergeNumber
 	mergeKinds
 )
 
@@ -145,6 +147,9 @@ func (t *test) guess() float64 {
 	case "<", "<=", ">", ">=":
 		return 0.5
 	case "=", "in", "intersects":
+		if t.left.typ == event.TypePort {
+			return 0.05
+		}
 		if shapeOf(t.left.typ) == shapeNumber {
 			return 0.2
 		}
@@ -194,10 +199,21 @@ func hasValue(s *scratch, u fieldUse) bool {
 
 // mergeable notes how the test can be made together with others on its operand.
 func (t *test) mergeable() {
-	if t.left.list || t.left.either || t.right != nil || shapeOf(t.left.typ) != shapeText || len(t.want) == 0 || t.types != nil {
+	if t.left.list || t.left.either || t.right != nil || len(t.want) == 0 || t.types != nil {
 		return
 	}
 	any := t.mod == "" || t.mod == "anyof"
+	if t.left.num != nil && !t.left.ancestors {
+		switch {
+		case t.op == "in" || t.op == "intersects" || t.op == "=" && any:
+			t.merge = mergeNumber
+		case t.op == "!=" && (t.mod == "" || t.mod == "allof"):
+			t.merge, t.invert = mergeNumber, true
+		}
+	}
+	if shapeOf(t.left.typ) != shapeText {
+		return
+	}
 	switch {
 	case t.op == "in" || t.op == "intersects" || t.op == "=" && any:
 		t.merge = mergeExact
@@ -307,6 +323,7 @@ func (b *builder) constants(t *test, c *filter.Check) *compileError {
 		}
 		k := numberTest(t.op, t.mod, l.typ, wanted)
 		t.eval = l.testNumber(t, k)
+		t.nums = wanted
 	case shapeBool:
 		wanted := make([]bool, len(t.want))
 		for i, w := range t.want {
@@ -336,26 +353,21 @@ func (b *builder) constants(t *test, c *filter.Check) *compileError {
 // equals none, and so differs from all.
 func addrKernels(op string, typ event.FieldType, want []string) ([]func(netip.Addr) bool, error) {
 	var each []func(netip.Addr) bool
+	ne := op == "!="
 	for _, w := range want {
-		var is func(netip.Addr) bool
 		if typ == event.TypeNet {
 			n, err := parseNet(w)
 			if err != nil {
 				return nil, err
 			}
-			is = n.Contains
-		} else {
-			a, err := parseAddr(w)
-			if err != nil {
-				return nil, err
-			}
-			is = func(v netip.Addr) bool { return v == a }
+			each = append(each, func(v netip.Addr) bool { return n.Contains(v) != ne })
+			continue
 		}
-		if op == "!=" {
-			eq := is
-			is = func(v netip.Addr) bool { return !eq(v) }
+		a, err := parseAddr(w)
+		if err != nil {
+			return nil, err
 		}
-		each = append(each, is)
+		each = append(each, func(v netip.Addr) bool { return (v == a) != ne })
 	}
 	return each, nil
 }

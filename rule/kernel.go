@@ -212,8 +212,18 @@ func boolTest(op, modifier string, wanted []bool) boolKernel {
 }
 
 func addrTest(op, modifier string, each []func(netip.Addr) bool) addrKernel {
-	if modifier == "" {
-		modifier = "anyof" // one constant, or a set
+	switch {
+	case len(each) == 1:
+		return each[0]
+	case modifier == "": // a set
+		return func(v netip.Addr) bool {
+			for _, k := range each {
+				if k(v) {
+					return true
+				}
+			}
+			return false
+		}
 	}
 	return modified(modifier, each)
 }

@@ -146,6 +146,15 @@ func (m *Matcher) fill(i int) {
 		m.fillAncestors(g, st)
 		return
 	}
+	if g.kind == mergeNumber {
+		st.bits = nil
+		if v, ok := g.left.num(&m.s); ok {
+			if st.bits = g.nums[v]; st.bits == nil {
+				st.bits = g.zero
+			}
+		}
+		return
+	}
 	v, ok := g.left.str(&m.s)
 	if !ok {
 		st.bits = nil

@@ -68,13 +68,15 @@ type group struct {
 	exact *strmatch.Exact
 	affix *strmatch.Affix
 	sub   *strmatch.Substrings
+	nums  map[int64]strmatch.Row
+	zero  strmatch.Row // of a number that is no pattern
 }
 
 // maxGroup bounds the tests of a group, and so the width of its rows.
 const maxGroup = 1024
 
 // A group pays from this many patterns on.
-var groupPays = [mergeKinds]int{mergeExact: 3, mergePrefix: 4, mergeSuffix: 4, mergeSubstring: 6}
+var groupPays = [mergeKinds]int{mergeExact: 3, mergePrefix: 4, mergeSuffix: 4, mergeSubstring: 6, mergeNumber: 4}
 
 // maxSpecial bounds the work of specialising conditions to event types; a rule set
 // beyond it runs without.
@@ -251,6 +253,10 @@ func (l *linker) makeGroups() {
 }
 
 func (l *linker) makeGroup(kind mergeKind, tests []int32) {
+	if kind == mergeNumber {
+		l.makeNumbers(tests)
+		return
+	}
 	b := strmatch.NewBuilder(len(tests))
 	for bit, t := range tests {
 		for _, v := range l.g.tests[t].values {
@@ -273,6 +279,26 @@ func (l *linker) makeGroup(kind mergeKind, tests []int32) {
 			return // too long for one automaton: each test on its own
 		}
 	}
+	l.addGroup(g, tests)
+}
+
+func (l *linker) makeNumbers(tests []int32) {
+	words := (len(tests) + 63) / 64
+	g := group{kind: mergeNumber, left: l.g.tests[tests[0]].left, words: words, nums: map[int64]strmatch.Row{}, zero: make(strmatch.Row, words)}
+	for bit, t := range tests {
+		for _, v := range l.g.tests[t].nums {
+			if g.nums[v] == nil {
+				g.nums[v] = make(strmatch.Row, words)
+			}
+			g.nums[v][bit>>6] |= 1 << (bit & 63)
+		}
+	}
+	if len(g.nums) >= groupPays[mergeNumber] {
+		l.addGroup(g, tests)
+	}
+}
+
+func (l *linker) addGroup(g group, tests []int32) {
 	at := int32(len(l.p.groups))
 	l.p.groups = append(l.p.groups, g)
 	for bit, t := range tests {

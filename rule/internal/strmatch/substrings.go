@@ -7,10 +7,13 @@ const MaxSubstringBytes = 8 << 10
 // Substrings finds the bits of the patterns that occur in a value, in one pass
 // over it whatever their number (Aho–Corasick).
 type Substrings struct {
-	class  [256]uint8 // byte → column; bytes in no pattern share column 0
-	width  int
-	next   []uint16 // state*width+column → state
-	hit    []bool   // the state ends some pattern
+	class [256]uint8 // byte → column; bytes in no pattern share column 0
+	width int
+	next  []uint16 // state*width+column → state
+	hit   []bool   // the state ends some pattern
+	// step is next for the search: entries hold state*width, doubled, plus one when
+	// the state ends some pattern.
+	step   []uint32
 	rows   []Row
 	always Row // bits of the empty pattern; nil when there is none
 }
@@ -89,6 +92,14 @@ func (m *Substrings) close() {
 			}
 		}
 	}
+	m.step = make([]uint32, len(m.next))
+	for i, to := range m.next {
+		m.step[i] = uint32(to) * uint32(m.width) << 1
+		if m.hit[to] {
+			m.step[i] |= 1
+		}
+	}
+	m.next, m.hit = nil, nil
 }
 
 // Match clears dst, which has the builder's width, and sets the bits of s in it.
@@ -97,11 +108,12 @@ func (m *Substrings) Match(s string, dst Row) {
 	if m.always != nil {
 		dst.or(m.always)
 	}
-	state, width, next := 0, m.width, m.next
+	at, step := uint32(0), m.step
 	for i := 0; i < len(s); i++ {
-		state = int(next[state*width+int(m.class[s[i]])])
-		if m.hit[state] {
-			dst.or(m.rows[state])
+		to := step[at+uint32(m.class[s[i]])]
+		at = to >> 1
+		if to&1 != 0 {
+			dst.or(m.rows[at/uint32(m.width)])
 		}
 	}
 }
