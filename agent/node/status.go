@@ -127,7 +127,7 @@ func blindSpots(s sensor.Stats) []link.Gap {
 		gaps = append(gaps, link.Gap{
 			What:   "file and network work through io_uring",
 			Reason: fmt.Sprintf("%d rings were set up since the start; what they do makes no system calls", s.Uring),
-			Remedy: "set sysctl kernel.io_uring_disabled=2 where no workload needs it",
+			Remedy: "sysctl -w kernel.io_uring_disabled=2",
 		})
 	}
 	if s.Compat > 0 {

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"fmt"
+	"io"
 	"net/netip"
 	"path/filepath"
 	"slices"
@@ -10,6 +11,8 @@ import (
 
 	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/finding"
+	"github.com/dockreeve/dockreeve/process"
+	"github.com/dockreeve/dockreeve/trace"
 )
 
 // Record is what a scenario's line becomes: an event with its facts, or a loss.
@@ -452,6 +455,36 @@ func (t *teller) dup(pid int32, p *told, st Step) error {
 	}
 	t.add(ev, t.facts(pid, p))
 	return nil
+}
+
+// Snapshot is what was there when the story begins.
+func (t Tape) Snapshot() process.Snapshot {
+	var seed process.Snapshot
+	for i := range t.Processes {
+		p := t.Processes[i]
+		seed.Processes = append(seed.Processes, event.Kept{Process: &p})
+	}
+	return seed
+}
+
+// WriteTrace writes the story as a trace that node recorded.
+func (t Tape) WriteTrace(to io.Writer, node string) error {
+	w, err := trace.NewWriter(to, trace.Header{Node: node, Started: startWall}, t.Snapshot())
+	if err != nil {
+		return err
+	}
+	for _, r := range t.Records {
+		if r.Loss != nil {
+			err = w.Loss(*r.Loss)
+		} else {
+			ev, facts := *r.Event, r.Facts
+			err = w.Event(&ev, &facts)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return w.Close("")
 }
 
 // Check compares what was found with what was expected. found[i] holds the

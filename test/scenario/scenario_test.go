@@ -11,7 +11,6 @@ import (
 
 	"github.com/dockreeve/dockreeve/agent/node"
 	"github.com/dockreeve/dockreeve/detect"
-	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/finding"
 	"github.com/dockreeve/dockreeve/process"
 	"github.com/dockreeve/dockreeve/rule"
@@ -56,7 +55,7 @@ func read(t testing.TB) []Scenario {
 // play runs a tape through the process table and the rules.
 func play(set *rule.Rules, tape Tape) [][]*finding.Finding {
 	table := process.New(process.Options{})
-	table.Seed(snapshot(tape))
+	table.Seed(tape.Snapshot())
 	engine := detect.New(detect.Options{Rules: set, Node: "test-node"})
 	found := make([][]*finding.Finding, len(tape.Records))
 	for i, r := range tape.Records {
@@ -157,35 +156,11 @@ func TestATraceGivesTheSameFindings(t *testing.T) {
 	}
 }
 
-func snapshot(tape Tape) process.Snapshot {
-	var seed process.Snapshot
-	for i := range tape.Processes {
-		p := tape.Processes[i]
-		seed.Processes = append(seed.Processes, event.Kept{Process: &p})
-	}
-	return seed
-}
-
 // replay writes a tape as a trace and plays what it reads back.
 func replay(t *testing.T, set *rule.Rules, tape Tape) []*finding.Finding {
 	t.Helper()
 	var buf bytes.Buffer
-	w, err := trace.NewWriter(&buf, trace.Header{Node: "test-node"}, snapshot(tape))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, r := range tape.Records {
-		if r.Loss != nil {
-			err = w.Loss(*r.Loss)
-		} else {
-			ev, facts := *r.Event, r.Facts
-			err = w.Event(&ev, &facts)
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := w.Close(""); err != nil {
+	if err := tape.WriteTrace(&buf, "test-node"); err != nil {
 		t.Fatal(err)
 	}
 	r, err := trace.NewReader(&buf, trace.ReaderOptions{})
