@@ -139,3 +139,24 @@ func TestEveryRowOfThePageIsARoomThatExists(t *testing.T) {
 		}
 	}
 }
+
+// TestTheNodeStaysSmall holds that dockreeve-node links no database, server, command
+// line or Kubernetes library: it runs on every node, as root.
+func TestTheNodeStaysSmall(t *testing.T) {
+	cmd := exec.Command("go", "list", "-deps", "./cmd/dockreeve-node")
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, bad := range []string{
+		"modernc.org/sqlite", "github.com/pressly/goose", "github.com/spf13/cobra", "github.com/prometheus/client_golang", "net/http",
+		"connectrpc.com/connect", "k8s.io/", module + "store", module + "server", module + "ui", module + "api",
+	} {
+		for _, dep := range strings.Fields(string(out)) {
+			if dep == bad || strings.HasPrefix(dep, bad) && (strings.HasSuffix(bad, "/") || strings.HasPrefix(dep, bad+"/")) {
+				t.Errorf("dockreeve-node links %s", dep)
+			}
+		}
+	}
+}
