@@ -97,9 +97,11 @@ func floodLoss(ctx context.Context, c config) (s section, err error) {
 			told += float64(l.Count)
 		}
 	}
-	s.add("opens made", float64(did.Opens), "").per(did.Seconds, "seconds, a second")
+	s.add("opens made", float64(did.Opens), "")
+	s.add("opens made a second", float64(did.Opens)/did.Seconds, "/s")
 	s.add("activity the kernel told of", in, "").per(float64(did.Opens), "opens made; the rest of the machine is in it")
-	s.add("activity delivered to rules", delivered, "").per(did.Seconds, "seconds, a second")
+	s.add("activity delivered to rules", delivered, "")
+	s.add("activity delivered a second", delivered/did.Seconds, "/s")
 	s.add("activity lost, counted by the sensor", lost, "").per(in, "of what the kernel told of")
 	s.add("unaccounted: told of − delivered − counted as lost", in-delivered-lost, "").atMost(0, "0")
 	s.add("told in the loss lines − counted", told-lost, "").atMost(0, "0")

@@ -120,10 +120,10 @@ func engine(ctx context.Context, c config) (s section, err error) {
 
 // parts is what stands before and behind the rule engine, each by itself.
 func parts(ctx context.Context, c config) (s section, err error) {
-	s.Method = fmt.Sprintf("Go benchmarks on one core, median of %d: decode = kernel record → event (sensor.BenchmarkConvert*, BenchmarkDecode), state = process.Table.Apply (BenchmarkApply here), "+
+	s.Method = fmt.Sprintf("Go benchmarks on one core, median of %d: decode = kernel record → event (sensor.BenchmarkDecode), state = process.Table.Apply (BenchmarkApply here), "+
 		"pipe to disk = findings of 4 KiB from Send to acknowledged (server/ingest)", c.count)
 	for _, b := range []struct{ pkg, pattern, words string }{
-		{"./sensor", "^Benchmark(Convert|Decode)", "decode"},
+		{"./sensor", "^BenchmarkDecode$", "decode"},
 		{"./test/bench", "^BenchmarkApply$", "state"},
 	} {
 		got, err := goBench(ctx, c, b.pkg, b.pattern, nil, "-count", strconv.Itoa(c.count), "-benchtime", "0.5s")
@@ -132,7 +132,7 @@ func parts(ctx context.Context, c config) (s section, err error) {
 		}
 		for _, name := range sortedKeys(got) {
 			m := got[name]
-			s.add(b.words+": "+name, m["ns/op"], "ns/event").per(1000, "1 µs")
+			s.add(b.words+": "+name, m["ns/op"], "ns/event")
 			s.add(b.words+": "+name+", allocations", m["allocs/op"], "")
 		}
 	}
@@ -142,19 +142,6 @@ func parts(ctx context.Context, c config) (s section, err error) {
 	}
 	for _, m := range got {
 		s.add("pipe to disk", m["findings/s"], "findings/s")
-	}
-	if os.Geteuid() != 0 {
-		s.NotMeasured = append(s.NotMeasured, "the sensor alone: it needs root")
-		return s, nil
-	}
-	got, err = goBench(ctx, c, "./sensor", "^BenchmarkAgent$", nil, "-benchtime", "1x")
-	if err != nil {
-		return s, err
-	}
-	for _, m := range got {
-		s.add("the sensor alone, no rules: events/s", m["events/s"], "/s")
-		s.add("the sensor alone, no rules: CPU", m["millicores"], "millicores")
-		s.add("the sensor alone: kernel stamp → handler, p99", m["p99-ms"], "ms")
 	}
 	return s, nil
 }

@@ -342,7 +342,8 @@ func (s *section) api(ctx context.Context, c config, w *whole, box *sandbox.Sand
 		}
 	}
 	e.mu.Unlock()
-	s.add("alerts triggered", float64(c.alerts), "").per(took.Seconds(), "seconds, a second")
+	s.add("alerts triggered", float64(c.alerts), "")
+	s.add("alerts triggered a second", float64(c.alerts)/took.Seconds(), "/s")
 	s.add("alerts that did not come", float64(c.alerts-len(stored)), "").atMost(0, "0")
 	if t1 > t0 {
 		s.add("events/s delivered to rules meanwhile, by GetStatus", float64(n1-n0)/(float64(t1-t0)/1e9), "/s")
