@@ -107,6 +107,20 @@ func (w *whole) events(ctx context.Context) (n, at int64, err error) {
 	return st.Msg.Nodes[0].Events, st.Msg.Nodes[0].LastReport, nil
 }
 
+// rate is the events a second delivered to rules over d.
+func (w *whole) rate(ctx context.Context, d time.Duration) (float64, error) {
+	n0, t0, err := w.events(ctx)
+	if err != nil {
+		return 0, err
+	}
+	time.Sleep(d)
+	n1, t1, err := w.events(ctx)
+	if err == nil && t1 <= t0 {
+		err = errors.New("the node told no status meanwhile")
+	}
+	return float64(n1-n0) / (float64(t1-t0) / 1e9), err
+}
+
 // latency is the way of an alert: from the kernel to the disk, to a client of the API,
 // to the page of a browser, while the load of the goals runs.
 func latency(ctx context.Context, c config) (s section, err error) {
@@ -131,12 +145,23 @@ func latency(ctx context.Context, c config) (s section, err error) {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, t.close()) }()
-	stopLoad, err := startLoad(ctx, box, 600)
+	rates := func() (float64, error) { return w.rate(ctx, settle) }
+	quiet, err := rates()
 	if err != nil {
 		return s, err
 	}
-	defer func() { err = errors.Join(err, stopLoad()) }()
-	time.Sleep(settle)
+	load, err := startLoad(ctx, box)
+	if err != nil {
+		return s, err
+	}
+	defer func() { err = errors.Join(err, load.stop()) }()
+	time.Sleep(time.Second)
+	if _, err := load.aim(func() (float64, error) {
+		got, err := rates()
+		return got - quiet, err
+	}); err != nil {
+		return s, err
+	}
 
 	s.add("write 4 KiB and sync, here, no load: p50", disk.p50, "ms")
 	if err := s.api(ctx, c, w, box, t, disk); err != nil {

@@ -1,12 +1,14 @@
 package main
 
 import (
+	"bufio"
 	"encoding/json"
 	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -23,36 +25,60 @@ const (
 func dataFile(i int) string  { return fmt.Sprintf("/app/data/%02d", i%dataFiles) }
 func floodFile(i int) string { return fmt.Sprintf("/opt/f/busybox-%02d", i%floodFiles) }
 
-// load makes events at a steady rate, in turns of 10 ms: of a hundred operations 10
-// connect a UDP socket, 12 open a file for writing, 4 fail to open one, the rest open
-// files for reading; and eight times a second a program starts and ends. None of it
-// matches a rule.
+// load makes events at a steady rate, in turns of 10 ms, until its standard input
+// ends; a number on a line there is the new rate. Of a hundred operations 10 connect
+// a UDP socket, 12 open a file for writing, 4 fail to open one, the rest open files
+// for reading; and eight times a second a program starts and ends. None of it matches
+// a rule of ours.
 func load(args []string) error {
 	fs := flag.NewFlagSet("load", flag.ContinueOnError)
-	rate := fs.Int("rate", 2000, "events a second")
-	seconds := fs.Int("seconds", 10, "how long")
+	first := fs.Int("rate", rate, "operations a second at first")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
+	var now atomic.Int64
+	now.Store(int64(*first))
+	ended := make(chan error, 1)
+	go func() {
+		in := bufio.NewScanner(os.Stdin)
+		for in.Scan() {
+			n, err := strconv.Atoi(in.Text())
+			if err != nil || n < 0 || n > 1e6 {
+				ended <- fmt.Errorf("rate %q: want a number up to a million", in.Text())
+				return
+			}
+			now.Store(int64(n))
+		}
+		ended <- in.Err()
+	}()
 	const turn = 10 * time.Millisecond
 	const startEvents = 3 // clone, execve, procexit
-	begin := time.Now()
-	done := 0
-	for i := 0; i < *seconds*int(time.Second/turn); i++ {
-		time.Sleep(time.Until(begin.Add(time.Duration(i) * turn)))
+	tick := time.NewTicker(turn)
+	defer tick.Stop()
+	last, due := time.Now(), 0.0
+	for i, done := 0, 0; ; i++ {
+		select {
+		case err := <-ended:
+			return err
+		case <-tick.C:
+		}
+		// A turn that came late does the work of those it missed.
+		t := time.Now()
+		due += t.Sub(last).Seconds() * float64(now.Load())
+		last = t
 		if i%12 == 0 {
 			if err := exec.Command("/bin/true").Run(); err != nil {
 				return err
 			}
-			done += startEvents
+			due -= startEvents
 		}
-		for due := (i + 1) * *rate / int(time.Second/turn); done < due; done++ {
+		for ; due >= 1; due-- {
 			if err := operation(done); err != nil {
 				return err
 			}
+			done++
 		}
 	}
-	return nil
 }
 
 func operation(i int) error {

@@ -14,6 +14,7 @@ import (
 
 	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/finding"
+	"github.com/dockreeve/dockreeve/internal/sandbox"
 	"github.com/dockreeve/dockreeve/link"
 )
 
@@ -146,24 +147,6 @@ func (n *alone) window(d time.Duration) (u usage, events, findings float64, err 
 // settle is how long a load or a node runs before it is measured.
 const settle = 3 * time.Second
 
-// under measures the node for d while the load makes that many events a second, and
-// gives what it lost since it started.
-func (n *alone) under(command func(context.Context, ...string) *exec.Cmd, made int, d time.Duration) (u usage, events, findings float64, lost uint64, err error) {
-	load := command(context.Background(), harnessPath, "load", "-rate", fmt.Sprint(made), "-seconds", fmt.Sprint(int((settle + d + time.Second).Seconds())))
-	var said limited
-	load.Stderr = &said
-	if err := load.Start(); err != nil {
-		return u, 0, 0, 0, err
-	}
-	time.Sleep(settle)
-	u, events, findings, err = n.window(d)
-	if werr := load.Wait(); werr != nil {
-		err = errors.Join(err, fmt.Errorf("load: %w: %s", werr, said.String()))
-	}
-	st, _ := n.now()
-	return u, events, findings, st.Lost, err
-}
-
 // nodeCost is what the node agent costs alone, at rest and at the load of the goals.
 func nodeCost(ctx context.Context, c config) (s section, err error) {
 	s.Method = fmt.Sprintf("bin/dockreeve-node alone, output to a pipe that is read; CPU by /proc/PID/stat over %.0f s, memory by smaps_rollup at the end; "+
@@ -195,14 +178,14 @@ func nodeCost(ctx context.Context, c config) (s section, err error) {
 	s.add("the sensor alone: kernel stamp → handler, p50", agent["Agent"]["p50-ms"], "ms")
 	s.add("the sensor alone: kernel stamp → handler, p99", agent["Agent"]["p99-ms"], "ms")
 	for _, set := range sets {
-		if err := s.node(ctx, c, box.Command, set.name, bare, set.flags); err != nil {
+		if err := s.node(ctx, c, box, set.name, bare, set.flags); err != nil {
 			return s, fmt.Errorf("%s: %w", set.name, err)
 		}
 	}
 	return s, nil
 }
 
-func (s *section) node(ctx context.Context, c config, command func(context.Context, ...string) *exec.Cmd, name string, bare float64, flags []string) (err error) {
+func (s *section) node(ctx context.Context, c config, box *sandbox.Sandbox, name string, bare float64, flags []string) (err error) {
 	n, err := startNode(ctx, c, nil, flags...)
 	if err != nil {
 		return err
@@ -218,20 +201,23 @@ func (s *section) node(ctx context.Context, c config, command func(context.Conte
 	if err != nil {
 		return err
 	}
-	// Rules that ask for fewer kinds of events get more of the load, so that what is
-	// delivered comes to the rate.
-	_, events, _, _, err := n.under(command, rate, 2*settle)
+	load, err := startLoad(ctx, box)
 	if err != nil {
 		return err
 	}
-	made := float64(rate)
-	if net := events - quiet; net > rate/2 && net < rate {
-		made *= rate / net
-	}
-	busy, events, found, lost, err := n.under(command, int(made), c.window)
+	time.Sleep(settle)
+	made, err := load.aim(func() (float64, error) {
+		_, got, _, err := n.window(settle)
+		return got - quiet, err
+	})
 	if err != nil {
+		return errors.Join(err, load.stop())
+	}
+	busy, events, found, err := n.window(c.window)
+	if err = errors.Join(err, load.stop()); err != nil {
 		return err
 	}
+	lost, _ := n.now()
 	running = false
 	if err := n.stop(); err != nil {
 		return err
@@ -241,6 +227,7 @@ func (s *section) node(ctx context.Context, c config, command func(context.Conte
 	s.add(name+", at rest: events/s delivered", quiet, "/s")
 	s.add(name+", at rest: CPU", rest.millicores, "millicores")
 	s.add(name+", at rest: RSS", rest.rss, "MiB")
+	s.add(name+", under load: operations/s made", float64(made), "/s")
 	s.add(name+", under load: events/s delivered", events, "/s")
 	s.add(name+", under load: CPU", busy.millicores, "millicores").per(bare, "the sensor alone").atMost(50, "≤ 50")
 	if d := events - quiet; d > 0 {
@@ -249,7 +236,7 @@ func (s *section) node(ctx context.Context, c config, command func(context.Conte
 	s.add(name+", under load: RSS", busy.rss, "MiB").per(rest.rss, "at rest").atMost(60, "≤ 60 MiB")
 	s.add(name+", under load: PSS", busy.pss, "MiB")
 	s.add(name+", under load: findings", found, "")
-	s.add(name+", under load: events lost", float64(lost), "")
+	s.add(name+", under load: events lost", float64(lost.Lost), "")
 	s.add(name+", under load: machine busy", 100*busy.busy, "%")
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os/exec"
 	"strconv"
 	"time"
@@ -31,34 +32,55 @@ func victim(ctx context.Context, c config) (*sandbox.Sandbox, error) {
 // rate is the load of the design's goals, events a second.
 const rate = 2000
 
-// startLoad makes events in the container for some seconds, or until stop, which
-// gives the load's error.
-func startLoad(ctx context.Context, box *sandbox.Sandbox, seconds int) (stop func() error, err error) {
-	ctx, cancel := context.WithCancel(ctx)
-	cmd := box.Command(ctx, harnessPath, "load", "-rate", strconv.Itoa(rate), "-seconds", strconv.Itoa(seconds))
-	var said limited
-	cmd.Stderr = &said
-	if err := cmd.Start(); err != nil {
-		cancel()
+// loading is a load that runs in a container.
+type loading struct {
+	cmd  *exec.Cmd
+	in   io.WriteCloser
+	said limited
+}
+
+func startLoad(ctx context.Context, box *sandbox.Sandbox) (*loading, error) {
+	l := &loading{cmd: box.Command(ctx, harnessPath, "load", "-rate", strconv.Itoa(rate))}
+	l.cmd.Stderr = &l.said
+	var err error
+	if l.in, err = l.cmd.StdinPipe(); err != nil {
 		return nil, err
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	return func() error {
-		select {
-		case err := <-ended: // it should still run
-			cancel()
-			return fmt.Errorf("the load ended early: %v: %s", err, said.String())
-		default:
+	return l, l.cmd.Start()
+}
+
+// mostMade bounds the operations a second of a load: beyond it, it is the load that
+// would be measured.
+const mostMade = 20_000
+
+// aim brings what is delivered to rules up to the rate: rules ask the kernel only for
+// what can match them, so of some loads little arrives. delivered tells, over a
+// while, the events a second that the load adds. It returns the operations a second.
+func (l *loading) aim(delivered func() (float64, error)) (made int, err error) {
+	made = rate
+	for range 2 {
+		got, err := delivered()
+		if err != nil {
+			return made, err
 		}
-		cancel()
-		select {
-		case <-ended: // runc dies of the signal; what runs inside ends with the container
-		case <-time.After(10 * time.Second):
-			return errors.New("the load does not end")
+		if got > 0.98*rate {
+			break // an operation is one event at most: more than that is the machine's own
 		}
-		return nil
-	}, nil
+		made = min(mostMade, int(float64(made)*rate/max(1, got)))
+		if _, err := fmt.Fprintln(l.in, made); err != nil {
+			return made, fmt.Errorf("load: %w: %s", err, l.said.String())
+		}
+		time.Sleep(time.Second)
+	}
+	return made, nil
+}
+
+// stop ends the load and says whether it had run until then.
+func (l *loading) stop() error {
+	if err := errors.Join(l.in.Close(), l.cmd.Wait()); err != nil {
+		return fmt.Errorf("load: %w: %s", err, l.said.String())
+	}
+	return nil
 }
 
 // limited keeps the first 4 KiB written to it.
