@@ -328,9 +328,11 @@ func (t *Table) heal(p *event.Process) *node {
 	return n
 }
 
-// flat is a copy of an image without what the table decides.
+// flat is a copy of an image without what the table decides and without secrets:
+// the sensor took them out already, a trace from elsewhere may hold them still.
 func flat(img *event.Process) event.Process {
 	p := *img
+	p.Redact()
 	p.Parent, p.Container, p.ExeWritten = nil, nil, false
 	for i := range p.Stdio {
 		p.Stdio[i].Peer = ""

@@ -51,6 +51,7 @@ func (t *Table) Seed(s Snapshot) {
 		}
 		p := *k.Process
 		p.Parent = nil
+		p.Redact()
 		if p.ExitTime != 0 {
 			added[i] = t.insertDead(p)
 		} else {

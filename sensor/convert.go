@@ -119,8 +119,9 @@ func (c *converter) exec(b []byte, received int64) error {
 	c.ev.Raw = view(c.raw)
 	head, tail := argv[:min(len(argv), int(r.T.ArgvLen))], argv[min(len(argv), int(r.T.ArgvLen)):]
 	p.ArgsTruncated = int(r.T.ArgvTotal) > len(argv)
-	setArgs(p, head, tail)
+	cut := setArgs(p, head, tail)
 	p.Env = keepEnv(c.env, env)
+	p.RedactCut(cut) // before anything else sees the process
 	c.facts.Image = p
 	return nil
 }
@@ -202,15 +203,18 @@ func writable(t *bpf.SensorTaskInfo) bool {
 
 // setArgs splits argv as it lies in memory: strings ended by NULs. Where the
 // middle is missing (tail does not continue head), the arguments cut on either
-// side stay apart.
-func setArgs(p *event.Process, head, tail []byte) {
+// side stay apart, and cut is the index in Args of the first one behind the gap,
+// -1 without a gap. The texts are as they came: secrets are in them.
+func setArgs(p *event.Process, head, tail []byte) (cut int) {
 	text := string(head)
 	if !p.ArgsTruncated {
 		text += string(tail)
 		tail = nil
 	}
 	args := splitNul(nil, text)
+	cut = -1
 	if len(tail) > 0 {
+		cut = len(args) - 1
 		args = splitNul(args, string(tail))
 	}
 	p.Exe = ""
@@ -222,6 +226,7 @@ func setArgs(p *event.Process, head, tail []byte) {
 	if len(p.Args) > 0 {
 		p.Cmdline += " " + strings.Join(p.Args, " ")
 	}
+	return cut
 }
 
 func splitNul(dst []string, s string) []string {

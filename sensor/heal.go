@@ -128,6 +128,7 @@ func (s *Sensor) complete(p *event.Process) {
 	if env := s.n.env.Load(); env != nil && len(*env) > 0 {
 		p.Env = keepEnv(*env, readBounded(dir+"/environ", 8<<10))
 	}
+	p.Redact()
 }
 
 // readBounded returns the beginning of a file, nothing where it cannot be read:
