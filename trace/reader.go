@@ -83,12 +83,15 @@ func NewReader(in io.Reader, opt ReaderOptions) (*Reader, error) {
 		opt.MaxSnapshot = 262144
 	}
 	r := &Reader{in: bufio.NewReaderSize(in, 64<<10), opt: opt, containers: map[uint64]*event.Container{}}
-	line, _, err := r.read()
+	line, tooLong, err := r.read(true)
 	if err != nil && (!errors.Is(err, io.EOF) || len(line) == 0) {
 		if errors.Is(err, io.EOF) {
 			return nil, fmt.Errorf("%w: it is empty", ErrFormat)
 		}
 		return nil, err
+	}
+	if tooLong {
+		return nil, fmt.Errorf("%w: line 1 is longer than %d bytes, so it is not the header of a %s", ErrFormat, MaxLine, Format)
 	}
 	if err := strict(line, &r.header); err != nil || r.header.Format != Format {
 		if err == nil {
@@ -184,7 +187,7 @@ func Replay(r *Reader, t *process.Table, fn func(*Record) error) error {
 // returns, with kept true, after each record of the snapshot.
 func (r *Reader) step(snapshot bool) (kept bool, err error) {
 	for {
-		line, tooLong, err := r.read()
+		line, tooLong, err := r.read(false)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return false, err
 		}
@@ -385,8 +388,9 @@ func (r *Reader) event(raw *rawLine) error {
 }
 
 // read returns the next line without its newline; io.EOF comes with a last line
-// that has none. A line too long is read to its end and not kept.
-func (r *Reader) read() (line []byte, tooLong bool, err error) {
+// that has none. A line too long is not kept; it is read to its end, which a source
+// without newlines never reaches, unless giveUp says not to.
+func (r *Reader) read(giveUp bool) (line []byte, tooLong bool, err error) {
 	r.buf = r.buf[:0]
 	r.line++
 	for {
@@ -394,6 +398,9 @@ func (r *Reader) read() (line []byte, tooLong bool, err error) {
 		if !tooLong && len(r.buf)+len(part) > MaxLine+1 {
 			tooLong = true
 			r.buf = append(r.buf[:0], '!') // not empty, so that it is not taken for the end
+			if giveUp {
+				return r.buf, true, nil
+			}
 		}
 		if !tooLong {
 			r.buf = append(r.buf, part...)

@@ -310,6 +310,18 @@ func TestManyContainers(t *testing.T) {
 	}
 }
 
+// A source that never ends its first line, as /dev/zero, is refused, not read for ever.
+func TestEndlessHeader(t *testing.T) {
+	_, err := NewReader(zeros{}, ReaderOptions{})
+	if !errors.Is(err, ErrFormat) || !strings.Contains(err.Error(), "line 1 is longer than") {
+		t.Fatal(err)
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
 // FuzzTraceReader feeds arbitrary files: no panic, and an error is one of ours.
 func FuzzTraceReader(f *testing.F) {
 	f.Add([]byte(golden(f)))

@@ -255,12 +255,21 @@ func (n *Node) closeRecord(why string) error {
 // replay plays a trace as fast as the link takes it. Its times are those of the
 // recording.
 func (n *Node) replay(ctx context.Context) error {
-	f, err := os.Open(n.opt.Replay)
+	f, err := openReplay(ctx, n.opt.Replay)
+	if ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("replay: %w", err)
 	}
 	defer f.Close()
+	// A pipe may never say more: the end of ctx must end the wait. What has no
+	// deadlines, a regular file, does not make readers wait.
+	defer context.AfterFunc(ctx, func() { _ = f.SetReadDeadline(time.Unix(1, 0)) })()
 	r, err := trace.NewReader(f, trace.ReaderOptions{})
+	if err != nil && ctx.Err() != nil {
+		return nil
+	}
 	if err != nil {
 		return fmt.Errorf("replay %s: %w", n.opt.Replay, err)
 	}
@@ -284,7 +293,7 @@ func (n *Node) replay(ctx context.Context) error {
 			return ctx.Err()
 		})
 		n.engine.Flush(n.send)
-		if errors.Is(err, context.Canceled) {
+		if errors.Is(err, context.Canceled) || errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil
 		}
 		if err != nil {
@@ -292,6 +301,26 @@ func (n *Node) replay(ctx context.Context) error {
 		}
 		return nil
 	})
+}
+
+// openReplay opens a trace. To open a named pipe waits for somebody to write to it, so
+// that is left behind when ctx ends first: the process is about to end too.
+func openReplay(ctx context.Context, name string) (*os.File, error) {
+	type opened struct {
+		f   *os.File
+		err error
+	}
+	done := make(chan opened, 1)
+	go func() {
+		f, err := os.Open(name)
+		done <- opened{f, err}
+	}()
+	select {
+	case o := <-done:
+		return o.f, o.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 func (n *Node) set(change func(*view)) {
