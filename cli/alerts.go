@@ -105,7 +105,7 @@ func watchedSentence(w *v1.Watched, now time.Time) string {
 	case w == nil:
 		return "what was watched is not known"
 	case w.NotAssessed != "":
-		return "not assessed: " + w.NotAssessed
+		return "not assessed: " + clean(w.NotAssessed)
 	}
 	s := fmt.Sprintf("watching for %s, %d events seen", span(now.Sub(time.Unix(0, w.Since))), w.EventsSeen)
 	if w.EventsLost > 0 {
@@ -150,14 +150,14 @@ func printAlert(w io.Writer, d *v1.AlertDetail, now time.Time) error {
 	p("%s", clean(a.Summary))
 	p("")
 	p("%s  %s  seen %d times, first %s, last %s", strings.ToUpper(severityWord(a.Severity)), statusWord(a.Status), a.Count, ago(now, a.FirstSeen), stamp(a.LastSeen))
-	p("rule      %s (%s)", clean(a.Title), a.RuleId)
+	p("rule      %s (%s)", clean(a.Title), clean(a.RuleId))
 	if len(d.Rule.GetTactics())+len(d.Rule.GetTechniques()) > 0 {
-		p("ATT&CK    %s  %s", strings.Join(d.Rule.GetTactics(), ", "), strings.Join(d.Rule.GetTechniques(), " "))
+		p("ATT&CK    %s  %s", clean(strings.Join(d.Rule.GetTactics(), ", ")), clean(strings.Join(d.Rule.GetTechniques(), " ")))
 	}
 	s := a.Subject
 	p("where     %s", clean(s.GetWorkload()))
 	if c := s.GetContainer(); c != nil {
-		p("container %s  %s", clean(c.Name), c.Id)
+		p("container %s  %s", clean(c.Name), clean(c.Id))
 		if c.Unknown != "" {
 			p("image     not assessed: %s", clean(c.Unknown))
 		} else {
@@ -168,7 +168,7 @@ func printAlert(w io.Writer, d *v1.AlertDetail, now time.Time) error {
 		p("object    %s", clean(s.Object))
 	}
 	for _, l := range d.Losses {
-		p("LOSS      %d events lost at %s (%s) around this moment: the picture may be incomplete", l.Count, l.Hop, l.Reason)
+		p("LOSS      %d events lost at %s (%s) around this moment: the picture may be incomplete", l.Count, clean(l.Hop), clean(l.Reason))
 	}
 	p("\nProcess tree")
 	for i := len(d.Lineage) - 1; i >= 0; i-- {
@@ -198,7 +198,7 @@ func printAlert(w io.Writer, d *v1.AlertDetail, now time.Time) error {
 	if len(d.Rule.GetResponse()) > 0 {
 		p("\nWhat to do")
 		for i, r := range d.Rule.Response {
-			p("  %d. %s", i+1, r)
+			p("  %d. %s", i+1, clean(r))
 		}
 	}
 	for _, h := range d.History {
@@ -336,7 +336,7 @@ func printJSON(w io.Writer, m proto.Message) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "%s\n", out)
+	_, err = fmt.Fprintf(w, "%s\n", cleanJSON(out))
 	return err
 }
 
@@ -349,6 +349,6 @@ func printJSONLine(w io.Writer, m proto.Message) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(w, "%s\n", out)
+	_, err = fmt.Fprintf(w, "%s\n", cleanJSON(out))
 	return err
 }

@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 
 	"github.com/spf13/cobra"
@@ -21,6 +24,9 @@ func newRules() *cobra.Command {
 		Short: "Check, list, explain, format and replay rules",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+		// These commands have nothing to tidy up, and may wait on a pipe or work on a
+		// huge file: the first interrupt ends them.
+		PersistentPreRun: func(*cobra.Command, []string) { signal.Reset(os.Interrupt, syscall.SIGTERM) },
 	}
 	cmd.AddCommand(newRulesCheck(), newRulesList(), newRulesExplain(), newRulesFmt(), newRulesReplay())
 	return cmd
@@ -141,9 +147,9 @@ func ruleState(i *rule.Info) string {
 	case !i.Enabled:
 		return "disabled"
 	case i.Assessment.State == rule.NotAssessed:
-		return "not assessed: " + i.Assessment.Reason
+		return "not assessed: " + clean(i.Assessment.Reason)
 	case i.Assessment.State == rule.AssessedPartly:
-		return "partly: " + i.Assessment.Reason
+		return "partly: " + clean(i.Assessment.Reason)
 	}
 	return "watching"
 }
@@ -182,7 +188,7 @@ func newRulesExplain() *cobra.Command {
 				}
 			}
 			if len(near) > 0 {
-				return withCode(exitUsage, "no rule is called %q; did you mean %s?", args[0], strings.Join(near, ", "))
+				return withCode(exitUsage, "no rule is called %q; did you mean %s?", args[0], clean(strings.Join(near, ", ")))
 			}
 			return withCode(exitUsage, "no rule is called %q; \"dockreeve rules list\" names them all", args[0])
 		},
@@ -194,23 +200,23 @@ func newRulesExplain() *cobra.Command {
 func explainRule(w io.Writer, r *rule.Rule) error {
 	i := r.Info()
 	p := func(format string, args ...any) { fmt.Fprintf(w, format+"\n", args...) }
-	p("%s  (%s, %s)", clean(i.Name), i.ID, i.Priority)
+	p("%s  (%s, %s)", clean(i.Name), clean(i.ID), i.Priority)
 	p("%s:%d", clean(i.File), i.Line)
 	p("\n%s", clean(strings.Join(strings.Fields(i.Desc), " ")))
 	p("\nstate       %s", ruleState(i))
-	p("ATT&CK      %s  %s", orDash(strings.Join(i.Tactics, ", ")), strings.Join(i.Techniques, " "))
-	p("answers     %s", orDash(strings.Join(i.Answers, ", ")))
+	p("ATT&CK      %s  %s", orDash(clean(strings.Join(i.Tactics, ", "))), clean(strings.Join(i.Techniques, " ")))
+	p("answers     %s", orDash(clean(strings.Join(i.Answers, ", "))))
 	var types []string
 	for t := range i.Types.All() {
 		types = append(types, t.String())
 	}
 	p("event types %s", orDash(strings.Join(types, " ")))
-	p("fields      %s", strings.Join(i.Fields, " "))
-	p("\ncondition, expanded:\n%s", indentText(filter.Pretty(r.Resolved().Condition, 100), "  "))
+	p("fields      %s", clean(strings.Join(i.Fields, " ")))
+	p("\ncondition, expanded:\n%s", indentText(strings.Join(cleanAll(strings.Split(filter.Pretty(r.Resolved().Condition, 100), "\n")), "\n"), "  "))
 	if len(i.Response) > 0 {
 		p("\nwhat to do")
 		for n, s := range i.Response {
-			p("  %d. %s", n+1, s)
+			p("  %d. %s", n+1, clean(s))
 		}
 	}
 	return nil
@@ -243,7 +249,7 @@ func newRulesFmt() *cobra.Command {
 					switch {
 					case list:
 						if !same {
-							fmt.Fprintln(cmd.OutOrStdout(), file.Name)
+							fmt.Fprintln(cmd.OutOrStdout(), clean(file.Name))
 						}
 					case write:
 						if !same {
@@ -270,14 +276,19 @@ func newRulesFmt() *cobra.Command {
 }
 
 func writeJSON(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", "  ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
+	return encodeJSON(w, v, "  ")
 }
 
-func writeJSONLine(w io.Writer, v any) error {
-	enc := json.NewEncoder(w)
+func writeJSONLine(w io.Writer, v any) error { return encodeJSON(w, v, "") }
+
+func encodeJSON(w io.Writer, v any, indent string) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetIndent("", indent)
 	enc.SetEscapeHTML(false)
-	return enc.Encode(v)
+	if err := enc.Encode(v); err != nil {
+		return err
+	}
+	_, err := w.Write(cleanJSON(b.Bytes()))
+	return err
 }

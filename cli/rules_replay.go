@@ -100,6 +100,6 @@ func printFinding(w io.Writer, f *finding.Finding, output string) error {
 		_, err := fmt.Fprintf(w, "%s: %s %s\n", clockTime(f.Time), f.Rule.Priority, clean(f.Output))
 		return err
 	}
-	_, err := fmt.Fprintf(w, "%s  %-13s %-28s %s\n", stamp(f.Time), f.Severity, f.Rule.ID, clean(f.Summary))
+	_, err := fmt.Fprintf(w, "%s  %-13s %-28s %s\n", stamp(f.Time), f.Severity, clean(f.Rule.ID), clean(f.Summary))
 	return err
 }

@@ -73,7 +73,7 @@ func printStatus(w io.Writer, st *v1.GetStatusResponse, now time.Time) error {
 		if n.NotAssessed != "" {
 			state, containers, processes = "not assessed: "+clean(n.NotAssessed), "–", "–"
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n", clean(n.Name), state, n.Mode, ago(now, n.Since), containers, processes, n.Events, n.Lost)
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\n", clean(n.Name), state, clean(n.Mode), ago(now, n.Since), containers, processes, n.Events, n.Lost)
 	}
 	fmt.Fprintln(tw, "\nHOP\tIN\tOUT\tLOST")
 	for _, h := range st.Hops {

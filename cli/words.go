@@ -1,12 +1,15 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	v1 "github.com/dockreeve/dockreeve/api/dockreeve/v1"
 )
@@ -32,12 +35,16 @@ func statusWord(s v1.AlertStatus) string {
 	return strings.ToLower(strings.TrimPrefix(s.String(), "ALERT_STATUS_"))
 }
 
+// obeyed reports whether a terminal, or the eye, would be led astray by r: control
+// characters, marks of direction, separators of lines.
+func obeyed(r rune) bool {
+	return unicode.In(r, unicode.Cc, unicode.Cf, unicode.Zl, unicode.Zp)
+}
+
 // clean makes text from a container safe for a terminal: control characters, escape
 // sequences among them, are shown instead of obeyed.
 func clean(s string) string {
-	bad := func(r rune) bool {
-		return unicode.IsControl(r) || unicode.Is(unicode.Cf, r) || r == unicode.ReplacementChar
-	}
+	bad := func(r rune) bool { return obeyed(r) || r == unicode.ReplacementChar }
 	if !strings.ContainsFunc(s, bad) {
 		return s
 	}
@@ -50,6 +57,38 @@ func clean(s string) string {
 		b.WriteRune(r)
 	}
 	return b.String()
+}
+
+// cleanAll is clean for each of a list.
+func cleanAll(list []string) []string {
+	out := make([]string, len(list))
+	for i, s := range list {
+		out[i] = clean(s)
+	}
+	return out
+}
+
+// cleanJSON makes JSON safe for a terminal without changing what it says: Go escapes
+// the control characters below space only, so the others get their escapes here. Line
+// feeds between values stay.
+func cleanJSON(doc []byte) []byte {
+	bad := func(r rune) bool { return r != '\n' && obeyed(r) }
+	if !bytes.ContainsFunc(doc, bad) {
+		return doc
+	}
+	out := make([]byte, 0, len(doc)+64)
+	for len(doc) > 0 {
+		r, n := utf8.DecodeRune(doc)
+		if bad(r) {
+			for _, u := range utf16.AppendRune(nil, r) {
+				out = fmt.Appendf(out, "\\u%04x", u)
+			}
+		} else {
+			out = append(out, doc[:n]...)
+		}
+		doc = doc[n:]
+	}
+	return out
 }
 
 func orDash(s string) string {

@@ -159,7 +159,7 @@ func (a *Auth) SignIn(w http.ResponseWriter, r *http.Request) {
 }
 
 func refuse(w http.ResponseWriter) {
-	http.Error(w, "This sign-in link has been used, or is older than ten minutes. Make a new one on the server's machine: dockreeve signin", http.StatusForbidden)
+	http.Error(w, "This sign-in link has been used, or is older than ten minutes. Make a new one on the server's machine: dockreeve login", http.StatusForbidden)
 }
 
 // SignOut ends the session.
