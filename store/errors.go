@@ -25,6 +25,9 @@ var (
 	ErrNewer = errors.New("database is of a newer version")
 	// ErrLocked says another process has the database open.
 	ErrLocked = errors.New("database is in use")
+	// ErrGone says the database's file was removed or replaced under the program:
+	// what would be written now would be found by nobody.
+	ErrGone = errors.New("database file is gone")
 	// ErrClosed says Close was called.
 	ErrClosed = errors.New("store is closed")
 	// ErrCursor says a cursor was not made by this store for this list.

@@ -207,3 +207,35 @@ func TestFileIsForItsOwnerOnly(t *testing.T) {
 		}
 	}
 }
+
+// SQLite goes on writing to a file that was unlinked. What is told to be stored must
+// be where the next start will look for it.
+func TestFileRemovedUnderneathIsNoPlaceToStore(t *testing.T) {
+	for name, harm := range map[string]func(string) error{
+		"removed": os.Remove,
+		"replaced": func(path string) error {
+			if err := os.Rename(path, path+".away"); err != nil {
+				return err
+			}
+			return os.WriteFile(path, nil, 0o600)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			db, err := Open(t.Context(), Options{Path: filepath.Join(t.TempDir(), "x.db")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { db.Close() })
+			if _, err := db.Ingest(t.Context(), []Item{{Finding: big(1)}}); err != nil {
+				t.Fatal(err)
+			}
+			if err := harm(db.path); err != nil {
+				t.Fatal(err)
+			}
+			_, err = db.Ingest(t.Context(), []Item{{Finding: big(2)}})
+			if !errors.Is(err, ErrGone) || !strings.Contains(err.Error(), db.path) {
+				t.Fatalf("%v, want ErrGone with the path", err)
+			}
+		})
+	}
+}

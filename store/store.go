@@ -55,8 +55,9 @@ type DB struct {
 	opt   Options
 	path  string
 	lock  *os.File
-	write *sql.DB   // holds conn and nothing else
-	conn  *sql.Conn // used by the writer goroutine only
+	file  os.FileInfo // the database as it was opened
+	write *sql.DB     // holds conn and nothing else
+	conn  *sql.Conn   // used by the writer goroutine only
 	read  *sql.DB
 
 	ops     chan *op
@@ -123,6 +124,7 @@ func (db *DB) open(ctx context.Context) error {
 	if !info.Mode().IsRegular() {
 		return fmt.Errorf("it is not a regular file: choose another path")
 	}
+	db.file = info
 	if db.write, err = sql.Open("sqlite", db.dsn(false)); err != nil {
 		return err
 	}
@@ -201,6 +203,17 @@ func (db *DB) takeLock() error {
 	}
 	_, err = f.WriteAt(fmt.Appendf(nil, "%d\n", os.Getpid()), 0)
 	return err
+}
+
+// gone says that the path no longer names the file that is open. SQLite would go on
+// writing to what nobody will find again.
+func (db *DB) gone() error {
+	if info, err := os.Stat(db.path); err == nil && os.SameFile(info, db.file) {
+		return nil
+	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return fmt.Errorf("%w: %s was removed or replaced while it was in use: restart, and put it back first if there is a copy", ErrGone, db.path)
 }
 
 func (db *DB) migrate(ctx context.Context) error {

@@ -90,6 +90,9 @@ func (db *DB) writer() {
 // hand because prepared statements must outlive it.
 func (db *DB) commit(batch []*op) error {
 	ctx := context.Background() // a caller that gives up must not undo the others
+	if err := db.gone(); err != nil {
+		return err
+	}
 	if _, err := db.conn.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 		return db.explain(err)
 	}
