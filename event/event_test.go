@@ -300,7 +300,7 @@ func TestTypeSet(t *testing.T) {
 		t.Error("a set and its complement are not everything")
 	}
 	sup := SuppliedTypes()
-	if sup.Len() != 12 || !sup.Has(TypeExecve) {
+	if sup.Len() != 13 || !sup.Has(TypeExecve) {
 		t.Errorf("supplied: %d types", sup.Len())
 	}
 	if _, ok := TypeByName("no_such_call"); ok {
