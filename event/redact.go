@@ -121,7 +121,9 @@ func settle(s string, env bool) (out string, changed bool) {
 		var r redactor
 		switch i := strings.IndexByte(s, '='); {
 		case !env:
-			r.script(s, 0)
+			if r.text(s, true) {
+				r.commands(s, 0)
+			}
 		case i > 0 && secretKey(s[:i]) && !spare(s[:i], s[i+1:]):
 			r.hit(s, i+1, len(s))
 		default:
@@ -217,7 +219,7 @@ const (
 
 // words is where a reader of a command line stands.
 type words struct {
-	tool  tool
+	tool  *tool
 	login bool // the subcommand that takes -p was named
 	want  want
 	name  string // the option that asks for it
@@ -271,16 +273,14 @@ func (r *redactor) word(w *words, s string, depth int) {
 	} else {
 		r.plain(w, s, want)
 	}
-	blank := strings.IndexAny(s, " \t\n") >= 0
-	r.text(s, blank && w.tool.remote)
-	if blank {
+	if r.text(s, w.tool.remote && strings.IndexByte(s, ' ') >= 0) {
 		r.commands(s, depth+1)
 	}
 }
 
 // plain takes a word that is no option: a program, a subcommand, or just a word.
 func (r *redactor) plain(w *words, s string, came want) {
-	t := &w.tool
+	t := w.tool
 	if came != wantNothing {
 		return // an option's value
 	}
@@ -312,7 +312,7 @@ func (r *redactor) plain(w *words, s string, came want) {
 func (r *redactor) option(w *words, s string) bool {
 	name := s[1:]
 	if name == "-" {
-		w.tool, w.login = tool{known: true, open: true}, false // a command follows
+		w.tool, w.login = &tools[toolWrapper], false // a command follows
 		return true
 	}
 	long := name[0] == '-'
@@ -354,7 +354,7 @@ func (r *redactor) option(w *words, s string) bool {
 
 // short reads a bundle of one-letter options of a known tool.
 func (r *redactor) short(w *words, s string) bool {
-	t := &w.tool
+	t := w.tool
 	if !t.known {
 		return false
 	}
@@ -425,14 +425,14 @@ func (r *redactor) commands(s string, depth int) {
 		return
 	}
 	base := r.base
-	var w words
+	w := words{tool: &tools[toolUnknown]}
 	for i := 0; i < len(s); {
 		switch c := s[i]; c {
 		case ' ', '\t', '\r', '<', '>':
 			i++
 			continue
 		case '\n', ';', '|', '&', '(', ')', '`':
-			w = words{}
+			w = words{tool: &tools[toolUnknown]}
 			i++
 			continue
 		}

@@ -6,17 +6,18 @@ import (
 )
 
 // interest names the bytes at which a secret of a known shape may begin or be
-// assigned: 1 an assignment, 2 a colon, 3 a dash, 4 the first letter of a token.
+// assigned: 1 an assignment, 2 a colon, 3 a dash, 4 the first letter of a token,
+// 5 the '~' of an Azure secret, 6 a blank.
 var interest = [256]uint8{
 	'=': 1, ':': 2, '-': 3,
 	'A': 4, 'B': 4, 'b': 4, 'd': 4, 'e': 4, 'G': 4, 'g': 4, 'h': 4, 'n': 4, 'p': 4, 'r': 4, 'S': 4, 's': 4, 'x': 4, 'y': 4,
-	'~': 5,
+	'~': 5, ' ': 6, '\t': 6, '\n': 6,
 }
 
 // text finds the secrets that a text shows by itself: assignments to telling
 // names, headers, addresses with a password, tokens and private keys. In a script
-// an unquoted value ends where a shell's word does.
-func (r *redactor) text(s string, script bool) {
+// an unquoted value ends where a shell's word does. It reports whether there are blanks outside what it found.
+func (r *redactor) text(s string, script bool) (blank bool) {
 	for i := 0; i < len(s); i++ {
 		switch interest[s[i]] {
 		case 0:
@@ -33,14 +34,20 @@ func (r *redactor) text(s string, script bool) {
 				i = r.pem(s, i)
 			}
 		case 4:
-			if i == 0 || !alnum(s[i-1]) && s[i-1] != '_' {
+			if len(s)-i >= minToken && (i == 0 || !alnum(s[i-1]) && s[i-1] != '_') {
 				i = r.token(s, i)
 			}
 		case 5:
 			i = r.azureSecret(s, i)
+		case 6:
+			blank = true
 		}
 	}
+	return blank
 }
+
+// minToken is the length of the shortest text that token looks for.
+const minToken = len("Basic ") + 6
 
 // maxLook bounds how far a pattern looks around the byte that raised it, so that
 // a hostile text costs no more than a constant for each byte.
@@ -279,10 +286,10 @@ func scheme(s string) bool {
 // address reads the user and password of scheme://user:password@host, whose colon
 // is at i.
 func (r *redactor) address(s string, i int, script bool) int {
-	if i == 0 || !alnum(s[i-1]) {
+	at := i + 3
+	if i == 0 || !alnum(s[i-1]) || strings.IndexByte(s[at:min(len(s), at+maxLook)], '@') < 0 {
 		return i
 	}
-	at := i + 3
 	stop := " \t\r\n\"'<>`|)\\"
 	if !script && strings.IndexAny(s[max(0, i-256):i], " \t\n\"'<>`") < 0 {
 		stop = " \t\r\n" // the word is all the address's, or an option's value
@@ -369,6 +376,38 @@ var tokenForms = [...]tokenForm{
 	{"ya29.", 30, "_-."},
 }
 
+// mayBegin reports whether a form of tokenForms begins with these two bytes. It
+// spares nearly every word the walk over all of them.
+func mayBegin(a, b byte) bool {
+	switch a {
+	case 'A':
+		return b == 'I'
+	case 'G':
+		return b == 'O'
+	case 'S':
+		return b == 'G'
+	case 'd':
+		return b == 'a' || b == 'c' || b == 'o'
+	case 'g':
+		return b == 'h' || b == 'i' || b == 'l'
+	case 'h':
+		return b == 'f' || b == 'v'
+	case 'n':
+		return b == 'p'
+	case 'p':
+		return b == 'y'
+	case 'r':
+		return b == 'k'
+	case 's':
+		return b == 'k' || b == 'h'
+	case 'x':
+		return b == 'o' || b == 'a'
+	case 'y':
+		return b == 'a'
+	}
+	return false
+}
+
 // token reads a credential of a known form, a JWT, or what follows the word
 // Bearer or Basic, at i.
 func (r *redactor) token(s string, i int) int {
@@ -386,11 +425,17 @@ func (r *redactor) token(s string, i int) int {
 			return i + 19
 		}
 	case 'B', 'b':
-		return r.spoken(s, i)
+		if t[1]|0x20 == 'a' || t[1]|0x20 == 'e' {
+			return r.spoken(s, i)
+		}
+		return i
+	}
+	if len(t) < 20 || !mayBegin(t[0], t[1]) {
+		return i
 	}
 	for k := range tokenForms {
 		f := &tokenForms[k]
-		if f.prefix[0] != t[0] || !strings.HasPrefix(t, f.prefix) {
+		if !strings.HasPrefix(t, f.prefix) {
 			continue
 		}
 		if n := run(t, len(f.prefix), f.more); n-len(f.prefix) >= f.min {

@@ -22,70 +22,134 @@ type tool struct {
 	remote bool     // its arguments are a script for elsewhere
 }
 
-// lookup returns what is known of a program by its name or path.
-func lookup(name string) tool {
+// The kinds of programs, as places in tools.
+const (
+	toolUnknown = iota
+	toolShell
+	toolInterpreter
+	toolSu
+	toolWrapper
+	toolRemote
+	toolContainer
+	toolAz
+	toolAWS
+	toolSSHPass
+	toolMySQL
+	toolMySQLAdmin
+	toolNMCLI
+	toolCurl
+	toolHTTPie
+	toolAB
+	toolLFTP
+	toolSMB
+	toolSQLPlus
+	toolRedis
+	toolSmallP
+	toolLargeP
+	toolLDAP
+	toolLDAPPasswd
+	toolSSHKeygen
+	toolOpenSSL
+	toolPlain
+)
+
+// tools is what is known of each kind.
+var tools = [...]tool{
+	toolUnknown:     {},
+	toolShell:       {known: true, open: true, eval: "c"},
+	toolInterpreter: {known: true, open: true, eval: "ceEr"},
+	toolSu:          {known: true, open: true, eval: "c"},
+	toolWrapper:     {known: true, open: true},
+	toolRemote:      {known: true, open: true, remote: true},
+	toolContainer:   {known: true, open: true, pass: "p", subs: loginWords[:1], names: true},
+	toolAz:          {known: true, pass: "p", subs: loginWords[:]},
+	toolAWS:         {known: true, bare: awsWords[:]},
+	toolSSHPass:     {known: true, first: true, pass: "p", flags: "ev"},
+	toolMySQL:       {known: true, joined: "p", flags: "sNBtvfEHrnqACGLXbwc"},
+	toolMySQLAdmin:  {known: true, joined: "p", flags: "svfbEw", bare: nextPassword[:]},
+	toolNMCLI:       {known: true, bare: nextPassword[:]},
+	toolCurl:        {known: true, pair: "uU", flags: "sSkLfvigGIjlnNpqRaBO#0123456", user: true, cookie: true},
+	toolHTTPie:      {known: true, pair: "a", flags: "vhbdfjF", user: true},
+	toolAB:          {known: true, pair: "AP", flags: "kiqrlSVhd"},
+	toolLFTP:        {known: true, pair: "u", sep: ','},
+	toolSMB:         {known: true, pair: "U", sep: '%'},
+	toolSQLPlus:     {known: true, sep: '/'},
+	toolRedis:       {known: true, pass: "a", flags: "cx"},
+	toolSmallP:      {known: true, pass: "p"},
+	toolLargeP:      {known: true, pass: "P", flags: "qrjC"},
+	toolLDAP:        {known: true, pass: "w", flags: "xZvLn"},
+	toolLDAPPasswd:  {known: true, pass: "wsa", flags: "xZvn"},
+	toolSSHKeygen:   {known: true, pass: "NP", flags: "pqv"},
+	toolOpenSSL:     {known: true, pass: "kK", flags: ""},
+	toolPlain:       {known: true},
+}
+
+// lookup returns what is known of a program by its name or path, never nil.
+func lookup(name string) *tool { return &tools[kindOf(name)] }
+
+func kindOf(name string) int {
 	name = name[strings.LastIndexByte(name, '/')+1:]
 	if len(name) < 2 || len(name) > 20 {
-		return tool{}
+		return toolUnknown
 	}
 	switch name {
 	case "sh", "bash", "dash", "ash", "zsh", "ksh", "mksh", "fish", "pwsh":
-		return tool{known: true, open: true, eval: "c"}
+		return toolShell
 	case "python", "python2", "python3", "perl", "ruby", "node", "php", "lua":
-		return tool{known: true, open: true, eval: "ceEr"}
+		return toolInterpreter
 	case "su", "runuser":
-		return tool{known: true, open: true, eval: "c"}
+		return toolSu
 	case "busybox", "sudo", "doas", "env", "timeout", "nohup", "nice", "xargs", "setsid", "stdbuf", "chroot", "nsenter", "unshare", "exec", "time", "strace", "kubectl", "crictl", "ctr", "runc":
-		return tool{known: true, open: true}
+		return toolWrapper
 	case "ssh", "watch", "eval":
-		return tool{known: true, open: true, remote: true}
+		return toolRemote
 	case "docker", "podman", "nerdctl", "buildah", "helm", "oras", "crane", "oc", "cf", "regctl", "skopeo":
-		return tool{known: true, open: true, pass: "p", subs: loginWords[:1], names: true}
+		return toolContainer
 	case "az":
-		return tool{known: true, pass: "p", subs: loginWords[:]}
+		return toolAz
 	case "aws":
-		return tool{known: true, bare: awsWords[:]}
+		return toolAWS
 	case "sshpass":
-		return tool{known: true, first: true, pass: "p", flags: "ev"}
+		return toolSSHPass
 	case "mysql", "mysqldump", "mysqlimport", "mysqlshow", "mysqlcheck", "mysqlslap", "mysqlbinlog", "mysqlsh", "mariadb", "mariadb-dump", "mycli":
-		return tool{known: true, joined: "p", flags: "sNBtvfEHrnqACGLXbwc"}
+		return toolMySQL
 	case "mysqladmin", "mariadb-admin":
-		return tool{known: true, joined: "p", flags: "svfbEw", bare: nextPassword[:]}
+		return toolMySQLAdmin
 	case "nmcli":
-		return tool{known: true, bare: nextPassword[:]}
+		return toolNMCLI
 	case "curl":
-		return tool{known: true, pair: "uU", flags: "sSkLfvigGIjlnNpqRaBO#0123456", user: true, cookie: true}
+		return toolCurl
 	case "http", "https", "xh":
-		return tool{known: true, pair: "a", flags: "vhbdfjF", user: true}
+		return toolHTTPie
 	case "ab":
-		return tool{known: true, pair: "AP", flags: "kiqrlSVhd"}
+		return toolAB
 	case "lftp":
-		return tool{known: true, pair: "u", sep: ','}
+		return toolLFTP
 	case "smbclient", "rpcclient", "winexe", "smbmap", "net":
-		return tool{known: true, pair: "U", sep: '%'}
+		return toolSMB
 	case "sqlplus":
-		return tool{known: true, sep: '/'}
+		return toolSQLPlus
 	case "redis-cli", "valkey-cli":
-		return tool{known: true, pass: "a", flags: "cx"}
+		return toolRedis
 	case "mongo", "mongosh", "mongodump", "mongorestore", "mongoexport", "mongoimport", "cqlsh", "rabbitmqadmin", "beeline", "elasticsearch-users", "hydra", "medusa", "nxc", "crackmapexec", "netexec", "evil-winrm", "rdesktop", "useradd", "usermod", "7z", "7za", "rar", "unrar":
-		return tool{known: true, pass: "p"}
+		return toolSmallP
 	case "sqlcmd", "bcp", "isql", "osql", "zip", "unzip", "mosquitto_pub", "mosquitto_sub", "ipmitool":
-		return tool{known: true, pass: "P", flags: "qrjC"}
+		return toolLargeP
 	case "ldapsearch", "ldapmodify", "ldapadd", "ldapdelete", "ldapwhoami", "ldapcompare":
-		return tool{known: true, pass: "w", flags: "xZvLn"}
+		return toolLDAP
 	case "ldappasswd":
-		return tool{known: true, pass: "wsa", flags: "xZvn"}
+		return toolLDAPPasswd
 	case "ssh-keygen":
-		return tool{known: true, pass: "NP", flags: "pqv"}
+		return toolSSHKeygen
 	case "openssl":
-		return tool{known: true, pass: "kK", flags: ""}
+		return toolOpenSSL
 	case "wget", "psql", "pg_dump", "git", "grep", "ps", "tar", "find", "nc", "ncat", "socat":
-		return tool{known: true}
+		return toolPlain
 	}
-	return tool{}
+	return toolUnknown
 }
 
-// The words that lookup's answers point to.
+// The words that tools point to.
 var (
 	loginWords   = [...]string{"login", "sql", "mysql", "postgres", "synapse"}
 	nextPassword = [...]string{"password"}
@@ -94,7 +158,7 @@ var (
 
 // program is what a process runs, by the name it was called, its own name, or its
 // file.
-func program(p *Process) tool {
+func program(p *Process) *tool {
 	exe := strings.TrimPrefix(p.Exe, "-") // a login shell
 	if t := lookup(exe); t.known {
 		return t
@@ -129,7 +193,53 @@ var endsKey = [256]bool{
 // secretKey reports whether a name says that its value is a secret. Case, dots,
 // dashes and underscores do not count.
 func secretKey(key string) bool {
-	if key == "" || !endsKey[key[len(key)-1]] {
+	if len(key) < 3 {
+		return false
+	}
+	// Most names are no secret's, and their last two letters say so.
+	prev := key[len(key)-2] | 0x20
+	switch key[len(key)-1] | 0x20 {
+	case 'd':
+		if prev != 'r' && prev != 'd' && prev != 'w' && prev != 'i' {
+			return false
+		}
+	case 't':
+		if prev != 'e' && prev != 'w' {
+			return false
+		}
+	case 'n':
+		if prev != 'e' && prev != 'o' {
+			return false
+		}
+	case 'y':
+		if prev != 'e' {
+			return false
+		}
+	case 'e':
+		if prev != 's' && prev != 'r' {
+			return false
+		}
+	case 'l':
+		if prev != 'a' {
+			return false
+		}
+	case 's':
+		if prev != 's' && prev != 'd' && prev != 'l' {
+			return false
+		}
+	case 'g':
+		if prev != 'n' && prev != 'i' {
+			return false
+		}
+	case 'r':
+		if prev != 'e' && prev != 't' {
+			return false
+		}
+	case 'h':
+		if prev != 't' || key[0] != '_' {
+			return false
+		}
+	default:
 		return false
 	}
 	var buf [32]byte
@@ -148,6 +258,9 @@ func secretKey(key string) bool {
 		buf[n] = c
 	}
 	k := buf[n:]
+	if len(k) == 0 {
+		return false
+	}
 	switch k[len(k)-1] {
 	case 'd':
 		return endsAny(k, "password", "passwd", "pwd", "secretid")
