@@ -150,11 +150,15 @@ func (r *redactor) valueEnd(s string, from, at, n int, script bool) int {
 	return endAt(s, at, " \t\n,;)}", in)
 }
 
+// endAt returns the place of the first byte of set or quote from at on.
 func endAt(s string, at int, set string, quote byte) int {
-	for ; at < len(s); at++ {
-		if c := s[at]; c == quote && quote != 0 || strings.IndexByte(set, c) >= 0 {
-			break
-		}
+	var stop [256]bool
+	for i := 0; i < len(set); i++ {
+		stop[set[i]] = true
+	}
+	stop[quote] = stop[quote] || quote != 0
+	for at < len(s) && !stop[s[at]] {
+		at++
 	}
 	return at
 }
@@ -295,16 +299,14 @@ func (r *redactor) address(s string, i int, script bool) int {
 		stop = " \t\r\n" // the word is all the address's, or an option's value
 	}
 	window := s[:min(len(s), at+maxLook)]
-	end := endAt(window, at, stop, 0)
-	seg := s[at:end]
-	slash := strings.IndexAny(seg, "/?#")
-	if slash < 0 {
-		slash = len(seg)
-	}
-	host := strings.LastIndexByte(seg[:slash], '@')
+	slash := endAt(window, at, stop+"/?#", 0) - at
+	seg := window[at : at+slash]
+	host := strings.LastIndexByte(seg, '@')
 	col := strings.IndexByte(seg, ':')
-	if host < 0 && col > 0 && col < slash && seg[0] != '[' && !digits(seg[col+1:slash]) {
+	if host < 0 && col > 0 && seg[0] != '[' && !digits(seg[col+1:]) {
 		// A password written with a slash in it, against the rules.
+		seg = s[at:min(len(s), at+slash+256)]
+		seg = seg[:endAt(seg, 0, stop, 0)]
 		host = strings.IndexByte(seg, '@')
 	}
 	switch {
@@ -459,8 +461,8 @@ func jwt(s string) int {
 	if !strings.HasPrefix(s, "eyJ") {
 		return 0
 	}
-	n, parts := run(s, 3, "_-"), 1
-	if n < 12 {
+	n, parts := run(s[:min(len(s), 1024)], 3, "_-"), 1
+	if n < 12 || n >= 1024 {
 		return 0
 	}
 	for parts < 5 && n+1 < len(s) && s[n] == '.' {
@@ -543,8 +545,8 @@ func (r *redactor) azureSecret(s string, i int) int {
 	if i < 5 || s[i-1] != 'Q' || s[i-2] < '0' || s[i-2] > '9' {
 		return i
 	}
-	from, to := i-5, run(s, i+1, "_-.~")
-	if to-i-1 < 31 || !alnum(s[from]) || !alnum(s[from+1]) || !alnum(s[from+2]) {
+	from, to := i-5, run(s[:min(len(s), i+64)], i+1, "_-.~")
+	if n := to - i - 1; n < 31 || n > 40 || !alnum(s[from]) || !alnum(s[from+1]) || !alnum(s[from+2]) {
 		return i
 	}
 	r.hit(s, from, to)
