@@ -212,6 +212,14 @@ func (n *Node) loss(l event.Loss) {
 
 func (n *Node) send(f *finding.Finding) {
 	b, err := encode(f)
+	if errors.Is(err, link.ErrTooBig) {
+		l := event.Loss{Hop: "detect", Reason: "too_big", Count: 1, From: f.Time, To: f.Time}
+		n.mu.Lock()
+		n.view.lost++
+		n.mu.Unlock()
+		n.put(link.LaneLoss, link.KindLoss, l.AppendJSON(nil))
+		return
+	}
 	if err != nil {
 		n.fail(fmt.Errorf("encode finding %s: %w", f.ID, err))
 		return

@@ -164,18 +164,31 @@ func (n *Node) sendRules() error {
 	return nil
 }
 
-// encode writes a finding, shortened where it would not fit an envelope: first the
-// raw event goes, then far ancestors, and the finding says so.
+// encode writes a finding, shortened where it would not fit an envelope, and then it
+// says so: first the raw event goes, then far ancestors, then what the rule says of
+// itself and long texts. What still does not fit wraps link.ErrTooBig.
 func encode(f *finding.Finding) ([]byte, error) {
 	b, err := json.Marshal(f)
 	if err != nil || len(b) <= link.MaxBytes {
 		return b, err
 	}
 	f.Event = []byte(`{"omitted":"too large to send"}`)
-	if len(f.Lineage) > 4 {
-		f.Lineage = f.Lineage[:4]
+	f.Lineage = f.Lineage[:min(len(f.Lineage), 4)]
+	if b, err = json.Marshal(f); err != nil || len(b) <= link.MaxBytes {
+		return b, err
 	}
-	return json.Marshal(f)
+	const most = 4 << 10
+	for _, p := range []*string{&f.Summary, &f.Output, &f.Rule.Name, &f.Rule.Desc} {
+		if len(*p) > most {
+			*p = strings.ToValidUTF8((*p)[:most], "") + "… (cut: too large to send)"
+		}
+	}
+	f.Rule.Response, f.Rule.Tags = nil, nil
+	f.Why = f.Why[:min(len(f.Why), 64)]
+	if b, err = json.Marshal(f); err == nil && len(b) > link.MaxBytes {
+		err = fmt.Errorf("finding %s: %w", f.ID, link.ErrTooBig)
+	}
+	return b, err
 }
 
 func kernelRelease() string {

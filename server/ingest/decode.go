@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/dockreeve/dockreeve/event"
@@ -44,6 +45,9 @@ func decode(e link.Envelope) (store.Item, error) {
 			return it, err
 		}
 		it.Finding, it.Raw = &f, e.Bytes
+		if shorten(&f) {
+			it.Raw = nil // the store writes what is left
+		}
 	case link.KindLoss:
 		var l event.Loss
 		if err := json.Unmarshal(e.Bytes, &l); err != nil {
@@ -87,8 +91,8 @@ func checkFinding(f *finding.Finding) error {
 	if err := checkKey("fingerprint", f.Fingerprint); err != nil {
 		return err
 	}
-	if err := checkKey("rule id", f.Rule.ID); err != nil {
-		return err
+	if f.Rule.ID == "" {
+		return fmt.Errorf("%w: finding %s names no rule", errInvalid, f.ID)
 	}
 	if f.Severity < finding.Informational || f.Severity > finding.Critical {
 		return fmt.Errorf("%w: finding %s has severity %s", errInvalid, f.ID, f.Severity)
@@ -96,29 +100,39 @@ func checkFinding(f *finding.Finding) error {
 	if f.Time <= 0 {
 		return fmt.Errorf("%w: finding %s has no time", errInvalid, f.ID)
 	}
-	for _, n := range []struct {
-		what      string
-		have, max int
-	}{
-		{"conditions", len(f.Why), maxWhy},
-		{"ancestors", len(f.Lineage), event.MaxLineage + 1},
-		{"events", len(f.EventIDs), maxEvents},
-		{"losses", len(f.Losses), maxLosses},
-		{"tactics", len(f.Rule.Tactics), maxWords},
-		{"techniques", len(f.Rule.Techniques), maxWords},
-		{"bytes of summary", len(f.Summary), maxText},
-		{"bytes of rule name", len(f.Rule.Name), maxText},
-		{"bytes of object", len(f.Subject.Object), maxText},
-		{"bytes of executable", len(f.Subject.Executable), maxText},
-	} {
-		if n.have > n.max {
-			return fmt.Errorf("%w: finding %s has %d %s, at most %d", errInvalid, f.ID, n.have, n.what, n.max)
-		}
-	}
 	return nil
 }
 
-// checkKey holds keys to printable ASCII: they become addresses and log lines.
+// shorten cuts what says too much: a finding that is too long in parts is still one,
+// and whoever can make it long must not be able to make it vanish.
+func shorten(f *finding.Finding) (cut bool) {
+	for _, p := range []*string{
+		&f.Rule.ID, &f.Rule.Name, &f.Rule.Desc, &f.Summary, &f.Output, &f.Subject.Object, &f.Subject.ObjectClass,
+		&f.Subject.Executable, &f.Subject.Process, &f.Subject.User, &f.Subject.Workload, &f.Subject.Node,
+	} {
+		if len(*p) > maxText {
+			*p, cut = strings.ToValidUTF8((*p)[:maxText], "")+"…", true
+		}
+	}
+	for _, one := range []bool{
+		cutList(&f.Why, maxWhy), cutList(&f.Lineage, event.MaxLineage+1), cutList(&f.EventIDs, maxEvents),
+		cutList(&f.Losses, maxLosses), cutList(&f.Rule.Tactics, maxWords), cutList(&f.Rule.Techniques, maxWords),
+	} {
+		cut = cut || one
+	}
+	return cut
+}
+
+func cutList[T any](list *[]T, most int) bool {
+	if len(*list) <= most {
+		return false
+	}
+	*list = (*list)[:most]
+	return true
+}
+
+// checkKey holds hashes to printable ASCII: they become addresses and log lines. A
+// rule's id is none: people name rules in their own language.
 func checkKey(what, s string) error {
 	if s == "" || len(s) > maxID {
 		return fmt.Errorf("%w: finding's %s has %d bytes, want 1 to %d", errInvalid, what, len(s), maxID)

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/finding"
@@ -238,6 +239,30 @@ func TestLongStatusIsCutAndSaysSo(t *testing.T) {
 	it, err := decode(link.Envelope{Kind: link.KindStatus, Bytes: b})
 	if err != nil || len(it.Status.Gaps) != link.MaxGaps || it.Status.Gaps[link.MaxGaps-1].What != "11 more things" {
 		t.Fatalf("%d gaps, %v", len(it.Status.Gaps), err)
+	}
+}
+
+// Neither a rule named in another language nor a finding that somebody made long may
+// be refused: that would be a way to go unseen.
+func TestNoFindingIsRefusedForItsNamesOrItsLength(t *testing.T) {
+	long := strings.Repeat("ü", maxText)
+	f := finding.Finding{
+		ID: "a", Fingerprint: "1:a", Rule: finding.Rule{ID: "syscall/Zugriff auf Schlüssel 鍵 \x1b", Name: long, Tactics: make([]string, maxWords+1)},
+		Severity: finding.Low, Time: 1, Summary: long, Why: make([]finding.Condition, maxWhy+1), Lineage: make([]finding.Process, 2*event.MaxLineage),
+		EventIDs: make([]string, maxEvents+1), Losses: make([]event.Loss, maxLosses+1), Event: json.RawMessage("{}"),
+	}
+	b, err := json.Marshal(f)
+	if err != nil {
+		t.Fatal(err)
+	}
+	it, err := decode(link.Envelope{Kind: link.KindFinding, Bytes: b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := it.Finding
+	if got.Rule.ID != f.Rule.ID || it.Raw != nil || len(got.Summary) > maxText+4 || !utf8.ValidString(got.Summary) || len(got.Why) != maxWhy ||
+		len(got.Lineage) != event.MaxLineage+1 || len(got.EventIDs) != maxEvents || len(got.Losses) != maxLosses || len(got.Rule.Tactics) != maxWords {
+		t.Errorf("%.300q", fmt.Sprint(got))
 	}
 }
 
