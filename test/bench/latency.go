@@ -145,21 +145,13 @@ func latency(ctx context.Context, c config) (s section, err error) {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, t.close()) }()
-	rates := func() (float64, error) { return w.rate(ctx, settle) }
-	quiet, err := rates()
-	if err != nil {
-		return s, err
-	}
 	load, err := startLoad(ctx, box)
 	if err != nil {
 		return s, err
 	}
 	defer func() { err = errors.Join(err, load.stop()) }()
 	time.Sleep(time.Second)
-	if _, err := load.aim(func() (float64, error) {
-		got, err := rates()
-		return got - quiet, err
-	}); err != nil {
+	if _, err := load.aim(func() (float64, error) { return w.rate(ctx, settle) }); err != nil {
 		return s, err
 	}
 

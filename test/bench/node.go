@@ -208,7 +208,7 @@ func (s *section) node(ctx context.Context, c config, box *sandbox.Sandbox, name
 	time.Sleep(settle)
 	made, err := load.aim(func() (float64, error) {
 		_, got, _, err := n.window(settle)
-		return got - quiet, err
+		return got, err
 	})
 	if err != nil {
 		return errors.Join(err, load.stop())

@@ -54,8 +54,8 @@ func startLoad(ctx context.Context, box *sandbox.Sandbox) (*loading, error) {
 const mostMade = 20_000
 
 // aim brings what is delivered to rules up to the rate: rules ask the kernel only for
-// what can match them, so of some loads little arrives. delivered tells, over a
-// while, the events a second that the load adds. It returns the operations a second.
+// what can match them, so not all of a load arrives. delivered tells, over a while, the
+// events a second, the machine's own among them. It returns the operations a second.
 func (l *loading) aim(delivered func() (float64, error)) (made int, err error) {
 	made = rate
 	for range 2 {
@@ -64,7 +64,7 @@ func (l *loading) aim(delivered func() (float64, error)) (made int, err error) {
 			return made, err
 		}
 		if got > 0.98*rate {
-			break // an operation is one event at most: more than that is the machine's own
+			break // an operation is one event at most: what is more is the machine's own
 		}
 		made = min(mostMade, int(float64(made)*rate/max(1, got)))
 		if _, err := fmt.Fprintln(l.in, made); err != nil {
