@@ -5,7 +5,7 @@ export CGO_ENABLED ?= 0
 STATE ?=
 LDFLAGS := -s -w -X github.com/dockreeve/dockreeve/cli.version=$(shell git describe --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: up build test setup test-go test-kernel test-store test-ui report bench fuzz generate ui lint help
+.PHONY: up build test setup test-go test-kernel test-store test-ui conformance bench fuzz generate ui lint help
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -32,6 +32,11 @@ test-store: ## the store and the server on a real database
 test-ui: ## console logic, and both screens in a real Chromium against a real server
 	@SUITE=test-ui test/setup/suite.sh ui
 
+conformance: ## the rule language against upstream's own suites, from the directories that DOCKREEVE_FALCO_* name
+	@for v in DOCKREEVE_FALCO_LIBS DOCKREEVE_FALCO DOCKREEVE_FALCO_RULES DOCKREEVE_FALCO_PLUGINS; do \
+	  test -n "$${!v}" || { echo "make conformance: $$v is not set: name a checked-out source tree (docs/rules-language.md)" >&2; exit 2; }; done
+	$(GO) test -count=1 -tags conformance ./rule/...
+
 bench: build ## measure; the results belong in docs/benchmarks.md
 	@test/bench/run.sh
 
@@ -50,3 +55,4 @@ ui: ## build the console bundle into ui/dist (needs Node 20.19 or newer); commit
 lint: ## gofmt and go vet
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
 	$(GO) vet ./...
+	$(GO) vet -tags conformance ./rule/...

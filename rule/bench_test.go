@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -288,4 +289,27 @@ func TestMatchDoesNotAllocate(t *testing.T) {
 			t.Error("the mix has no hit")
 		}
 	}
+}
+
+// readRules reads every rule file under a directory, in order of their names.
+func readRules(t testing.TB, dir string) []File {
+	t.Helper()
+	var names []string
+	for _, pattern := range []string{"*.yaml", "*.yml", "rules/*.yaml"} {
+		found, err := filepath.Glob(filepath.Join(dir, pattern))
+		if err != nil {
+			t.Fatal(err)
+		}
+		names = append(names, found...)
+	}
+	slices.Sort(names)
+	var files []File
+	for _, n := range names {
+		data, err := os.ReadFile(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files = append(files, File{Name: filepath.Base(n), Data: data})
+	}
+	return files
 }

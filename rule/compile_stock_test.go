@@ -1,37 +1,14 @@
+//go:build conformance
+
 package rule
 
 import (
-	"os"
 	"path/filepath"
-	"sort"
 	"testing"
 
 	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/rule/internal/cppsource"
 )
-
-// readRules reads every rule file under a directory, in order of their names.
-func readRules(t testing.TB, dir string) []File {
-	t.Helper()
-	var names []string
-	for _, pattern := range []string{"*.yaml", "*.yml", "rules/*.yaml"} {
-		found, err := filepath.Glob(filepath.Join(dir, pattern))
-		if err != nil {
-			t.Fatal(err)
-		}
-		names = append(names, found...)
-	}
-	sort.Strings(names)
-	var files []File
-	for _, n := range names {
-		data, err := os.ReadFile(n)
-		if err != nil {
-			t.Fatal(err)
-		}
-		files = append(files, File{Name: filepath.Base(n), Data: data})
-	}
-	return files
-}
 
 // TestStockRulesCompile compiles Falco's own syscall rules from a checked-out tree:
 // each has to compile, whatever is supplied.

@@ -214,7 +214,8 @@ test("status: a reason is asked, the row stays, undo puts it back", async () => 
   same((await rows(page)).slice(0, 8), list, "acting on a row moved the rows");
   await page.click(".toast >> text=Undo");
   await page.waitForSelector(`[data-id="${list[0].id}"] >> text=open`);
-  await page.waitForSelector(".pill", { state: "detached" });
+  // On a real machine other alerts may come meanwhile, and have a pill of their own.
+  if (mock) await page.waitForSelector(".pill", { state: "detached" });
   await page.goto(`${base}/alerts/${list[0].id}`);
   await page.waitForSelector(".history >> text=expected change in the test");
   await page.keyboard.press("a");
