@@ -8,27 +8,33 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/dockreeve/dockreeve/agent/node"
+	"github.com/dockreeve/dockreeve/detect"
 	"github.com/dockreeve/dockreeve/rule"
 )
 
 // ruleFlags choose which rules a command loads.
 type ruleFlags struct {
-	set node.RuleSet
-	all bool
+	set     node.RuleSet
+	matches string
 }
 
 func (f *ruleFlags) flags(cmd *cobra.Command) {
 	cmd.Flags().StringArrayVarP(&f.set.Paths, "rules", "r", nil, "also load this rule file or directory, after ours (may be repeated)")
 	cmd.Flags().BoolVar(&f.set.NoBuiltin, "no-builtin-rules", false, "do not load Dockreeve's own rules")
 	cmd.Flags().StringArrayVarP(&f.set.Disable, "disable", "D", nil, "disable rules whose name contains this text (may be repeated)")
-	cmd.Flags().BoolVar(&f.all, "all-matches", false, "report every rule that matches an event, not only the first")
 }
 
-func (f *ruleFlags) mode() rule.Mode {
-	if f.all {
-		return rule.All
+// whichFlag is for commands that also run the rules.
+func (f *ruleFlags) whichFlag(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.matches, "matches", "severest", "of the rules that match one event report the severest, the first (as Falco does) or all")
+}
+
+func (f *ruleFlags) which() (detect.Which, error) {
+	w, err := detect.ParseWhich(f.matches)
+	if err != nil {
+		return 0, withCode(exitUsage, "--matches: %w", err)
 	}
-	return rule.First
+	return w, nil
 }
 
 // load compiles the chosen rules and those of extra paths. Diagnostics say what is

@@ -31,6 +31,10 @@ before the cut was judged all the same.`,
 			if err := oneOf(output, "text", "json", "falco"); err != nil {
 				return err
 			}
+			which, err := f.which()
+			if err != nil {
+				return err
+			}
 			set, diags, err := f.load()
 			if err != nil {
 				return err
@@ -50,7 +54,7 @@ before the cut was judged all the same.`,
 				return withCode(exitFailed, "%s: %w", args[0], err)
 			}
 			w := cmd.OutOrStdout()
-			engine := detect.New(detect.Options{Rules: set, Mode: f.mode(), Node: r.Header().Node})
+			engine := detect.New(detect.Options{Rules: set, Which: which, Node: r.Header().Node})
 			var printErr error
 			show := func(fd *finding.Finding) {
 				if printErr == nil {
@@ -87,6 +91,7 @@ before the cut was judged all the same.`,
 		},
 	}
 	f.flags(cmd)
+	f.whichFlag(cmd)
 	cmd.Flags().StringVarP(&output, "output", "o", "text", "text, json (a finding a line) or falco (Falco's one-line text)")
 	cmd.Flags().BoolVar(&skipBad, "skip-bad-lines", false, "count and skip lines that cannot be read instead of stopping")
 	return cmd

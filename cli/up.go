@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/dockreeve/dockreeve/agent/node"
+	"github.com/dockreeve/dockreeve/detect"
 	"github.com/dockreeve/dockreeve/link"
 	"github.com/dockreeve/dockreeve/rule"
 	"github.com/dockreeve/dockreeve/sensor"
@@ -37,6 +38,10 @@ this says why and what to do, and goes on without them; --replay plays a recorde
 instead. The console listens on the loopback address only.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			which, err := f.which()
+			if err != nil {
+				return err
+			}
 			set, diags, err := f.load()
 			if err != nil {
 				return err
@@ -48,7 +53,7 @@ instead. The console listens on the loopback address only.`,
 			if verbose {
 				level = slog.LevelDebug
 			}
-			o.rules, o.mode = set, f.mode()
+			o.rules, o.which = set, which
 			o.log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
 			u, err := startUp(cmd.Context(), o)
 			if err != nil {
@@ -64,6 +69,7 @@ instead. The console listens on the loopback address only.`,
 		},
 	}
 	f.flags(cmd)
+	f.whichFlag(cmd)
 	cmd.Flags().StringVar(&o.listen, "listen", server.DefaultListen, "address of the console and the API; port 0 takes a free one")
 	cmd.Flags().StringVar(&o.state, "state", defaultState(), "directory of the database and the token")
 	cmd.Flags().StringVar(&o.replay, "replay", "", "play this trace instead of watching the kernel")
@@ -75,7 +81,7 @@ instead. The console listens on the loopback address only.`,
 type upOptions struct {
 	listen, state, replay string
 	rules                 *rule.Rules
-	mode                  rule.Mode
+	which                 detect.Which
 	log                   *slog.Logger
 }
 
@@ -111,7 +117,7 @@ func startUp(ctx context.Context, o upOptions) (_ *up, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := node.New(node.Options{Rules: o.rules, Mode: o.mode, Version: version, Sender: u.pipe, Replay: o.replay, Log: o.log})
+	n, err := node.New(node.Options{Rules: o.rules, Which: o.which, Version: version, Sender: u.pipe, Replay: o.replay, Log: o.log})
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@
 package detect
 
 import (
+	"fmt"
 	"math"
 	"net/netip"
 	"path"
@@ -19,12 +20,37 @@ import (
 // Options tunes an Engine.
 type Options struct {
 	Rules *rule.Rules
-	Mode  rule.Mode // First (the default) or All matching rules per event
-	Node  string    // name put into findings
+	Which Which  // of the rules that match one event, those that are reported
+	Node  string // name put into findings
+}
+
+// Which says which of the rules that match one event are reported.
+type Which uint8
+
+const (
+	// Severest reports the rule of the highest priority, the first of them in load
+	// order: one finding an event, and never a mild rule in the place of a grave one.
+	Severest Which = iota
+	// First reports the first in load order, as Falco does by default.
+	First
+	// All reports every rule.
+	All
+)
+
+// ParseWhich reads the word of a flag: severest, first or all.
+func ParseWhich(word string) (Which, error) {
+	for i, w := range [...]string{"severest", "first", "all"} {
+		if word == w {
+			return Which(i), nil
+		}
+	}
+	return 0, fmt.Errorf("%q is none of severest, first, all", word)
 }
 
 // Engine runs rules over events.
 type Engine struct {
+	which   Which
+	best    *rule.Rule
 	rules   *rule.Rules
 	match   *rule.Matcher
 	node    string
@@ -57,8 +83,15 @@ type Counts struct {
 
 // New makes an engine.
 func New(opt Options) *Engine {
-	e := &Engine{rules: opt.Rules, match: rule.NewMatcher(opt.Rules, opt.Mode), node: opt.Node, folds: newFolder()}
+	mode := rule.All
+	if opt.Which == First {
+		mode = rule.First
+	}
+	e := &Engine{which: opt.Which, rules: opt.Rules, match: rule.NewMatcher(opt.Rules, mode), node: opt.Node, folds: newFolder()}
 	e.on = e.found
+	if opt.Which == Severest {
+		e.on = e.weigh
+	}
 	return e
 }
 
@@ -71,6 +104,10 @@ func (e *Engine) Observe(ev *event.Event, emit func(*finding.Finding)) {
 	}
 	e.ev, e.emit = ev, emit
 	e.match.Match(ev, e.on)
+	if e.best != nil {
+		e.found(e.best)
+		e.best = nil
+	}
 	e.ev, e.emit = nil, nil
 }
 
@@ -95,6 +132,13 @@ func (e *Engine) ObserveLoss(l event.Loss) {
 
 // Counts returns what the engine has done so far.
 func (e *Engine) Counts() Counts { return e.counts }
+
+// weigh keeps the gravest of the rules that match; Priority 0 is the gravest.
+func (e *Engine) weigh(r *rule.Rule) {
+	if e.best == nil || r.Info().Priority < e.best.Info().Priority {
+		e.best = r
+	}
+}
 
 func (e *Engine) found(r *rule.Rule) {
 	b, whole := e.folds.count(e.folds.key(r, e.ev), e.ev.Time)

@@ -122,3 +122,38 @@ func BenchmarkFlood(b *testing.B) {
 		e.Observe(ev, func(*finding.Finding) {})
 	}
 }
+
+// TestTheSeverestRuleIsReported holds that a mild rule never stands in the place of
+// a grave one, and that ties go by load order.
+func TestTheSeverestRuleIsReported(t *testing.T) {
+	src, diags := rule.Load([]rule.File{{Name: "t.yaml", Data: []byte(`
+- rule: Mild
+  desc: x
+  condition: evt.type = openat
+  output: x
+  priority: NOTICE
+- rule: Grave
+  desc: x
+  condition: evt.type = openat and fd.name = /a
+  output: x
+  priority: CRITICAL
+- rule: Also grave
+  desc: x
+  condition: evt.type = openat and fd.name = /a
+  output: x
+  priority: CRITICAL
+`)}}, rule.LoadOptions{})
+	set, more := rule.Compile(src, rule.CompileOptions{})
+	for _, d := range append(diags, more...) {
+		t.Fatal(d)
+	}
+	for which, want := range map[Which]string{Severest: "[Grave] [Mild]", First: "[Mild] [Mild]", All: "[Mild Grave Also grave] [Mild]"} {
+		e := New(Options{Rules: set, Which: which})
+		var a, b []string
+		e.Observe(opened(1, 1e18, "/a"), func(f *finding.Finding) { a = append(a, f.Rule.Name) })
+		e.Observe(opened(2, 1e18, "/b"), func(f *finding.Finding) { b = append(b, f.Rule.Name) })
+		if got := fmt.Sprint(a, " ", b); got != want {
+			t.Errorf("%v reports %s, want %s", which, got, want)
+		}
+	}
+}

@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/dockreeve/dockreeve/detect"
 	"github.com/dockreeve/dockreeve/rule"
 )
 
@@ -37,7 +38,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	fs.Var(&paths, "rules", "also load this rule `path`, a file or a directory (may be repeated)")
 	fs.Var(&disable, "disable", "disable rules whose name contains this `text` (may be repeated)")
 	fs.BoolVar(&set.NoBuiltin, "no-builtin-rules", false, "do not load Dockreeve's own rules")
-	all := fs.Bool("all-matches", false, "report every rule that matches an event, not only the first")
+	matches := fs.String("matches", "severest", "of the rules that match one event report the `severest`, the first or all")
 	name := fs.String("name", "", "`name` of this node (default: the host's)")
 	replay := fs.String("replay", "", "play this trace `file` instead of watching the kernel")
 	every := fs.Duration("status-every", 10*time.Second, "`interval` of status lines")
@@ -62,12 +63,13 @@ func Main(args []string, stdout, stderr io.Writer) int {
 			fmt.Fprintln(stderr, d.String())
 		}
 	}
-	mode := rule.First
-	if *all {
-		mode = rule.All
+	which, err := detect.ParseWhich(*matches)
+	if err != nil {
+		fmt.Fprintln(stderr, "dockreeve-node: --matches:", err)
+		return 2
 	}
 	n, err := New(Options{
-		Name: *name, Rules: compiled, Mode: mode, Sender: NewNDJSON(stdout), Replay: *replay, StatusEvery: *every,
+		Name: *name, Rules: compiled, Which: which, Sender: NewNDJSON(stdout), Replay: *replay, StatusEvery: *every,
 		Log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {

@@ -32,7 +32,7 @@ type Options struct {
 	Name    string       // of this node, shown to people; "" = the host's name
 	Version string       // of the program, shown in status
 	Rules   *rule.Rules  // compiled rules
-	Mode    rule.Mode    // First or All
+	Which   detect.Which // of the rules that match one event, those that are reported
 	Sender  link.Sender  // where findings, losses and status go
 	Replay  string       // a trace to play instead of the kernel; "" = live
 	Record  io.Writer    // also write every event as a trace; nil = do not
@@ -88,7 +88,7 @@ func New(opt Options) (*Node, error) {
 	if opt.StatusEvery <= 0 {
 		opt.StatusEvery = time.Second
 	}
-	return &Node{opt: opt, engine: detect.New(detect.Options{Rules: opt.Rules, Mode: opt.Mode, Node: opt.Name})}, nil
+	return &Node{opt: opt, engine: detect.New(detect.Options{Rules: opt.Rules, Which: opt.Which, Node: opt.Name})}, nil
 }
 
 // Open attaches the sensor: events queue in the kernel from then on until Run. Where

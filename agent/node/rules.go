@@ -40,7 +40,7 @@ func (s RuleSet) Load() (*rule.Rules, []rule.Diagnostic, error) {
 	if len(files) == 0 {
 		return nil, nil, ErrNoRules
 	}
-	src, diags := rule.Load(files, rule.LoadOptions{})
+	src, diags := rule.Load(files, rule.LoadOptions{ValidField: rule.ValidField})
 	set, more := rule.Compile(src, rule.CompileOptions{Disable: s.Disable})
 	diags = append(diags, more...)
 	rule.SortDiagnostics(diags)
