@@ -491,3 +491,37 @@ func TestWhoConnected(t *testing.T) {
 		}
 	}
 }
+
+// TestForeignImagesAreRedacted: a trace that nobody redacted brings no secret into
+// the table, by whichever way a process enters it, and is left as it was.
+func TestForeignImagesAreRedacted(t *testing.T) {
+	img := func(pid int32) event.Process {
+		return event.Process{PID: pid, PPID: 1, Start: int64(pid), Comm: "mysql", Args: []string{"-phunter2", "--token", "t0ken"}, Cmdline: "mysql -phunter2 --token t0ken", Env: []string{"A_SECRET=s3cret"}}
+	}
+	table := New(Options{})
+	kept, dead := img(10), img(11)
+	dead.ExitTime = 12
+	table.Seed(Snapshot{Processes: []event.Kept{{Process: &kept}, {Process: &dead}}})
+	run := img(20)
+	table.Apply(&event.Event{Type: event.TypeExecve}, &event.Facts{PID: 20, Start: 20, Image: &run, Heal: []event.Process{img(21)}})
+	again := img(20)
+	again.ExecGen = 5
+	table.Apply(&event.Event{Type: event.TypeExecve}, &event.Facts{PID: 20, Start: 20, Image: &again})
+	child := img(22)
+	table.Apply(&event.Event{Type: event.TypeClone}, &event.Facts{PID: 22, Start: 22, Image: &child})
+	late := img(23)
+	table.Apply(&event.Event{Type: event.TypeOpenat}, &event.Facts{PID: 23, Start: 23, Image: &late})
+	snap := table.Snapshot()
+	if len(snap.Processes) != 6 {
+		t.Fatalf("%d processes", len(snap.Processes))
+	}
+	for _, k := range snap.Processes {
+		p := k.Process
+		if p.Cmdline != "mysql -p*** --token ***" || p.Args[0] != "-p***" || p.Args[2] != "***" || p.Env[0] != "A_SECRET=***" {
+			t.Errorf("pid %d: %q %q %q", p.PID, p.Cmdline, p.Args, p.Env)
+		}
+	}
+	if run.Args[0] != "-phunter2" || kept.Args[0] != "-phunter2" {
+		t.Error("what was handed in was written to")
+	}
+}

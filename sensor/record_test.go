@@ -85,13 +85,32 @@ func TestArgumentSplitting(t *testing.T) {
 		{"sh\x00-c\x00lon", "end\x00z\x00", true, "sh", []string{"-c", "lon", "end", "z"}},
 	} {
 		p := event.Process{Comm: "sh", ArgsTruncated: tc.cut}
-		setArgs(&p, []byte(tc.head), []byte(tc.tail))
+		at := setArgs(&p, []byte(tc.head), []byte(tc.tail))
+		if at >= 0 != tc.cut || tc.cut && p.Args[at] != "end" {
+			t.Errorf("%q + %q: cut at %d", tc.head, tc.tail, at)
+		}
 		if p.Exe != tc.exe || !slices.Equal(p.Args, tc.args) {
 			t.Errorf("%q + %q: exe %q args %q", tc.head, tc.tail, p.Exe, p.Args)
 		}
 	}
 	if got := keepEnv([]string{"A", "LD_PRELOAD"}, []byte("A=1\x00B=2\x00junk\x00LD_PRELOAD=/x=y\x00C=cut")); !slices.Equal(got, []string{"A=1", "LD_PRELOAD=/x=y"}) {
 		t.Errorf("environment kept: %q", got)
+	}
+}
+
+// TestExecIsRedacted: what an exec's record holds is without secrets as soon as it is
+// an image, the rest of one behind a cut included.
+func TestExecIsRedacted(t *testing.T) {
+	c := &converter{env: []string{"DB_PASSWORD"}}
+	head, tail, env := "app\x00--url=a://u:Pw1x@h\x00--password=Pw2", "x-rest\x00--last\x00", "DB_PASSWORD=Pw3x\x00"
+	r := bpf.SensorTaskRec{T: bpf.SensorTaskInfo{ArgvLen: uint16(len(head)), TailLen: uint16(len(tail)), ArgvTotal: 9000, EnvLen: uint16(len(env))}}
+	if err := c.exec(encode(t, r, kindExec, head, tail, env), 0); err != nil {
+		t.Fatal(err)
+	}
+	p := c.facts.Image
+	if !slices.Equal(p.Args, []string{"--url=a://u:***@h", "--password=***", "***", "--last"}) || !slices.Equal(p.Env, []string{"DB_PASSWORD=***"}) ||
+		p.Cmdline != p.Comm+" --url=a://u:***@h --password=*** *** --last" {
+		t.Errorf("got %q %q %q", p.Args, p.Env, p.Cmdline)
 	}
 }
 
