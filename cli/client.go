@@ -77,6 +77,9 @@ func (t *target) dial() (*clients, error) {
 func (t *target) explain(err error) error {
 	switch connect.CodeOf(err) {
 	case connect.CodeUnavailable:
+		if connect.IsWireError(err) { // it does answer, and says what it lacks
+			break
+		}
 		return withCode(exitFailed, "no server answers: %w\nStart one with \"dockreeve up\", or name it with --server.", err)
 	case connect.CodeUnauthenticated:
 		return withCode(exitFailed, "the server does not know this token: %w\nIs --state the state directory of that very server?", err)

@@ -20,6 +20,7 @@ const (
 func (s *Server) keep(ctx context.Context) error {
 	reporting := map[string]bool{} // as of the last look; bounded by the store's bound on nodes
 	pruned := s.opt.Clock.Now()
+	failing := false // said once, not every two seconds
 	for {
 		ring, stop := s.opt.Clock.After(silenceEvery)
 		select {
@@ -28,11 +29,14 @@ func (s *Server) keep(ctx context.Context) error {
 			stop()
 			return nil
 		}
-		if err := s.silence(ctx, reporting); errors.Is(err, store.ErrClosed) {
+		err := s.silence(ctx, reporting)
+		if errors.Is(err, store.ErrClosed) {
 			return nil
-		} else if err != nil && ctx.Err() == nil {
-			s.opt.Log.Error("looking for silent nodes failed", "error", err)
 		}
+		if err != nil && ctx.Err() == nil && !failing {
+			s.opt.Log.Error("looking for silent nodes failed, trying again", "error", err)
+		}
+		failing = err != nil
 		if now := s.opt.Clock.Now(); now.Sub(pruned) >= pruneEvery {
 			pruned = now
 			if _, err := s.opt.DB.Prune(ctx); err != nil && ctx.Err() == nil {

@@ -42,6 +42,11 @@ func (db *DB) explain(err error) error {
 	case err == nil:
 		return nil
 	case errors.As(err, &e):
+		if db.file != nil {
+			if gone := db.gone(); gone != nil {
+				return fmt.Errorf("%w: %w", gone, err)
+			}
+		}
 		switch e.Code() & 0xff {
 		case sqlite3.SQLITE_FULL:
 			return fmt.Errorf("%w: the disk that holds %s is full: make room, storing then goes on by itself: %w", ErrFull, db.path, err)

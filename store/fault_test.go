@@ -232,6 +232,17 @@ func TestFileRemovedUnderneathIsNoPlaceToStore(t *testing.T) {
 			if err := harm(db.path); err != nil {
 				t.Fatal(err)
 			}
+			// As many readers at once as need a connection that does not exist yet.
+			for range 2 * runtime.NumCPU() {
+				conn, err := db.read.Conn(t.Context())
+				if err != nil {
+					break
+				}
+				defer conn.Close()
+			}
+			if _, err := os.Stat(db.path); name == "removed" && !errors.Is(err, os.ErrNotExist) {
+				t.Fatalf("a reader made an empty file in its place: %v", err)
+			}
 			_, err = db.Ingest(t.Context(), []Item{{Finding: big(2)}})
 			if !errors.Is(err, ErrGone) || !strings.Contains(err.Error(), db.path) {
 				t.Fatalf("%v, want ErrGone with the path", err)

@@ -161,6 +161,7 @@ func (db *DB) open(ctx context.Context) error {
 // commit is on disk when it returns; IMMEDIATE makes the writer take its lock at once.
 func (db *DB) dsn(readOnly bool) string {
 	q := url.Values{}
+	q.Set("mode", "rw") // never make a file: one that is gone must not come back empty
 	pragma := func(s string) { q.Add("_pragma", s) }
 	pragma("busy_timeout(5000)")
 	if readOnly {

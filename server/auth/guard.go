@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"net"
 	"net/http"
@@ -79,7 +80,7 @@ func (a *Auth) Required(next http.Handler) http.Handler {
 		case errors.Is(err, ErrDenied):
 			a.deny(w)
 		case err != nil:
-			http.Error(w, "sign-in cannot be checked now: "+err.Error(), http.StatusServiceUnavailable)
+			a.answer(w, http.StatusServiceUnavailable, "unavailable", "sign-in cannot be checked now: "+err.Error())
 		default:
 			w.Header().Set("Cache-Control", "no-store")
 			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), whoKey{}, who)))
@@ -87,13 +88,24 @@ func (a *Auth) Required(next http.Handler) http.Handler {
 	})
 }
 
-// deny answers in the form that Connect clients read as their code.
 func (a *Auth) deny(w http.ResponseWriter) {
+	w.Header().Set("WWW-Authenticate", `Bearer realm="dockreeve"`)
+	a.answer(w, http.StatusUnauthorized, "unauthenticated", "not signed in: open the sign-in link that the server printed when it started, or give the token from its state directory")
+}
+
+// answer refuses in the form that Connect clients read as a code and a message.
+func (a *Auth) answer(w http.ResponseWriter, status int, code, message string) {
+	body, err := json.Marshal(struct {
+		Code    string `json:"code"`
+		Message string `json:"message"`
+	}{code, message})
+	if err != nil { // text always marshals
+		body = nil
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("WWW-Authenticate", `Bearer realm="dockreeve"`)
-	w.WriteHeader(http.StatusUnauthorized)
-	w.Write([]byte(`{"code":"unauthenticated","message":"not signed in: open the sign-in link that the server printed when it started, or give the token from its state directory"}`)) // the client may be gone
+	w.WriteHeader(status)
+	w.Write(body) // the client may be gone
 }
 
 func (a *Auth) who(r *http.Request) (string, error) {
