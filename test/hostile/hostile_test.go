@@ -183,7 +183,7 @@ type status struct {
 		Hop, In, Out, Lost string
 	}
 	NotAssessed []struct{ What, Reason, Remedy string }
-	Nodes       []struct{ NotAssessed, Remedy, Lost string }
+	Nodes       []struct{ NotAssessed, Remedy, Lost, Containers string }
 }
 
 func (h *hub) status(t *testing.T) (s status) {
