@@ -141,7 +141,7 @@ func (e *Engine) weigh(r *rule.Rule) {
 }
 
 func (e *Engine) found(r *rule.Rule) {
-	b, whole := e.folds.count(e.folds.key(r, e.ev), e.ev.Time)
+	b, whole := e.folds.count(r, e.ev)
 	switch {
 	case whole:
 		e.counts.Findings++

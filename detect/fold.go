@@ -13,15 +13,22 @@ import (
 // everything else. So of one burst, the matches of a rule on the same container,
 // executable and object within burstWindow, the first burstWhole pass whole; the rest
 // are counted and told by one more finding when the window ends (Finding.Repeats).
+//
+// An attacker chooses object names, so there is a second, wider limit: of one rule on
+// one container, spreadWhole matches of any object pass in a window. What is folded
+// there stands, as Repeats, behind a finding of that rule and container whose object
+// is only the latest of many.
 const (
 	burstWindow = int64(10e9) // event time, nanoseconds
 	burstWhole  = 20
-	maxBursts   = 4096 // held at once; matches beyond that pass whole
+	spreadWhole = 200
+	maxBursts   = 4096 // held at once, wide ones too; matches beyond that pass whole
 )
 
 type burst struct {
 	key   uint64
 	start int64
+	whole uint64           // how many pass
 	n     uint64           // matches in the window
 	last  *finding.Finding // stands for those that did not pass; nil when all did
 }
@@ -36,7 +43,9 @@ type folder struct {
 
 func newFolder() folder { return folder{seed: maphash.MakeSeed(), by: map[uint64]*burst{}} }
 
-func (f *folder) key(r *rule.Rule, ev *event.Event) uint64 {
+// keys names the burst a match belongs to: that of its object, and the wide one of
+// its rule and container.
+func (f *folder) keys(r *rule.Rule, ev *event.Event) (narrow, wide uint64) {
 	var h maphash.Hash
 	h.SetSeed(f.seed)
 	h.WriteString(r.Info().ID)
@@ -45,6 +54,7 @@ func (f *folder) key(r *rule.Rule, ev *event.Event) uint64 {
 		h.WriteString(ev.Container.ID)
 		h.WriteString(ev.Container.CgroupPath)
 	}
+	wide = h.Sum64()
 	h.WriteByte(0)
 	if ev.Process != nil {
 		h.WriteString(ev.Process.ExePath)
@@ -52,29 +62,54 @@ func (f *folder) key(r *rule.Rule, ev *event.Event) uint64 {
 	h.WriteByte(0)
 	_, class := object(ev)
 	h.WriteString(class)
-	return h.Sum64()
+	return h.Sum64(), wide
 }
 
 // count takes note of a match and says whether it passes whole. One that does not
-// may still be asked for, to stand for its burst.
-func (f *folder) count(key uint64, now int64) (b *burst, whole bool) {
-	b = f.by[key]
+// belongs to the burst returned, which may ask for it to stand for the rest.
+func (f *folder) count(r *rule.Rule, ev *event.Event) (b *burst, whole bool) {
+	narrow, wide := f.keys(r, ev)
+	b = f.by[narrow]
+	if b != nil && b.n >= b.whole {
+		b.n++
+		return b, false
+	}
+	// The wide burst is asked before a new narrow one is begun, so that a flood of
+	// names cannot fill the table either.
+	w := f.burst(wide, ev.Time, spreadWhole)
+	if w != nil && w.n >= w.whole {
+		w.n++
+		return w, false
+	}
+	if b == nil {
+		b = f.burst(narrow, ev.Time, burstWhole)
+	}
+	for _, x := range [...]*burst{b, w} {
+		if x != nil {
+			x.n++
+		}
+	}
+	return b, true
+}
+
+// burst finds or begins a burst; nil where there is no room.
+func (f *folder) burst(key uint64, now int64, whole uint64) *burst {
+	b := f.by[key]
 	if b == nil {
 		if len(f.by) >= maxBursts {
-			return nil, true
+			return nil
 		}
-		b = &burst{key: key, start: now}
+		b = &burst{key: key, start: now, whole: whole}
 		f.by[key] = b
 		f.order = append(f.order, b)
 	}
-	b.n++
-	return b, b.n <= burstWhole
+	return b
 }
 
 // represent reports whether this match should stand for those folded so far: at each
 // doubling, so that the finding is recent and building it costs little.
 func (b *burst) represent() bool {
-	n := b.n - burstWhole
+	n := b.n - b.whole
 	return n&(n-1) == 0
 }
 
@@ -89,7 +124,7 @@ func (f *folder) end(now int64, emit func(*finding.Finding)) (folded uint64) {
 		f.head++
 		delete(f.by, b.key)
 		if b.last != nil {
-			b.last.Repeats = b.n - burstWhole - 1
+			b.last.Repeats = b.n - b.whole - 1
 			folded += b.last.Repeats
 			emit(b.last)
 		}

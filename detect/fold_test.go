@@ -79,20 +79,32 @@ func TestOneFloodDoesNotFoldAnother(t *testing.T) {
 	}
 }
 
-// TestManyBurstsAtOnceStayBounded passes matches whole where the table is full
-// rather than losing them.
-func TestManyBurstsAtOnceStayBounded(t *testing.T) {
+// TestNamesThatAnAttackerChoosesDoNotDefeatFolding spreads a flood over ever new
+// objects of one container: it stays few findings, and whole in the count.
+func TestNamesThatAnAttackerChoosesDoNotDefeatFolding(t *testing.T) {
 	e := New(Options{Rules: oneRule(t), Node: "n"})
-	n := 0
-	for i := range int64(maxBursts + 500) {
-		e.Observe(opened(uint64(i+1), 1e18+i, fmt.Sprintf("/data/%c%c%c", 'a'+i%26, 'a'+i/26%26, 'a'+i/676)), func(*finding.Finding) { n++ })
+	told, stands := 0, uint64(0)
+	keep := func(f *finding.Finding) { told++; stands += 1 + f.Repeats }
+	const n = 30000
+	for i := range int64(n) {
+		e.Observe(opened(uint64(i+1), 1e18+i*1e5, fmt.Sprintf("/data/%c%c%c%c", 'a'+i%26, 'a'+i/26%26, 'a'+i/676%26, 'a'+i/17576)), keep)
 	}
-	if n != maxBursts+500 || len(e.folds.by) > maxBursts {
-		t.Errorf("%d findings, %d bursts held", n, len(e.folds.by))
+	if told > spreadWhole {
+		t.Errorf("%d findings passed in one window, want at most %d", told, spreadWhole)
 	}
-	e.Observe(opened(1, 2e18, "/data/z"), func(*finding.Finding) {})
-	if len(e.folds.by) != 1 || len(e.folds.order)-e.folds.head != 1 {
-		t.Errorf("after the window %d bursts are held, want the new one", len(e.folds.by))
+	if len(e.folds.by) > maxBursts {
+		t.Errorf("%d bursts are held, the bound is %d", len(e.folds.by), maxBursts)
+	}
+	e.Flush(keep)
+	if stands != n {
+		t.Errorf("the findings stand for %d matches, want %d", stands, n)
+	}
+	other := opened(1, 1e18+31e9, "/data/q")
+	other.Container = &event.Container{ID: "another"}
+	before := told
+	e.Observe(other, keep)
+	if told != before+1 {
+		t.Error("another container's match was folded into the flood")
 	}
 }
 

@@ -14,7 +14,7 @@ type ID struct {
 	Node uint64 // hash of the node's machine id
 	Boot uint64 // hash of the kernel's boot id
 	Lane Lane
-	Seq  uint64 // from 1, per lane
+	Seq  uint64 // rises by one per lane; starts above every earlier run of the same boot
 }
 
 // ErrID reports text that is not an event id.

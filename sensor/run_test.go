@@ -187,3 +187,26 @@ func (s *started) poke(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestIdsNeverComeAgainInOneBoot holds that a restart gives no id twice: the store
+// counts an id once, so a repeated one would make a new finding vanish.
+func TestIdsNeverComeAgainInOneBoot(t *testing.T) {
+	ids := map[event.ID]bool{}
+	for run := range 2 {
+		t.Run("", func(t *testing.T) {
+			_, w := watch(t, Options{}, func(e *event.Event) bool { return e.Type == event.TypeExecve })
+			if out, err := exec.Command("/bin/true").CombinedOutput(); err != nil {
+				t.Fatal(err, string(out))
+			}
+			w.find(t, "the exec", func(e *event.Event) bool { return strings.HasSuffix(e.Process.ExePath, "/true") })
+			w.mu.Lock()
+			defer w.mu.Unlock()
+			for _, e := range w.events {
+				if ids[e.ID] {
+					t.Errorf("run %d: id %v came before", run, e.ID)
+				}
+				ids[e.ID] = true
+			}
+		})
+	}
+}

@@ -153,6 +153,12 @@ func Open(ctx context.Context, o Options) (_ *Sensor, err error) {
 	s.conv = converter{names: s.resolver, machine: fileHash("/etc/machine-id"), boot: fileHash("/proc/sys/kernel/random/boot_id")}
 	s.iterated = converter{names: s.resolver}
 	s.sync()
+	// Sequences go on where no earlier run of this boot can have been, or its ids
+	// would come again and the store would take new findings for old ones.
+	boot, _ := s.clock()
+	for i := range s.conv.seq {
+		s.conv.seq[i] = uint64(boot)
+	}
 	s.holds = newHolds(int64(o.HoldMetadata))
 	if err := s.SetInterest(o.Interest); err != nil {
 		return nil, err
