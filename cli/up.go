@@ -110,9 +110,10 @@ func startUp(ctx context.Context, o upOptions) (_ *up, err error) {
 			err = errors.Join(err, u.db.Close())
 		}
 	}()
-	u.pipe = link.NewPipe(link.PipeOptions{})
+	ledger := &link.Ledger{} // one for both ends, so that what the link loses reaches status
+	u.pipe = link.NewPipe(link.PipeOptions{Ledger: ledger})
 	u.server, err = server.New(server.Options{
-		DB: u.db, Receiver: u.pipe, UI: ui.Handler(), Version: version, Listen: o.listen, StateDir: o.state, Log: o.log,
+		DB: u.db, Receiver: u.pipe, Ledger: ledger, UI: ui.Handler(), Version: version, Listen: o.listen, StateDir: o.state, Log: o.log,
 	})
 	if err != nil {
 		return nil, err

@@ -27,6 +27,7 @@ const DefaultListen = "127.0.0.1:7370"
 type Options struct {
 	DB       *store.DB
 	Receiver link.Receiver // nil = nothing comes in, and status says so
+	Ledger   *link.Ledger  // what the near end of an in-process link counts, so that status tells it too; nil = none
 	UI       http.Handler  // the console; nil = none
 	Version  string
 
@@ -74,7 +75,7 @@ func New(opt Options) (*Server, error) {
 	s := &Server{opt: opt, listener: l}
 	s.auth = auth.New(auth.Options{Store: opt.DB, Clock: opt.Clock, TLS: opt.TLS != nil, Hosts: s.hosts()})
 	if opt.Receiver != nil {
-		s.ingest = ingest.New(ingest.Options{Store: opt.DB, Receiver: opt.Receiver, Clock: opt.Clock, Log: opt.Log})
+		s.ingest = ingest.New(ingest.Options{Store: opt.DB, Receiver: opt.Receiver, Ledger: opt.Ledger, Clock: opt.Clock, Log: opt.Log})
 	}
 	s.handler = s.routes()
 	return s, nil
