@@ -21,8 +21,8 @@ import (
 const (
 	burstWindow = int64(10e9) // event time, nanoseconds
 	burstWhole  = 20
-	spreadWhole = 200
-	maxBursts   = 4096 // held at once, wide ones too; matches beyond that pass whole
+	spreadWhole = 1000
+	maxBursts   = 16384 // held at once, wide ones too; matches beyond that pass whole
 )
 
 type burst struct {

@@ -56,7 +56,7 @@ func TestFullDiskLosesNothing(t *testing.T) {
 		_, err = fill.Write(block)
 	}
 	fill.Close()
-	const more = 150 // with the first five below the 200 of a rule and container that pass unfolded
+	const more = 200
 	pull(more)
 	until(t, "status says that the disk is full", func() bool {
 		for _, g := range h.status(t).NotAssessed {
