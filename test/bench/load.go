@@ -126,7 +126,7 @@ func flood(args []string) error {
 	fs := flag.NewFlagSet("flood", flag.ContinueOnError)
 	workers := fs.Int("workers", 2, "processes that open files")
 	seconds := fs.Int("seconds", 10, "how long")
-	execs := fs.Int("execs", 1000, "marked programs started meanwhile")
+	execs := fs.Int("execs", 800, "marked programs started meanwhile")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
