@@ -118,7 +118,7 @@ func startUp(ctx context.Context, o upOptions) (_ *up, err error) {
 	if err != nil {
 		return nil, err
 	}
-	n, err := node.New(node.Options{Rules: o.rules, Which: o.which, Version: version, Sender: u.pipe, Replay: o.replay, Log: o.log})
+	n, err := node.New(node.Options{Rules: o.rules, Which: o.which, Version: version, Sender: u.pipe, Replay: o.replay, Stay: true, Log: o.log})
 	if err != nil {
 		return nil, err
 	}
@@ -140,10 +140,6 @@ func startUp(ctx context.Context, o upOptions) (_ *up, err error) {
 			err = n.RunBlind(watching, u.blind)
 		} else {
 			err = n.Run(watching)
-		}
-		if err == nil && watching.Err() == nil {
-			// A replay ends by itself; what it found stays to be looked at.
-			<-watching.Done()
 		}
 		return errors.Join(err, n.Close(), u.drain())
 	})

@@ -35,6 +35,7 @@ type Options struct {
 	Which   detect.Which // of the rules that match one event, those that are reported
 	Sender  link.Sender  // where findings, losses and status go
 	Replay  string       // a trace to play instead of the kernel; "" = live
+	Stay    bool         // after a replay has ended keep reporting, so that its end does not look like an outage
 	Record  io.Writer    // also write every event as a trace; nil = do not
 	Log     *slog.Logger // nil = silent
 
@@ -306,6 +307,9 @@ func (n *Node) replay(ctx context.Context) error {
 		}
 		if err != nil {
 			return fmt.Errorf("replay %s: %w", n.opt.Replay, err)
+		}
+		if n.opt.Stay {
+			<-ctx.Done()
 		}
 		return nil
 	})
