@@ -71,6 +71,11 @@ because nothing supplies a field it needs, is no error: it is listed as not asse
 				}
 			} else {
 				bad, warn = printDiagnostics(w, diags)
+				for _, r := range set.All() {
+					if i := r.Info(); i.Enabled && i.Assessment.State != rule.AssessedFully {
+						fmt.Fprintf(w, "%s:%d: rule %q: %s\n", clean(i.File), i.Line, clean(i.Name), clean(ruleState(i)))
+					}
+				}
 				watching, partly, blind := assessed(set)
 				off := len(set.All()) - watching - partly - blind
 				fmt.Fprintf(w, "%d rules loaded: %d watching, %d partly, %d not assessed yet, %d disabled; %d errors, %d warnings\n",
