@@ -2536,6 +2536,3636 @@ func (x *ListRulesResponse) GetRules() []*Rule {
 	return nil
 }
 
+// SeverityCounts count vulnerabilities once per (id, package, version).
+type SeverityCounts struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Critical      int64                  `protobuf:"varint,1,opt,name=critical,proto3" json:"critical,omitempty"`
+	High          int64                  `protobuf:"varint,2,opt,name=high,proto3" json:"high,omitempty"`
+	Medium        int64                  `protobuf:"varint,3,opt,name=medium,proto3" json:"medium,omitempty"`
+	Low           int64                  `protobuf:"varint,4,opt,name=low,proto3" json:"low,omitempty"`
+	Unrated       int64                  `protobuf:"varint,5,opt,name=unrated,proto3" json:"unrated,omitempty"`
+	Total         int64                  `protobuf:"varint,6,opt,name=total,proto3" json:"total,omitempty"`
+	Kev           int64                  `protobuf:"varint,7,opt,name=kev,proto3" json:"kev,omitempty"` // known to be exploited
+	Fixable       int64                  `protobuf:"varint,8,opt,name=fixable,proto3" json:"fixable,omitempty"`
+	InUse         int64                  `protobuf:"varint,9,opt,name=in_use,json=inUse,proto3" json:"in_use,omitempty"` // package seen loaded; meaningful only where use is watched
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SeverityCounts) Reset() {
+	*x = SeverityCounts{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[30]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SeverityCounts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SeverityCounts) ProtoMessage() {}
+
+func (x *SeverityCounts) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[30]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SeverityCounts.ProtoReflect.Descriptor instead.
+func (*SeverityCounts) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{30}
+}
+
+func (x *SeverityCounts) GetCritical() int64 {
+	if x != nil {
+		return x.Critical
+	}
+	return 0
+}
+
+func (x *SeverityCounts) GetHigh() int64 {
+	if x != nil {
+		return x.High
+	}
+	return 0
+}
+
+func (x *SeverityCounts) GetMedium() int64 {
+	if x != nil {
+		return x.Medium
+	}
+	return 0
+}
+
+func (x *SeverityCounts) GetLow() int64 {
+	if x != nil {
+		return x.Low
+	}
+	return 0
+}
+
+func (x *SeverityCounts) GetUnrated() int64 {
+	if x != nil {
+		return x.Unrated
+	}
+	return 0
+}
+
+func (x *SeverityCounts) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *SeverityCounts) GetKev() int64 {
+	if x != nil {
+		return x.Kev
+	}
+	return 0
+}
+
+func (x *SeverityCounts) GetFixable() int64 {
+	if x != nil {
+		return x.Fixable
+	}
+	return 0
+}
+
+func (x *SeverityCounts) GetInUse() int64 {
+	if x != nil {
+		return x.InUse
+	}
+	return 0
+}
+
+// Image is one row of the list: one digest.
+type Image struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`     // digest of the manifest, else of the configuration
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`   // the newest reference it was seen under
+	Names         []string               `protobuf:"bytes,3,rep,name=names,proto3" json:"names,omitempty"` // all, at most 20
+	Platform      string                 `protobuf:"bytes,4,opt,name=platform,proto3" json:"platform,omitempty"`
+	Distro        string                 `protobuf:"bytes,5,opt,name=distro,proto3" json:"distro,omitempty"`    // "Debian GNU/Linux 12 (bookworm)"; empty = none found
+	Created       int64                  `protobuf:"varint,6,opt,name=created,proto3" json:"created,omitempty"` // as the image claims
+	Size          int64                  `protobuf:"varint,7,opt,name=size,proto3" json:"size,omitempty"`       // compressed bytes; 0 unknown
+	FirstSeen     int64                  `protobuf:"varint,8,opt,name=first_seen,json=firstSeen,proto3" json:"first_seen,omitempty"`
+	ScannedAt     int64                  `protobuf:"varint,9,opt,name=scanned_at,json=scannedAt,proto3" json:"scanned_at,omitempty"`       // 0 = never: see not_assessed
+	NotAssessed   string                 `protobuf:"bytes,10,opt,name=not_assessed,json=notAssessed,proto3" json:"not_assessed,omitempty"` // why there is no verdict; empty = there is one
+	Gaps          int32                  `protobuf:"varint,11,opt,name=gaps,proto3" json:"gaps,omitempty"`                                 // parts that could not be assessed, though the rest was
+	Counts        *SeverityCounts        `protobuf:"bytes,12,opt,name=counts,proto3" json:"counts,omitempty"`
+	Packages      int64                  `protobuf:"varint,13,opt,name=packages,proto3" json:"packages,omitempty"`
+	Secrets       int64                  `protobuf:"varint,14,opt,name=secrets,proto3" json:"secrets,omitempty"`
+	Missteps      int64                  `protobuf:"varint,15,opt,name=missteps,proto3" json:"missteps,omitempty"` // faults of configuration
+	Malware       int64                  `protobuf:"varint,16,opt,name=malware,proto3" json:"malware,omitempty"`
+	Running       int64                  `protobuf:"varint,17,opt,name=running,proto3" json:"running,omitempty"`                      // containers running it now, as far as is watched
+	Workloads     []string               `protobuf:"bytes,18,rep,name=workloads,proto3" json:"workloads,omitempty"`                   // at most 20
+	Base          string                 `protobuf:"bytes,19,opt,name=base,proto3" json:"base,omitempty"`                             // base image, where its layers are known
+	MatchedAt     int64                  `protobuf:"varint,20,opt,name=matched_at,json=matchedAt,proto3" json:"matched_at,omitempty"` // when it was last matched
+	Source        string                 `protobuf:"bytes,21,opt,name=source,proto3" json:"source,omitempty"`                         // registry, docker, archive, rootfs, sbom…
+	Use           *Use                   `protobuf:"bytes,22,opt,name=use,proto3" json:"use,omitempty"`                               // whether loads in it are watched
+	Gate          string                 `protobuf:"bytes,23,opt,name=gate,proto3" json:"gate,omitempty"`                             // passed, failed; empty = no gate recorded
+	ChangeSeq     uint64                 `protobuf:"varint,24,opt,name=change_seq,json=changeSeq,proto3" json:"change_seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Image) Reset() {
+	*x = Image{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Image) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Image) ProtoMessage() {}
+
+func (x *Image) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Image.ProtoReflect.Descriptor instead.
+func (*Image) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{31}
+}
+
+func (x *Image) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *Image) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Image) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *Image) GetPlatform() string {
+	if x != nil {
+		return x.Platform
+	}
+	return ""
+}
+
+func (x *Image) GetDistro() string {
+	if x != nil {
+		return x.Distro
+	}
+	return ""
+}
+
+func (x *Image) GetCreated() int64 {
+	if x != nil {
+		return x.Created
+	}
+	return 0
+}
+
+func (x *Image) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *Image) GetFirstSeen() int64 {
+	if x != nil {
+		return x.FirstSeen
+	}
+	return 0
+}
+
+func (x *Image) GetScannedAt() int64 {
+	if x != nil {
+		return x.ScannedAt
+	}
+	return 0
+}
+
+func (x *Image) GetNotAssessed() string {
+	if x != nil {
+		return x.NotAssessed
+	}
+	return ""
+}
+
+func (x *Image) GetGaps() int32 {
+	if x != nil {
+		return x.Gaps
+	}
+	return 0
+}
+
+func (x *Image) GetCounts() *SeverityCounts {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *Image) GetPackages() int64 {
+	if x != nil {
+		return x.Packages
+	}
+	return 0
+}
+
+func (x *Image) GetSecrets() int64 {
+	if x != nil {
+		return x.Secrets
+	}
+	return 0
+}
+
+func (x *Image) GetMissteps() int64 {
+	if x != nil {
+		return x.Missteps
+	}
+	return 0
+}
+
+func (x *Image) GetMalware() int64 {
+	if x != nil {
+		return x.Malware
+	}
+	return 0
+}
+
+func (x *Image) GetRunning() int64 {
+	if x != nil {
+		return x.Running
+	}
+	return 0
+}
+
+func (x *Image) GetWorkloads() []string {
+	if x != nil {
+		return x.Workloads
+	}
+	return nil
+}
+
+func (x *Image) GetBase() string {
+	if x != nil {
+		return x.Base
+	}
+	return ""
+}
+
+func (x *Image) GetMatchedAt() int64 {
+	if x != nil {
+		return x.MatchedAt
+	}
+	return 0
+}
+
+func (x *Image) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Image) GetUse() *Use {
+	if x != nil {
+		return x.Use
+	}
+	return nil
+}
+
+func (x *Image) GetGate() string {
+	if x != nil {
+		return x.Gate
+	}
+	return ""
+}
+
+func (x *Image) GetChangeSeq() uint64 {
+	if x != nil {
+		return x.ChangeSeq
+	}
+	return 0
+}
+
+// Use says whether something was seen loaded at run time.
+type Use struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	State         string                 `protobuf:"bytes,1,opt,name=state,proto3" json:"state,omitempty"`  // loaded, not-seen; empty = not assessed, see reason
+	Since         int64                  `protobuf:"varint,2,opt,name=since,proto3" json:"since,omitempty"` // watched since; 0 = never
+	First         int64                  `protobuf:"varint,3,opt,name=first,proto3" json:"first,omitempty"`
+	Last          int64                  `protobuf:"varint,4,opt,name=last,proto3" json:"last,omitempty"`
+	Path          string                 `protobuf:"bytes,5,opt,name=path,proto3" json:"path,omitempty"`
+	Reason        string                 `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Use) Reset() {
+	*x = Use{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Use) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Use) ProtoMessage() {}
+
+func (x *Use) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Use.ProtoReflect.Descriptor instead.
+func (*Use) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *Use) GetState() string {
+	if x != nil {
+		return x.State
+	}
+	return ""
+}
+
+func (x *Use) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *Use) GetFirst() int64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *Use) GetLast() int64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+func (x *Use) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *Use) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+type ImageLayer struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Digest        string                 `protobuf:"bytes,1,opt,name=digest,proto3" json:"digest,omitempty"`
+	DiffId        string                 `protobuf:"bytes,2,opt,name=diff_id,json=diffId,proto3" json:"diff_id,omitempty"`
+	Size          int64                  `protobuf:"varint,3,opt,name=size,proto3" json:"size,omitempty"`
+	CreatedBy     string                 `protobuf:"bytes,4,opt,name=created_by,json=createdBy,proto3" json:"created_by,omitempty"`
+	Base          bool                   `protobuf:"varint,5,opt,name=base,proto3" json:"base,omitempty"`
+	NotAssessed   string                 `protobuf:"bytes,6,opt,name=not_assessed,json=notAssessed,proto3" json:"not_assessed,omitempty"`
+	Packages      int64                  `protobuf:"varint,7,opt,name=packages,proto3" json:"packages,omitempty"`
+	Counts        *SeverityCounts        `protobuf:"bytes,8,opt,name=counts,proto3" json:"counts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImageLayer) Reset() {
+	*x = ImageLayer{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImageLayer) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImageLayer) ProtoMessage() {}
+
+func (x *ImageLayer) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImageLayer.ProtoReflect.Descriptor instead.
+func (*ImageLayer) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ImageLayer) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *ImageLayer) GetDiffId() string {
+	if x != nil {
+		return x.DiffId
+	}
+	return ""
+}
+
+func (x *ImageLayer) GetSize() int64 {
+	if x != nil {
+		return x.Size
+	}
+	return 0
+}
+
+func (x *ImageLayer) GetCreatedBy() string {
+	if x != nil {
+		return x.CreatedBy
+	}
+	return ""
+}
+
+func (x *ImageLayer) GetBase() bool {
+	if x != nil {
+		return x.Base
+	}
+	return false
+}
+
+func (x *ImageLayer) GetNotAssessed() string {
+	if x != nil {
+		return x.NotAssessed
+	}
+	return ""
+}
+
+func (x *ImageLayer) GetPackages() int64 {
+	if x != nil {
+		return x.Packages
+	}
+	return 0
+}
+
+func (x *ImageLayer) GetCounts() *SeverityCounts {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+type Running struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Workload      string                 `protobuf:"bytes,1,opt,name=workload,proto3" json:"workload,omitempty"`
+	Node          string                 `protobuf:"bytes,2,opt,name=node,proto3" json:"node,omitempty"`
+	Container     string                 `protobuf:"bytes,3,opt,name=container,proto3" json:"container,omitempty"` // id
+	Name          string                 `protobuf:"bytes,4,opt,name=name,proto3" json:"name,omitempty"`
+	Since         int64                  `protobuf:"varint,5,opt,name=since,proto3" json:"since,omitempty"`
+	Until         int64                  `protobuf:"varint,6,opt,name=until,proto3" json:"until,omitempty"` // 0 = runs now
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Running) Reset() {
+	*x = Running{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Running) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Running) ProtoMessage() {}
+
+func (x *Running) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Running.ProtoReflect.Descriptor instead.
+func (*Running) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *Running) GetWorkload() string {
+	if x != nil {
+		return x.Workload
+	}
+	return ""
+}
+
+func (x *Running) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *Running) GetContainer() string {
+	if x != nil {
+		return x.Container
+	}
+	return ""
+}
+
+func (x *Running) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Running) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *Running) GetUntil() int64 {
+	if x != nil {
+		return x.Until
+	}
+	return 0
+}
+
+type ImageSecret struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rule          string                 `protobuf:"bytes,1,opt,name=rule,proto3" json:"rule,omitempty"`
+	Title         string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	Severity      Severity               `protobuf:"varint,3,opt,name=severity,proto3,enum=dockreeve.v1.Severity" json:"severity,omitempty"`
+	Path          string                 `protobuf:"bytes,4,opt,name=path,proto3" json:"path,omitempty"`
+	Where         string                 `protobuf:"bytes,5,opt,name=where,proto3" json:"where,omitempty"`
+	Line          int32                  `protobuf:"varint,6,opt,name=line,proto3" json:"line,omitempty"`
+	Layer         int32                  `protobuf:"varint,7,opt,name=layer,proto3" json:"layer,omitempty"`
+	Deleted       bool                   `protobuf:"varint,8,opt,name=deleted,proto3" json:"deleted,omitempty"`
+	Redacted      string                 `protobuf:"bytes,9,opt,name=redacted,proto3" json:"redacted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImageSecret) Reset() {
+	*x = ImageSecret{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImageSecret) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImageSecret) ProtoMessage() {}
+
+func (x *ImageSecret) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImageSecret.ProtoReflect.Descriptor instead.
+func (*ImageSecret) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ImageSecret) GetRule() string {
+	if x != nil {
+		return x.Rule
+	}
+	return ""
+}
+
+func (x *ImageSecret) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *ImageSecret) GetSeverity() Severity {
+	if x != nil {
+		return x.Severity
+	}
+	return Severity_SEVERITY_UNSPECIFIED
+}
+
+func (x *ImageSecret) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *ImageSecret) GetWhere() string {
+	if x != nil {
+		return x.Where
+	}
+	return ""
+}
+
+func (x *ImageSecret) GetLine() int32 {
+	if x != nil {
+		return x.Line
+	}
+	return 0
+}
+
+func (x *ImageSecret) GetLayer() int32 {
+	if x != nil {
+		return x.Layer
+	}
+	return 0
+}
+
+func (x *ImageSecret) GetDeleted() bool {
+	if x != nil {
+		return x.Deleted
+	}
+	return false
+}
+
+func (x *ImageSecret) GetRedacted() string {
+	if x != nil {
+		return x.Redacted
+	}
+	return ""
+}
+
+type ImageMisstep struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Check         string                 `protobuf:"bytes,1,opt,name=check,proto3" json:"check,omitempty"`
+	Title         string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	Severity      Severity               `protobuf:"varint,3,opt,name=severity,proto3,enum=dockreeve.v1.Severity" json:"severity,omitempty"`
+	Detail        string                 `protobuf:"bytes,4,opt,name=detail,proto3" json:"detail,omitempty"`
+	Remedy        string                 `protobuf:"bytes,5,opt,name=remedy,proto3" json:"remedy,omitempty"`
+	Path          string                 `protobuf:"bytes,6,opt,name=path,proto3" json:"path,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImageMisstep) Reset() {
+	*x = ImageMisstep{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImageMisstep) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImageMisstep) ProtoMessage() {}
+
+func (x *ImageMisstep) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImageMisstep.ProtoReflect.Descriptor instead.
+func (*ImageMisstep) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ImageMisstep) GetCheck() string {
+	if x != nil {
+		return x.Check
+	}
+	return ""
+}
+
+func (x *ImageMisstep) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *ImageMisstep) GetSeverity() Severity {
+	if x != nil {
+		return x.Severity
+	}
+	return Severity_SEVERITY_UNSPECIFIED
+}
+
+func (x *ImageMisstep) GetDetail() string {
+	if x != nil {
+		return x.Detail
+	}
+	return ""
+}
+
+func (x *ImageMisstep) GetRemedy() string {
+	if x != nil {
+		return x.Remedy
+	}
+	return ""
+}
+
+func (x *ImageMisstep) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+type ImageMalware struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Path          string                 `protobuf:"bytes,1,opt,name=path,proto3" json:"path,omitempty"`
+	Name          string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Sha256        string                 `protobuf:"bytes,3,opt,name=sha256,proto3" json:"sha256,omitempty"`
+	List          string                 `protobuf:"bytes,4,opt,name=list,proto3" json:"list,omitempty"`
+	Layer         int32                  `protobuf:"varint,5,opt,name=layer,proto3" json:"layer,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImageMalware) Reset() {
+	*x = ImageMalware{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImageMalware) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImageMalware) ProtoMessage() {}
+
+func (x *ImageMalware) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImageMalware.ProtoReflect.Descriptor instead.
+func (*ImageMalware) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ImageMalware) GetPath() string {
+	if x != nil {
+		return x.Path
+	}
+	return ""
+}
+
+func (x *ImageMalware) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ImageMalware) GetSha256() string {
+	if x != nil {
+		return x.Sha256
+	}
+	return ""
+}
+
+func (x *ImageMalware) GetList() string {
+	if x != nil {
+		return x.List
+	}
+	return ""
+}
+
+func (x *ImageMalware) GetLayer() int32 {
+	if x != nil {
+		return x.Layer
+	}
+	return 0
+}
+
+type BaseImage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Digest        string                 `protobuf:"bytes,2,opt,name=digest,proto3" json:"digest,omitempty"`
+	Layers        int32                  `protobuf:"varint,3,opt,name=layers,proto3" json:"layers,omitempty"`
+	Newer         string                 `protobuf:"bytes,4,opt,name=newer,proto3" json:"newer,omitempty"`
+	Removes       int32                  `protobuf:"varint,5,opt,name=removes,proto3" json:"removes,omitempty"`
+	Adds          int32                  `protobuf:"varint,6,opt,name=adds,proto3" json:"adds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BaseImage) Reset() {
+	*x = BaseImage{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[38]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BaseImage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BaseImage) ProtoMessage() {}
+
+func (x *BaseImage) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[38]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BaseImage.ProtoReflect.Descriptor instead.
+func (*BaseImage) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{38}
+}
+
+func (x *BaseImage) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *BaseImage) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *BaseImage) GetLayers() int32 {
+	if x != nil {
+		return x.Layers
+	}
+	return 0
+}
+
+func (x *BaseImage) GetNewer() string {
+	if x != nil {
+		return x.Newer
+	}
+	return ""
+}
+
+func (x *BaseImage) GetRemoves() int32 {
+	if x != nil {
+		return x.Removes
+	}
+	return 0
+}
+
+func (x *BaseImage) GetAdds() int32 {
+	if x != nil {
+		return x.Adds
+	}
+	return 0
+}
+
+// ImageVulnerability is one vulnerability of one package of one image.
+type ImageVulnerability struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Id             string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Aliases        []string               `protobuf:"bytes,2,rep,name=aliases,proto3" json:"aliases,omitempty"`
+	Package        string                 `protobuf:"bytes,3,opt,name=package,proto3" json:"package,omitempty"`
+	Version        string                 `protobuf:"bytes,4,opt,name=version,proto3" json:"version,omitempty"`
+	Type           string                 `protobuf:"bytes,5,opt,name=type,proto3" json:"type,omitempty"` // deb, npm…
+	FixedIn        string                 `protobuf:"bytes,6,opt,name=fixed_in,json=fixedIn,proto3" json:"fixed_in,omitempty"`
+	Status         string                 `protobuf:"bytes,7,opt,name=status,proto3" json:"status,omitempty"`                                 // fixed, unfixed, wont-fix, deferred, end-of-life, under-review
+	Severity       Severity               `protobuf:"varint,8,opt,name=severity,proto3,enum=dockreeve.v1.Severity" json:"severity,omitempty"` // unspecified = nobody has rated it
+	SeverityFrom   string                 `protobuf:"bytes,9,opt,name=severity_from,json=severityFrom,proto3" json:"severity_from,omitempty"`
+	Cvss           float64                `protobuf:"fixed64,10,opt,name=cvss,proto3" json:"cvss,omitempty"`
+	Vector         string                 `protobuf:"bytes,11,opt,name=vector,proto3" json:"vector,omitempty"`
+	Epss           *float64               `protobuf:"fixed64,12,opt,name=epss,proto3,oneof" json:"epss,omitempty"` // absent = not scored
+	EpssPercentile float64                `protobuf:"fixed64,13,opt,name=epss_percentile,json=epssPercentile,proto3" json:"epss_percentile,omitempty"`
+	Kev            *KnownExploited        `protobuf:"bytes,14,opt,name=kev,proto3" json:"kev,omitempty"` // absent = not listed
+	Title          string                 `protobuf:"bytes,15,opt,name=title,proto3" json:"title,omitempty"`
+	References     []string               `protobuf:"bytes,16,rep,name=references,proto3" json:"references,omitempty"`
+	Source         string                 `protobuf:"bytes,17,opt,name=source,proto3" json:"source,omitempty"`
+	Location       string                 `protobuf:"bytes,18,opt,name=location,proto3" json:"location,omitempty"`
+	Layer          int32                  `protobuf:"varint,19,opt,name=layer,proto3" json:"layer,omitempty"`
+	Use            *Use                   `protobuf:"bytes,20,opt,name=use,proto3" json:"use,omitempty"`
+	Rank           float64                `protobuf:"fixed64,21,opt,name=rank,proto3" json:"rank,omitempty"`
+	FirstDetected  int64                  `protobuf:"varint,22,opt,name=first_detected,json=firstDetected,proto3" json:"first_detected,omitempty"` // in this image
+	Published      int64                  `protobuf:"varint,23,opt,name=published,proto3" json:"published,omitempty"`
+	Purl           string                 `protobuf:"bytes,24,opt,name=purl,proto3" json:"purl,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ImageVulnerability) Reset() {
+	*x = ImageVulnerability{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[39]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImageVulnerability) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImageVulnerability) ProtoMessage() {}
+
+func (x *ImageVulnerability) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[39]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImageVulnerability.ProtoReflect.Descriptor instead.
+func (*ImageVulnerability) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{39}
+}
+
+func (x *ImageVulnerability) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *ImageVulnerability) GetAliases() []string {
+	if x != nil {
+		return x.Aliases
+	}
+	return nil
+}
+
+func (x *ImageVulnerability) GetPackage() string {
+	if x != nil {
+		return x.Package
+	}
+	return ""
+}
+
+func (x *ImageVulnerability) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *ImageVulnerability) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *ImageVulnerability) GetFixedIn() string {
+	if x != nil {
+		return x.FixedIn
+	}
+	return ""
+}
+
+func (x *ImageVulnerability) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *ImageVulnerability) GetSeverity() Severity {
+	if x != nil {
+		return x.Severity
+	}
+	return Severity_SEVERITY_UNSPECIFIED
+}
+
+func (x *ImageVulnerability) GetSeverityFrom() string {
+	if x != nil {
+		return x.SeverityFrom
+	}
+	return ""
+}
+
+func (x *ImageVulnerability) GetCvss() float64 {
+	if x != nil {
+		return x.Cvss
+	}
+	return 0
+}
+
+func (x *ImageVulnerability) GetVector() string {
+	if x != nil {
+		return x.Vector
+	}
+	return ""
+}
+
+func (x *ImageVulnerability) GetEpss() float64 {
+	if x != nil && x.Epss != nil {
+		return *x.Epss
+	}
+	return 0
+}
+
+func (x *ImageVulnerability) GetEpssPercentile() float64 {
+	if x != nil {
+		return x.EpssPercentile
+	}
+	return 0
+}
+
+func (x *ImageVulnerability) GetKev() *KnownExploited {
+	if x != nil {
+		return x.Kev
+	}
+	return nil
+}
+
+func (x *ImageVulnerability) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *ImageVulnerability) GetReferences() []string {
+	if x != nil {
+		return x.References
+	}
+	return nil
+}
+
+func (x *ImageVulnerability) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *ImageVulnerability) GetLocation() string {
+	if x != nil {
+		return x.Location
+	}
+	return ""
+}
+
+func (x *ImageVulnerability) GetLayer() int32 {
+	if x != nil {
+		return x.Layer
+	}
+	return 0
+}
+
+func (x *ImageVulnerability) GetUse() *Use {
+	if x != nil {
+		return x.Use
+	}
+	return nil
+}
+
+func (x *ImageVulnerability) GetRank() float64 {
+	if x != nil {
+		return x.Rank
+	}
+	return 0
+}
+
+func (x *ImageVulnerability) GetFirstDetected() int64 {
+	if x != nil {
+		return x.FirstDetected
+	}
+	return 0
+}
+
+func (x *ImageVulnerability) GetPublished() int64 {
+	if x != nil {
+		return x.Published
+	}
+	return 0
+}
+
+func (x *ImageVulnerability) GetPurl() string {
+	if x != nil {
+		return x.Purl
+	}
+	return ""
+}
+
+type KnownExploited struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Added         string                 `protobuf:"bytes,1,opt,name=added,proto3" json:"added,omitempty"`
+	Due           string                 `protobuf:"bytes,2,opt,name=due,proto3" json:"due,omitempty"`
+	Ransomware    bool                   `protobuf:"varint,3,opt,name=ransomware,proto3" json:"ransomware,omitempty"`
+	Action        string                 `protobuf:"bytes,4,opt,name=action,proto3" json:"action,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *KnownExploited) Reset() {
+	*x = KnownExploited{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[40]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *KnownExploited) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*KnownExploited) ProtoMessage() {}
+
+func (x *KnownExploited) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[40]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use KnownExploited.ProtoReflect.Descriptor instead.
+func (*KnownExploited) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{40}
+}
+
+func (x *KnownExploited) GetAdded() string {
+	if x != nil {
+		return x.Added
+	}
+	return ""
+}
+
+func (x *KnownExploited) GetDue() string {
+	if x != nil {
+		return x.Due
+	}
+	return ""
+}
+
+func (x *KnownExploited) GetRansomware() bool {
+	if x != nil {
+		return x.Ransomware
+	}
+	return false
+}
+
+func (x *KnownExploited) GetAction() string {
+	if x != nil {
+		return x.Action
+	}
+	return ""
+}
+
+type ImagePackage struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Type            string                 `protobuf:"bytes,1,opt,name=type,proto3" json:"type,omitempty"`
+	Name            string                 `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	Version         string                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	Purl            string                 `protobuf:"bytes,4,opt,name=purl,proto3" json:"purl,omitempty"`
+	Licenses        []string               `protobuf:"bytes,5,rep,name=licenses,proto3" json:"licenses,omitempty"`
+	Location        string                 `protobuf:"bytes,6,opt,name=location,proto3" json:"location,omitempty"`
+	Layer           int32                  `protobuf:"varint,7,opt,name=layer,proto3" json:"layer,omitempty"`
+	OwnedBy         string                 `protobuf:"bytes,8,opt,name=owned_by,json=ownedBy,proto3" json:"owned_by,omitempty"`
+	Use             *Use                   `protobuf:"bytes,9,opt,name=use,proto3" json:"use,omitempty"`
+	Vulnerabilities int64                  `protobuf:"varint,10,opt,name=vulnerabilities,proto3" json:"vulnerabilities,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ImagePackage) Reset() {
+	*x = ImagePackage{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[41]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImagePackage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImagePackage) ProtoMessage() {}
+
+func (x *ImagePackage) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[41]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImagePackage.ProtoReflect.Descriptor instead.
+func (*ImagePackage) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{41}
+}
+
+func (x *ImagePackage) GetType() string {
+	if x != nil {
+		return x.Type
+	}
+	return ""
+}
+
+func (x *ImagePackage) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ImagePackage) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *ImagePackage) GetPurl() string {
+	if x != nil {
+		return x.Purl
+	}
+	return ""
+}
+
+func (x *ImagePackage) GetLicenses() []string {
+	if x != nil {
+		return x.Licenses
+	}
+	return nil
+}
+
+func (x *ImagePackage) GetLocation() string {
+	if x != nil {
+		return x.Location
+	}
+	return ""
+}
+
+func (x *ImagePackage) GetLayer() int32 {
+	if x != nil {
+		return x.Layer
+	}
+	return 0
+}
+
+func (x *ImagePackage) GetOwnedBy() string {
+	if x != nil {
+		return x.OwnedBy
+	}
+	return ""
+}
+
+func (x *ImagePackage) GetUse() *Use {
+	if x != nil {
+		return x.Use
+	}
+	return nil
+}
+
+func (x *ImagePackage) GetVulnerabilities() int64 {
+	if x != nil {
+		return x.Vulnerabilities
+	}
+	return 0
+}
+
+type ListImagesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        string                 `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	Order         string                 `protobuf:"bytes,2,opt,name=order,proto3" json:"order,omitempty"`                        // risk (default), last_seen, name, critical; "-" before it turns it round
+	PageSize      int32                  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"` // 1–500, default 100
+	Cursor        string                 `protobuf:"bytes,4,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListImagesRequest) Reset() {
+	*x = ListImagesRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[42]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListImagesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListImagesRequest) ProtoMessage() {}
+
+func (x *ListImagesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[42]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListImagesRequest.ProtoReflect.Descriptor instead.
+func (*ListImagesRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{42}
+}
+
+func (x *ListImagesRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListImagesRequest) GetOrder() string {
+	if x != nil {
+		return x.Order
+	}
+	return ""
+}
+
+func (x *ListImagesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListImagesRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type ListImagesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Images        []*Image               `protobuf:"bytes,1,rep,name=images,proto3" json:"images,omitempty"`
+	NextCursor    string                 `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	Total         int64                  `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
+	TotalAll      int64                  `protobuf:"varint,4,opt,name=total_all,json=totalAll,proto3" json:"total_all,omitempty"`
+	ChangeSeq     uint64                 `protobuf:"varint,5,opt,name=change_seq,json=changeSeq,proto3" json:"change_seq,omitempty"`
+	Coverage      *ScanCoverage          `protobuf:"bytes,6,opt,name=coverage,proto3" json:"coverage,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListImagesResponse) Reset() {
+	*x = ListImagesResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[43]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListImagesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListImagesResponse) ProtoMessage() {}
+
+func (x *ListImagesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[43]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListImagesResponse.ProtoReflect.Descriptor instead.
+func (*ListImagesResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{43}
+}
+
+func (x *ListImagesResponse) GetImages() []*Image {
+	if x != nil {
+		return x.Images
+	}
+	return nil
+}
+
+func (x *ListImagesResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
+func (x *ListImagesResponse) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *ListImagesResponse) GetTotalAll() int64 {
+	if x != nil {
+		return x.TotalAll
+	}
+	return 0
+}
+
+func (x *ListImagesResponse) GetChangeSeq() uint64 {
+	if x != nil {
+		return x.ChangeSeq
+	}
+	return 0
+}
+
+func (x *ListImagesResponse) GetCoverage() *ScanCoverage {
+	if x != nil {
+		return x.Coverage
+	}
+	return nil
+}
+
+// ScanCoverage is the denominator of every count of images.
+type ScanCoverage struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Running         int64                  `protobuf:"varint,1,opt,name=running,proto3" json:"running,omitempty"` // images running where this server watches
+	RunningAssessed int64                  `protobuf:"varint,2,opt,name=running_assessed,json=runningAssessed,proto3" json:"running_assessed,omitempty"`
+	NotAssessed     []*Gap                 `protobuf:"bytes,3,rep,name=not_assessed,json=notAssessed,proto3" json:"not_assessed,omitempty"` // running images without a verdict, and why; at most 50
+	Advisories      *AdvisoryStatus        `protobuf:"bytes,4,opt,name=advisories,proto3" json:"advisories,omitempty"`
+	Watching        bool                   `protobuf:"varint,5,opt,name=watching,proto3" json:"watching,omitempty"`                             // a node reports containers
+	GatedRunning    int64                  `protobuf:"varint,6,opt,name=gated_running,json=gatedRunning,proto3" json:"gated_running,omitempty"` // running digests that passed a gate
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ScanCoverage) Reset() {
+	*x = ScanCoverage{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[44]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScanCoverage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScanCoverage) ProtoMessage() {}
+
+func (x *ScanCoverage) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[44]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScanCoverage.ProtoReflect.Descriptor instead.
+func (*ScanCoverage) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{44}
+}
+
+func (x *ScanCoverage) GetRunning() int64 {
+	if x != nil {
+		return x.Running
+	}
+	return 0
+}
+
+func (x *ScanCoverage) GetRunningAssessed() int64 {
+	if x != nil {
+		return x.RunningAssessed
+	}
+	return 0
+}
+
+func (x *ScanCoverage) GetNotAssessed() []*Gap {
+	if x != nil {
+		return x.NotAssessed
+	}
+	return nil
+}
+
+func (x *ScanCoverage) GetAdvisories() *AdvisoryStatus {
+	if x != nil {
+		return x.Advisories
+	}
+	return nil
+}
+
+func (x *ScanCoverage) GetWatching() bool {
+	if x != nil {
+		return x.Watching
+	}
+	return false
+}
+
+func (x *ScanCoverage) GetGatedRunning() int64 {
+	if x != nil {
+		return x.GatedRunning
+	}
+	return 0
+}
+
+type GetImageRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetImageRequest) Reset() {
+	*x = GetImageRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[45]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetImageRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetImageRequest) ProtoMessage() {}
+
+func (x *GetImageRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[45]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetImageRequest.ProtoReflect.Descriptor instead.
+func (*GetImageRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{45}
+}
+
+func (x *GetImageRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+type GetImageResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Image         *Image                 `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	Layers        []*ImageLayer          `protobuf:"bytes,2,rep,name=layers,proto3" json:"layers,omitempty"`
+	Secrets       []*ImageSecret         `protobuf:"bytes,3,rep,name=secrets,proto3" json:"secrets,omitempty"`
+	Missteps      []*ImageMisstep        `protobuf:"bytes,4,rep,name=missteps,proto3" json:"missteps,omitempty"`
+	Malware       []*ImageMalware        `protobuf:"bytes,5,rep,name=malware,proto3" json:"malware,omitempty"`
+	Base          *BaseImage             `protobuf:"bytes,6,opt,name=base,proto3" json:"base,omitempty"`
+	NotAssessed   []*Gap                 `protobuf:"bytes,7,rep,name=not_assessed,json=notAssessed,proto3" json:"not_assessed,omitempty"`
+	Running       []*Running             `protobuf:"bytes,8,rep,name=running,proto3" json:"running,omitempty"`
+	History       []*ImageHistory        `protobuf:"bytes,9,rep,name=history,proto3" json:"history,omitempty"` // newest first, at most 200
+	Gates         []*GateRun             `protobuf:"bytes,10,rep,name=gates,proto3" json:"gates,omitempty"`
+	User          string                 `protobuf:"bytes,11,opt,name=user,proto3" json:"user,omitempty"`
+	Entrypoint    []string               `protobuf:"bytes,12,rep,name=entrypoint,proto3" json:"entrypoint,omitempty"`
+	Licences      []*LicenceCount        `protobuf:"bytes,13,rep,name=licences,proto3" json:"licences,omitempty"`
+	ChangeSeq     uint64                 `protobuf:"varint,14,opt,name=change_seq,json=changeSeq,proto3" json:"change_seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetImageResponse) Reset() {
+	*x = GetImageResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[46]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetImageResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetImageResponse) ProtoMessage() {}
+
+func (x *GetImageResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[46]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetImageResponse.ProtoReflect.Descriptor instead.
+func (*GetImageResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{46}
+}
+
+func (x *GetImageResponse) GetImage() *Image {
+	if x != nil {
+		return x.Image
+	}
+	return nil
+}
+
+func (x *GetImageResponse) GetLayers() []*ImageLayer {
+	if x != nil {
+		return x.Layers
+	}
+	return nil
+}
+
+func (x *GetImageResponse) GetSecrets() []*ImageSecret {
+	if x != nil {
+		return x.Secrets
+	}
+	return nil
+}
+
+func (x *GetImageResponse) GetMissteps() []*ImageMisstep {
+	if x != nil {
+		return x.Missteps
+	}
+	return nil
+}
+
+func (x *GetImageResponse) GetMalware() []*ImageMalware {
+	if x != nil {
+		return x.Malware
+	}
+	return nil
+}
+
+func (x *GetImageResponse) GetBase() *BaseImage {
+	if x != nil {
+		return x.Base
+	}
+	return nil
+}
+
+func (x *GetImageResponse) GetNotAssessed() []*Gap {
+	if x != nil {
+		return x.NotAssessed
+	}
+	return nil
+}
+
+func (x *GetImageResponse) GetRunning() []*Running {
+	if x != nil {
+		return x.Running
+	}
+	return nil
+}
+
+func (x *GetImageResponse) GetHistory() []*ImageHistory {
+	if x != nil {
+		return x.History
+	}
+	return nil
+}
+
+func (x *GetImageResponse) GetGates() []*GateRun {
+	if x != nil {
+		return x.Gates
+	}
+	return nil
+}
+
+func (x *GetImageResponse) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *GetImageResponse) GetEntrypoint() []string {
+	if x != nil {
+		return x.Entrypoint
+	}
+	return nil
+}
+
+func (x *GetImageResponse) GetLicences() []*LicenceCount {
+	if x != nil {
+		return x.Licences
+	}
+	return nil
+}
+
+func (x *GetImageResponse) GetChangeSeq() uint64 {
+	if x != nil {
+		return x.ChangeSeq
+	}
+	return 0
+}
+
+type LicenceCount struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Licence       string                 `protobuf:"bytes,1,opt,name=licence,proto3" json:"licence,omitempty"`
+	Packages      int64                  `protobuf:"varint,2,opt,name=packages,proto3" json:"packages,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LicenceCount) Reset() {
+	*x = LicenceCount{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[47]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LicenceCount) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LicenceCount) ProtoMessage() {}
+
+func (x *LicenceCount) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[47]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LicenceCount.ProtoReflect.Descriptor instead.
+func (*LicenceCount) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{47}
+}
+
+func (x *LicenceCount) GetLicence() string {
+	if x != nil {
+		return x.Licence
+	}
+	return ""
+}
+
+func (x *LicenceCount) GetPackages() int64 {
+	if x != nil {
+		return x.Packages
+	}
+	return 0
+}
+
+// ImageHistory is one point at which the findings of an image changed.
+type ImageHistory struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Time          int64                  `protobuf:"varint,1,opt,name=time,proto3" json:"time,omitempty"`
+	Cause         string                 `protobuf:"bytes,2,opt,name=cause,proto3" json:"cause,omitempty"` // "first scan", "advisories of 2026-11-01", "VEX"
+	Counts        *SeverityCounts        `protobuf:"bytes,3,opt,name=counts,proto3" json:"counts,omitempty"`
+	Appeared      []string               `protobuf:"bytes,4,rep,name=appeared,proto3" json:"appeared,omitempty"` // ids, at most 50
+	Gone          []string               `protobuf:"bytes,5,rep,name=gone,proto3" json:"gone,omitempty"`
+	AppearedTotal int64                  `protobuf:"varint,6,opt,name=appeared_total,json=appearedTotal,proto3" json:"appeared_total,omitempty"`
+	GoneTotal     int64                  `protobuf:"varint,7,opt,name=gone_total,json=goneTotal,proto3" json:"gone_total,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImageHistory) Reset() {
+	*x = ImageHistory{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[48]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImageHistory) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImageHistory) ProtoMessage() {}
+
+func (x *ImageHistory) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[48]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImageHistory.ProtoReflect.Descriptor instead.
+func (*ImageHistory) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{48}
+}
+
+func (x *ImageHistory) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *ImageHistory) GetCause() string {
+	if x != nil {
+		return x.Cause
+	}
+	return ""
+}
+
+func (x *ImageHistory) GetCounts() *SeverityCounts {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *ImageHistory) GetAppeared() []string {
+	if x != nil {
+		return x.Appeared
+	}
+	return nil
+}
+
+func (x *ImageHistory) GetGone() []string {
+	if x != nil {
+		return x.Gone
+	}
+	return nil
+}
+
+func (x *ImageHistory) GetAppearedTotal() int64 {
+	if x != nil {
+		return x.AppearedTotal
+	}
+	return 0
+}
+
+func (x *ImageHistory) GetGoneTotal() int64 {
+	if x != nil {
+		return x.GoneTotal
+	}
+	return 0
+}
+
+type GateRun struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Time          int64                  `protobuf:"varint,2,opt,name=time,proto3" json:"time,omitempty"`
+	Passed        bool                   `protobuf:"varint,3,opt,name=passed,proto3" json:"passed,omitempty"`
+	Commit        string                 `protobuf:"bytes,4,opt,name=commit,proto3" json:"commit,omitempty"`
+	Pipeline      string                 `protobuf:"bytes,5,opt,name=pipeline,proto3" json:"pipeline,omitempty"`
+	Policy        string                 `protobuf:"bytes,6,opt,name=policy,proto3" json:"policy,omitempty"` // as it was asked: fail-on=high,kev
+	Reasons       []string               `protobuf:"bytes,7,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	Url           string                 `protobuf:"bytes,8,opt,name=url,proto3" json:"url,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GateRun) Reset() {
+	*x = GateRun{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[49]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GateRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GateRun) ProtoMessage() {}
+
+func (x *GateRun) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[49]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GateRun.ProtoReflect.Descriptor instead.
+func (*GateRun) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{49}
+}
+
+func (x *GateRun) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *GateRun) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *GateRun) GetPassed() bool {
+	if x != nil {
+		return x.Passed
+	}
+	return false
+}
+
+func (x *GateRun) GetCommit() string {
+	if x != nil {
+		return x.Commit
+	}
+	return ""
+}
+
+func (x *GateRun) GetPipeline() string {
+	if x != nil {
+		return x.Pipeline
+	}
+	return ""
+}
+
+func (x *GateRun) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *GateRun) GetReasons() []string {
+	if x != nil {
+		return x.Reasons
+	}
+	return nil
+}
+
+func (x *GateRun) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+type ListImageVulnerabilitiesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Filter        string                 `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	Order         string                 `protobuf:"bytes,3,opt,name=order,proto3" json:"order,omitempty"`
+	PageSize      int32                  `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	Cursor        string                 `protobuf:"bytes,5,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListImageVulnerabilitiesRequest) Reset() {
+	*x = ListImageVulnerabilitiesRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[50]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListImageVulnerabilitiesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListImageVulnerabilitiesRequest) ProtoMessage() {}
+
+func (x *ListImageVulnerabilitiesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[50]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListImageVulnerabilitiesRequest.ProtoReflect.Descriptor instead.
+func (*ListImageVulnerabilitiesRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{50}
+}
+
+func (x *ListImageVulnerabilitiesRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *ListImageVulnerabilitiesRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListImageVulnerabilitiesRequest) GetOrder() string {
+	if x != nil {
+		return x.Order
+	}
+	return ""
+}
+
+func (x *ListImageVulnerabilitiesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListImageVulnerabilitiesRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type ListImageVulnerabilitiesResponse struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Vulnerabilities []*ImageVulnerability  `protobuf:"bytes,1,rep,name=vulnerabilities,proto3" json:"vulnerabilities,omitempty"`
+	NextCursor      string                 `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	Total           int64                  `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
+	TotalAll        int64                  `protobuf:"varint,4,opt,name=total_all,json=totalAll,proto3" json:"total_all,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ListImageVulnerabilitiesResponse) Reset() {
+	*x = ListImageVulnerabilitiesResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[51]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListImageVulnerabilitiesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListImageVulnerabilitiesResponse) ProtoMessage() {}
+
+func (x *ListImageVulnerabilitiesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[51]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListImageVulnerabilitiesResponse.ProtoReflect.Descriptor instead.
+func (*ListImageVulnerabilitiesResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{51}
+}
+
+func (x *ListImageVulnerabilitiesResponse) GetVulnerabilities() []*ImageVulnerability {
+	if x != nil {
+		return x.Vulnerabilities
+	}
+	return nil
+}
+
+func (x *ListImageVulnerabilitiesResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
+func (x *ListImageVulnerabilitiesResponse) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *ListImageVulnerabilitiesResponse) GetTotalAll() int64 {
+	if x != nil {
+		return x.TotalAll
+	}
+	return 0
+}
+
+type ListImagePackagesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Filter        string                 `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	PageSize      int32                  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	Cursor        string                 `protobuf:"bytes,4,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListImagePackagesRequest) Reset() {
+	*x = ListImagePackagesRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[52]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListImagePackagesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListImagePackagesRequest) ProtoMessage() {}
+
+func (x *ListImagePackagesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[52]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListImagePackagesRequest.ProtoReflect.Descriptor instead.
+func (*ListImagePackagesRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{52}
+}
+
+func (x *ListImagePackagesRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *ListImagePackagesRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListImagePackagesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListImagePackagesRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type ListImagePackagesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Packages      []*ImagePackage        `protobuf:"bytes,1,rep,name=packages,proto3" json:"packages,omitempty"`
+	NextCursor    string                 `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	Total         int64                  `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
+	TotalAll      int64                  `protobuf:"varint,4,opt,name=total_all,json=totalAll,proto3" json:"total_all,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListImagePackagesResponse) Reset() {
+	*x = ListImagePackagesResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[53]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListImagePackagesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListImagePackagesResponse) ProtoMessage() {}
+
+func (x *ListImagePackagesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[53]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListImagePackagesResponse.ProtoReflect.Descriptor instead.
+func (*ListImagePackagesResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{53}
+}
+
+func (x *ListImagePackagesResponse) GetPackages() []*ImagePackage {
+	if x != nil {
+		return x.Packages
+	}
+	return nil
+}
+
+func (x *ListImagePackagesResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
+func (x *ListImagePackagesResponse) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *ListImagePackagesResponse) GetTotalAll() int64 {
+	if x != nil {
+		return x.TotalAll
+	}
+	return 0
+}
+
+// VulnerabilityRow is one id over all images.
+type VulnerabilityRow struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Id             string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Severity       Severity               `protobuf:"varint,2,opt,name=severity,proto3,enum=dockreeve.v1.Severity" json:"severity,omitempty"`
+	Cvss           float64                `protobuf:"fixed64,3,opt,name=cvss,proto3" json:"cvss,omitempty"`
+	Epss           *float64               `protobuf:"fixed64,4,opt,name=epss,proto3,oneof" json:"epss,omitempty"`
+	EpssPercentile float64                `protobuf:"fixed64,5,opt,name=epss_percentile,json=epssPercentile,proto3" json:"epss_percentile,omitempty"`
+	Kev            *KnownExploited        `protobuf:"bytes,6,opt,name=kev,proto3" json:"kev,omitempty"`
+	Title          string                 `protobuf:"bytes,7,opt,name=title,proto3" json:"title,omitempty"`
+	Fixable        bool                   `protobuf:"varint,8,opt,name=fixable,proto3" json:"fixable,omitempty"`  // for every package affected
+	Packages       []string               `protobuf:"bytes,9,rep,name=packages,proto3" json:"packages,omitempty"` // at most 10
+	Images         int64                  `protobuf:"varint,10,opt,name=images,proto3" json:"images,omitempty"`
+	RunningImages  int64                  `protobuf:"varint,11,opt,name=running_images,json=runningImages,proto3" json:"running_images,omitempty"`
+	Workloads      int64                  `protobuf:"varint,12,opt,name=workloads,proto3" json:"workloads,omitempty"`
+	ImagesInUse    int64                  `protobuf:"varint,13,opt,name=images_in_use,json=imagesInUse,proto3" json:"images_in_use,omitempty"`
+	FirstDetected  int64                  `protobuf:"varint,14,opt,name=first_detected,json=firstDetected,proto3" json:"first_detected,omitempty"`
+	Published      int64                  `protobuf:"varint,15,opt,name=published,proto3" json:"published,omitempty"`
+	Status         string                 `protobuf:"bytes,16,opt,name=status,proto3" json:"status,omitempty"`
+	Rank           float64                `protobuf:"fixed64,17,opt,name=rank,proto3" json:"rank,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *VulnerabilityRow) Reset() {
+	*x = VulnerabilityRow{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[54]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *VulnerabilityRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*VulnerabilityRow) ProtoMessage() {}
+
+func (x *VulnerabilityRow) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[54]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use VulnerabilityRow.ProtoReflect.Descriptor instead.
+func (*VulnerabilityRow) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{54}
+}
+
+func (x *VulnerabilityRow) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *VulnerabilityRow) GetSeverity() Severity {
+	if x != nil {
+		return x.Severity
+	}
+	return Severity_SEVERITY_UNSPECIFIED
+}
+
+func (x *VulnerabilityRow) GetCvss() float64 {
+	if x != nil {
+		return x.Cvss
+	}
+	return 0
+}
+
+func (x *VulnerabilityRow) GetEpss() float64 {
+	if x != nil && x.Epss != nil {
+		return *x.Epss
+	}
+	return 0
+}
+
+func (x *VulnerabilityRow) GetEpssPercentile() float64 {
+	if x != nil {
+		return x.EpssPercentile
+	}
+	return 0
+}
+
+func (x *VulnerabilityRow) GetKev() *KnownExploited {
+	if x != nil {
+		return x.Kev
+	}
+	return nil
+}
+
+func (x *VulnerabilityRow) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *VulnerabilityRow) GetFixable() bool {
+	if x != nil {
+		return x.Fixable
+	}
+	return false
+}
+
+func (x *VulnerabilityRow) GetPackages() []string {
+	if x != nil {
+		return x.Packages
+	}
+	return nil
+}
+
+func (x *VulnerabilityRow) GetImages() int64 {
+	if x != nil {
+		return x.Images
+	}
+	return 0
+}
+
+func (x *VulnerabilityRow) GetRunningImages() int64 {
+	if x != nil {
+		return x.RunningImages
+	}
+	return 0
+}
+
+func (x *VulnerabilityRow) GetWorkloads() int64 {
+	if x != nil {
+		return x.Workloads
+	}
+	return 0
+}
+
+func (x *VulnerabilityRow) GetImagesInUse() int64 {
+	if x != nil {
+		return x.ImagesInUse
+	}
+	return 0
+}
+
+func (x *VulnerabilityRow) GetFirstDetected() int64 {
+	if x != nil {
+		return x.FirstDetected
+	}
+	return 0
+}
+
+func (x *VulnerabilityRow) GetPublished() int64 {
+	if x != nil {
+		return x.Published
+	}
+	return 0
+}
+
+func (x *VulnerabilityRow) GetStatus() string {
+	if x != nil {
+		return x.Status
+	}
+	return ""
+}
+
+func (x *VulnerabilityRow) GetRank() float64 {
+	if x != nil {
+		return x.Rank
+	}
+	return 0
+}
+
+type ListVulnerabilitiesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        string                 `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	Order         string                 `protobuf:"bytes,2,opt,name=order,proto3" json:"order,omitempty"`
+	PageSize      int32                  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	Cursor        string                 `protobuf:"bytes,4,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListVulnerabilitiesRequest) Reset() {
+	*x = ListVulnerabilitiesRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[55]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListVulnerabilitiesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListVulnerabilitiesRequest) ProtoMessage() {}
+
+func (x *ListVulnerabilitiesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[55]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListVulnerabilitiesRequest.ProtoReflect.Descriptor instead.
+func (*ListVulnerabilitiesRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{55}
+}
+
+func (x *ListVulnerabilitiesRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListVulnerabilitiesRequest) GetOrder() string {
+	if x != nil {
+		return x.Order
+	}
+	return ""
+}
+
+func (x *ListVulnerabilitiesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListVulnerabilitiesRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type ListVulnerabilitiesResponse struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Vulnerabilities []*VulnerabilityRow    `protobuf:"bytes,1,rep,name=vulnerabilities,proto3" json:"vulnerabilities,omitempty"`
+	NextCursor      string                 `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	Total           int64                  `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
+	TotalAll        int64                  `protobuf:"varint,4,opt,name=total_all,json=totalAll,proto3" json:"total_all,omitempty"`
+	ChangeSeq       uint64                 `protobuf:"varint,5,opt,name=change_seq,json=changeSeq,proto3" json:"change_seq,omitempty"`
+	Coverage        *ScanCoverage          `protobuf:"bytes,6,opt,name=coverage,proto3" json:"coverage,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ListVulnerabilitiesResponse) Reset() {
+	*x = ListVulnerabilitiesResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[56]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListVulnerabilitiesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListVulnerabilitiesResponse) ProtoMessage() {}
+
+func (x *ListVulnerabilitiesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[56]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListVulnerabilitiesResponse.ProtoReflect.Descriptor instead.
+func (*ListVulnerabilitiesResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{56}
+}
+
+func (x *ListVulnerabilitiesResponse) GetVulnerabilities() []*VulnerabilityRow {
+	if x != nil {
+		return x.Vulnerabilities
+	}
+	return nil
+}
+
+func (x *ListVulnerabilitiesResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
+func (x *ListVulnerabilitiesResponse) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *ListVulnerabilitiesResponse) GetTotalAll() int64 {
+	if x != nil {
+		return x.TotalAll
+	}
+	return 0
+}
+
+func (x *ListVulnerabilitiesResponse) GetChangeSeq() uint64 {
+	if x != nil {
+		return x.ChangeSeq
+	}
+	return 0
+}
+
+func (x *ListVulnerabilitiesResponse) GetCoverage() *ScanCoverage {
+	if x != nil {
+		return x.Coverage
+	}
+	return nil
+}
+
+type GetVulnerabilityRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetVulnerabilityRequest) Reset() {
+	*x = GetVulnerabilityRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[57]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetVulnerabilityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetVulnerabilityRequest) ProtoMessage() {}
+
+func (x *GetVulnerabilityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[57]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetVulnerabilityRequest.ProtoReflect.Descriptor instead.
+func (*GetVulnerabilityRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{57}
+}
+
+func (x *GetVulnerabilityRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type GetVulnerabilityResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Vulnerability *VulnerabilityRow      `protobuf:"bytes,1,opt,name=vulnerability,proto3" json:"vulnerability,omitempty"` // absent = no image ever seen has it; see coverage
+	Aliases       []string               `protobuf:"bytes,2,rep,name=aliases,proto3" json:"aliases,omitempty"`
+	References    []string               `protobuf:"bytes,3,rep,name=references,proto3" json:"references,omitempty"`
+	Affected      []*AffectedImage       `protobuf:"bytes,4,rep,name=affected,proto3" json:"affected,omitempty"` // at most 1,000, running ones first
+	AffectedTotal int64                  `protobuf:"varint,5,opt,name=affected_total,json=affectedTotal,proto3" json:"affected_total,omitempty"`
+	Coverage      *ScanCoverage          `protobuf:"bytes,6,opt,name=coverage,proto3" json:"coverage,omitempty"`
+	Known         bool                   `protobuf:"varint,7,opt,name=known,proto3" json:"known,omitempty"` // the advisories know the id at all
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetVulnerabilityResponse) Reset() {
+	*x = GetVulnerabilityResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[58]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetVulnerabilityResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetVulnerabilityResponse) ProtoMessage() {}
+
+func (x *GetVulnerabilityResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[58]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetVulnerabilityResponse.ProtoReflect.Descriptor instead.
+func (*GetVulnerabilityResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{58}
+}
+
+func (x *GetVulnerabilityResponse) GetVulnerability() *VulnerabilityRow {
+	if x != nil {
+		return x.Vulnerability
+	}
+	return nil
+}
+
+func (x *GetVulnerabilityResponse) GetAliases() []string {
+	if x != nil {
+		return x.Aliases
+	}
+	return nil
+}
+
+func (x *GetVulnerabilityResponse) GetReferences() []string {
+	if x != nil {
+		return x.References
+	}
+	return nil
+}
+
+func (x *GetVulnerabilityResponse) GetAffected() []*AffectedImage {
+	if x != nil {
+		return x.Affected
+	}
+	return nil
+}
+
+func (x *GetVulnerabilityResponse) GetAffectedTotal() int64 {
+	if x != nil {
+		return x.AffectedTotal
+	}
+	return 0
+}
+
+func (x *GetVulnerabilityResponse) GetCoverage() *ScanCoverage {
+	if x != nil {
+		return x.Coverage
+	}
+	return nil
+}
+
+func (x *GetVulnerabilityResponse) GetKnown() bool {
+	if x != nil {
+		return x.Known
+	}
+	return false
+}
+
+type AffectedImage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Image         *Image                 `protobuf:"bytes,1,opt,name=image,proto3" json:"image,omitempty"`
+	Findings      []*ImageVulnerability  `protobuf:"bytes,2,rep,name=findings,proto3" json:"findings,omitempty"`
+	Running       []*Running             `protobuf:"bytes,3,rep,name=running,proto3" json:"running,omitempty"`
+	Owner         string                 `protobuf:"bytes,4,opt,name=owner,proto3" json:"owner,omitempty"` // empty = unowned
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AffectedImage) Reset() {
+	*x = AffectedImage{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[59]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AffectedImage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AffectedImage) ProtoMessage() {}
+
+func (x *AffectedImage) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[59]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AffectedImage.ProtoReflect.Descriptor instead.
+func (*AffectedImage) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{59}
+}
+
+func (x *AffectedImage) GetImage() *Image {
+	if x != nil {
+		return x.Image
+	}
+	return nil
+}
+
+func (x *AffectedImage) GetFindings() []*ImageVulnerability {
+	if x != nil {
+		return x.Findings
+	}
+	return nil
+}
+
+func (x *AffectedImage) GetRunning() []*Running {
+	if x != nil {
+		return x.Running
+	}
+	return nil
+}
+
+func (x *AffectedImage) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+type GetAdvisoryStatusRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetAdvisoryStatusRequest) Reset() {
+	*x = GetAdvisoryStatusRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[60]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAdvisoryStatusRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAdvisoryStatusRequest) ProtoMessage() {}
+
+func (x *GetAdvisoryStatusRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[60]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAdvisoryStatusRequest.ProtoReflect.Descriptor instead.
+func (*GetAdvisoryStatusRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{60}
+}
+
+type GetAdvisoryStatusResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Status        *AdvisoryStatus        `protobuf:"bytes,1,opt,name=status,proto3" json:"status,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetAdvisoryStatusResponse) Reset() {
+	*x = GetAdvisoryStatusResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[61]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAdvisoryStatusResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAdvisoryStatusResponse) ProtoMessage() {}
+
+func (x *GetAdvisoryStatusResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[61]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAdvisoryStatusResponse.ProtoReflect.Descriptor instead.
+func (*GetAdvisoryStatusResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{61}
+}
+
+func (x *GetAdvisoryStatusResponse) GetStatus() *AdvisoryStatus {
+	if x != nil {
+		return x.Status
+	}
+	return nil
+}
+
+type AdvisoryStatus struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Built           int64                  `protobuf:"varint,1,opt,name=built,proto3" json:"built,omitempty"`                               // 0 = no database
+	NotAssessed     string                 `protobuf:"bytes,2,opt,name=not_assessed,json=notAssessed,proto3" json:"not_assessed,omitempty"` // why nothing can be matched; empty = it can
+	Stale           bool                   `protobuf:"varint,3,opt,name=stale,proto3" json:"stale,omitempty"`                               // older than allowed
+	MaxAge          int64                  `protobuf:"varint,4,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`               // nanoseconds
+	Feeds           []*Feed                `protobuf:"bytes,5,rep,name=feeds,proto3" json:"feeds,omitempty"`
+	Version         string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
+	MatchedAt       int64                  `protobuf:"varint,7,opt,name=matched_at,json=matchedAt,proto3" json:"matched_at,omitempty"` // when all stored images were last matched again
+	RematchedImages int64                  `protobuf:"varint,8,opt,name=rematched_images,json=rematchedImages,proto3" json:"rematched_images,omitempty"`
+	UpdateError     string                 `protobuf:"bytes,9,opt,name=update_error,json=updateError,proto3" json:"update_error,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *AdvisoryStatus) Reset() {
+	*x = AdvisoryStatus{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[62]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AdvisoryStatus) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AdvisoryStatus) ProtoMessage() {}
+
+func (x *AdvisoryStatus) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[62]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AdvisoryStatus.ProtoReflect.Descriptor instead.
+func (*AdvisoryStatus) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{62}
+}
+
+func (x *AdvisoryStatus) GetBuilt() int64 {
+	if x != nil {
+		return x.Built
+	}
+	return 0
+}
+
+func (x *AdvisoryStatus) GetNotAssessed() string {
+	if x != nil {
+		return x.NotAssessed
+	}
+	return ""
+}
+
+func (x *AdvisoryStatus) GetStale() bool {
+	if x != nil {
+		return x.Stale
+	}
+	return false
+}
+
+func (x *AdvisoryStatus) GetMaxAge() int64 {
+	if x != nil {
+		return x.MaxAge
+	}
+	return 0
+}
+
+func (x *AdvisoryStatus) GetFeeds() []*Feed {
+	if x != nil {
+		return x.Feeds
+	}
+	return nil
+}
+
+func (x *AdvisoryStatus) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *AdvisoryStatus) GetMatchedAt() int64 {
+	if x != nil {
+		return x.MatchedAt
+	}
+	return 0
+}
+
+func (x *AdvisoryStatus) GetRematchedImages() int64 {
+	if x != nil {
+		return x.RematchedImages
+	}
+	return 0
+}
+
+func (x *AdvisoryStatus) GetUpdateError() string {
+	if x != nil {
+		return x.UpdateError
+	}
+	return ""
+}
+
+type Feed struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Records       int64                  `protobuf:"varint,2,opt,name=records,proto3" json:"records,omitempty"`
+	Date          int64                  `protobuf:"varint,3,opt,name=date,proto3" json:"date,omitempty"`
+	Fetched       int64                  `protobuf:"varint,4,opt,name=fetched,proto3" json:"fetched,omitempty"`
+	Licence       string                 `protobuf:"bytes,5,opt,name=licence,proto3" json:"licence,omitempty"`
+	Error         string                 `protobuf:"bytes,6,opt,name=error,proto3" json:"error,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Feed) Reset() {
+	*x = Feed{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Feed) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Feed) ProtoMessage() {}
+
+func (x *Feed) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Feed.ProtoReflect.Descriptor instead.
+func (*Feed) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *Feed) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Feed) GetRecords() int64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
+func (x *Feed) GetDate() int64 {
+	if x != nil {
+		return x.Date
+	}
+	return 0
+}
+
+func (x *Feed) GetFetched() int64 {
+	if x != nil {
+		return x.Fetched
+	}
+	return 0
+}
+
+func (x *Feed) GetLicence() string {
+	if x != nil {
+		return x.Licence
+	}
+	return ""
+}
+
+func (x *Feed) GetError() string {
+	if x != nil {
+		return x.Error
+	}
+	return ""
+}
+
+type SubmitScanRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	CatalogJson   []byte                 `protobuf:"bytes,1,opt,name=catalog_json,json=catalogJson,proto3" json:"catalog_json,omitempty"`
+	Gzip          bool                   `protobuf:"varint,2,opt,name=gzip,proto3" json:"gzip,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmitScanRequest) Reset() {
+	*x = SubmitScanRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[64]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmitScanRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmitScanRequest) ProtoMessage() {}
+
+func (x *SubmitScanRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[64]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmitScanRequest.ProtoReflect.Descriptor instead.
+func (*SubmitScanRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{64}
+}
+
+func (x *SubmitScanRequest) GetCatalogJson() []byte {
+	if x != nil {
+		return x.CatalogJson
+	}
+	return nil
+}
+
+func (x *SubmitScanRequest) GetGzip() bool {
+	if x != nil {
+		return x.Gzip
+	}
+	return false
+}
+
+type SubmitScanResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	Counts        *SeverityCounts        `protobuf:"bytes,2,opt,name=counts,proto3" json:"counts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmitScanResponse) Reset() {
+	*x = SubmitScanResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[65]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmitScanResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmitScanResponse) ProtoMessage() {}
+
+func (x *SubmitScanResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[65]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmitScanResponse.ProtoReflect.Descriptor instead.
+func (*SubmitScanResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{65}
+}
+
+func (x *SubmitScanResponse) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *SubmitScanResponse) GetCounts() *SeverityCounts {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+type GetVerdictRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetVerdictRequest) Reset() {
+	*x = GetVerdictRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[66]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetVerdictRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetVerdictRequest) ProtoMessage() {}
+
+func (x *GetVerdictRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[66]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetVerdictRequest.ProtoReflect.Descriptor instead.
+func (*GetVerdictRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{66}
+}
+
+func (x *GetVerdictRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+type GetVerdictResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ReportJson    []byte                 `protobuf:"bytes,1,opt,name=report_json,json=reportJson,proto3" json:"report_json,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetVerdictResponse) Reset() {
+	*x = GetVerdictResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[67]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetVerdictResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetVerdictResponse) ProtoMessage() {}
+
+func (x *GetVerdictResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[67]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetVerdictResponse.ProtoReflect.Descriptor instead.
+func (*GetVerdictResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{67}
+}
+
+func (x *GetVerdictResponse) GetReportJson() []byte {
+	if x != nil {
+		return x.ReportJson
+	}
+	return nil
+}
+
+type RecordGateRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Run           *GateRun               `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordGateRequest) Reset() {
+	*x = RecordGateRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[68]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordGateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordGateRequest) ProtoMessage() {}
+
+func (x *RecordGateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[68]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordGateRequest.ProtoReflect.Descriptor instead.
+func (*RecordGateRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{68}
+}
+
+func (x *RecordGateRequest) GetRun() *GateRun {
+	if x != nil {
+		return x.Run
+	}
+	return nil
+}
+
+type RecordGateResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RecordGateResponse) Reset() {
+	*x = RecordGateResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[69]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordGateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordGateResponse) ProtoMessage() {}
+
+func (x *RecordGateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[69]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordGateResponse.ProtoReflect.Descriptor instead.
+func (*RecordGateResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{69}
+}
+
+// Remediation: how fast vulnerabilities leave what runs. The clock belongs to
+// (workload, vulnerability): from its detection in a running image until no running
+// instance has it.
+type GetRemediationRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        string                 `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	Since         int64                  `protobuf:"varint,2,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRemediationRequest) Reset() {
+	*x = GetRemediationRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[70]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRemediationRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRemediationRequest) ProtoMessage() {}
+
+func (x *GetRemediationRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[70]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRemediationRequest.ProtoReflect.Descriptor instead.
+func (*GetRemediationRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{70}
+}
+
+func (x *GetRemediationRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *GetRemediationRequest) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+type GetRemediationResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rows          []*RemediationRow      `protobuf:"bytes,1,rep,name=rows,proto3" json:"rows,omitempty"` // one per severity, then one per owner for critical
+	Since         int64                  `protobuf:"varint,2,opt,name=since,proto3" json:"since,omitempty"`
+	NotAssessed   string                 `protobuf:"bytes,3,opt,name=not_assessed,json=notAssessed,proto3" json:"not_assessed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetRemediationResponse) Reset() {
+	*x = GetRemediationResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[71]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetRemediationResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetRemediationResponse) ProtoMessage() {}
+
+func (x *GetRemediationResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[71]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetRemediationResponse.ProtoReflect.Descriptor instead.
+func (*GetRemediationResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{71}
+}
+
+func (x *GetRemediationResponse) GetRows() []*RemediationRow {
+	if x != nil {
+		return x.Rows
+	}
+	return nil
+}
+
+func (x *GetRemediationResponse) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *GetRemediationResponse) GetNotAssessed() string {
+	if x != nil {
+		return x.NotAssessed
+	}
+	return ""
+}
+
+type RemediationRow struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Group         string                 `protobuf:"bytes,1,opt,name=group,proto3" json:"group,omitempty"`
+	Severity      Severity               `protobuf:"varint,2,opt,name=severity,proto3,enum=dockreeve.v1.Severity" json:"severity,omitempty"`
+	Closed        int64                  `protobuf:"varint,3,opt,name=closed,proto3" json:"closed,omitempty"`
+	ClosedP50     int64                  `protobuf:"varint,4,opt,name=closed_p50,json=closedP50,proto3" json:"closed_p50,omitempty"` // nanoseconds
+	ClosedP90     int64                  `protobuf:"varint,5,opt,name=closed_p90,json=closedP90,proto3" json:"closed_p90,omitempty"`
+	Gone          int64                  `protobuf:"varint,6,opt,name=gone,proto3" json:"gone,omitempty"` // closed because the workload was deleted: counted apart
+	Open          int64                  `protobuf:"varint,7,opt,name=open,proto3" json:"open,omitempty"`
+	OpenP50       int64                  `protobuf:"varint,8,opt,name=open_p50,json=openP50,proto3" json:"open_p50,omitempty"` // age so far
+	OpenP90       int64                  `protobuf:"varint,9,opt,name=open_p90,json=openP90,proto3" json:"open_p90,omitempty"`
+	OpenMax       int64                  `protobuf:"varint,10,opt,name=open_max,json=openMax,proto3" json:"open_max,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemediationRow) Reset() {
+	*x = RemediationRow{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[72]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemediationRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemediationRow) ProtoMessage() {}
+
+func (x *RemediationRow) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[72]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemediationRow.ProtoReflect.Descriptor instead.
+func (*RemediationRow) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{72}
+}
+
+func (x *RemediationRow) GetGroup() string {
+	if x != nil {
+		return x.Group
+	}
+	return ""
+}
+
+func (x *RemediationRow) GetSeverity() Severity {
+	if x != nil {
+		return x.Severity
+	}
+	return Severity_SEVERITY_UNSPECIFIED
+}
+
+func (x *RemediationRow) GetClosed() int64 {
+	if x != nil {
+		return x.Closed
+	}
+	return 0
+}
+
+func (x *RemediationRow) GetClosedP50() int64 {
+	if x != nil {
+		return x.ClosedP50
+	}
+	return 0
+}
+
+func (x *RemediationRow) GetClosedP90() int64 {
+	if x != nil {
+		return x.ClosedP90
+	}
+	return 0
+}
+
+func (x *RemediationRow) GetGone() int64 {
+	if x != nil {
+		return x.Gone
+	}
+	return 0
+}
+
+func (x *RemediationRow) GetOpen() int64 {
+	if x != nil {
+		return x.Open
+	}
+	return 0
+}
+
+func (x *RemediationRow) GetOpenP50() int64 {
+	if x != nil {
+		return x.OpenP50
+	}
+	return 0
+}
+
+func (x *RemediationRow) GetOpenP90() int64 {
+	if x != nil {
+		return x.OpenP90
+	}
+	return 0
+}
+
+func (x *RemediationRow) GetOpenMax() int64 {
+	if x != nil {
+		return x.OpenMax
+	}
+	return 0
+}
+
 var File_dockreeve_v1_dockreeve_proto protoreflect.FileDescriptor
 
 const file_dockreeve_v1_dockreeve_proto_rawDesc = "" +
@@ -2763,7 +6393,345 @@ const file_dockreeve_v1_dockreeve_proto_rawDesc = "" +
 	"\x04lost\x18\x04 \x01(\x04R\x04lost\"\x12\n" +
 	"\x10ListRulesRequest\"=\n" +
 	"\x11ListRulesResponse\x12(\n" +
-	"\x05rules\x18\x01 \x03(\v2\x12.dockreeve.v1.RuleR\x05rules*\x91\x01\n" +
+	"\x05rules\x18\x01 \x03(\v2\x12.dockreeve.v1.RuleR\x05rules\"\xdd\x01\n" +
+	"\x0eSeverityCounts\x12\x1a\n" +
+	"\bcritical\x18\x01 \x01(\x03R\bcritical\x12\x12\n" +
+	"\x04high\x18\x02 \x01(\x03R\x04high\x12\x16\n" +
+	"\x06medium\x18\x03 \x01(\x03R\x06medium\x12\x10\n" +
+	"\x03low\x18\x04 \x01(\x03R\x03low\x12\x18\n" +
+	"\aunrated\x18\x05 \x01(\x03R\aunrated\x12\x14\n" +
+	"\x05total\x18\x06 \x01(\x03R\x05total\x12\x10\n" +
+	"\x03kev\x18\a \x01(\x03R\x03kev\x12\x18\n" +
+	"\afixable\x18\b \x01(\x03R\afixable\x12\x15\n" +
+	"\x06in_use\x18\t \x01(\x03R\x05inUse\"\x97\x05\n" +
+	"\x05Image\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
+	"\x05names\x18\x03 \x03(\tR\x05names\x12\x1a\n" +
+	"\bplatform\x18\x04 \x01(\tR\bplatform\x12\x16\n" +
+	"\x06distro\x18\x05 \x01(\tR\x06distro\x12\x18\n" +
+	"\acreated\x18\x06 \x01(\x03R\acreated\x12\x12\n" +
+	"\x04size\x18\a \x01(\x03R\x04size\x12\x1d\n" +
+	"\n" +
+	"first_seen\x18\b \x01(\x03R\tfirstSeen\x12\x1d\n" +
+	"\n" +
+	"scanned_at\x18\t \x01(\x03R\tscannedAt\x12!\n" +
+	"\fnot_assessed\x18\n" +
+	" \x01(\tR\vnotAssessed\x12\x12\n" +
+	"\x04gaps\x18\v \x01(\x05R\x04gaps\x124\n" +
+	"\x06counts\x18\f \x01(\v2\x1c.dockreeve.v1.SeverityCountsR\x06counts\x12\x1a\n" +
+	"\bpackages\x18\r \x01(\x03R\bpackages\x12\x18\n" +
+	"\asecrets\x18\x0e \x01(\x03R\asecrets\x12\x1a\n" +
+	"\bmissteps\x18\x0f \x01(\x03R\bmissteps\x12\x18\n" +
+	"\amalware\x18\x10 \x01(\x03R\amalware\x12\x18\n" +
+	"\arunning\x18\x11 \x01(\x03R\arunning\x12\x1c\n" +
+	"\tworkloads\x18\x12 \x03(\tR\tworkloads\x12\x12\n" +
+	"\x04base\x18\x13 \x01(\tR\x04base\x12\x1d\n" +
+	"\n" +
+	"matched_at\x18\x14 \x01(\x03R\tmatchedAt\x12\x16\n" +
+	"\x06source\x18\x15 \x01(\tR\x06source\x12#\n" +
+	"\x03use\x18\x16 \x01(\v2\x11.dockreeve.v1.UseR\x03use\x12\x12\n" +
+	"\x04gate\x18\x17 \x01(\tR\x04gate\x12\x1d\n" +
+	"\n" +
+	"change_seq\x18\x18 \x01(\x04R\tchangeSeq\"\x87\x01\n" +
+	"\x03Use\x12\x14\n" +
+	"\x05state\x18\x01 \x01(\tR\x05state\x12\x14\n" +
+	"\x05since\x18\x02 \x01(\x03R\x05since\x12\x14\n" +
+	"\x05first\x18\x03 \x01(\x03R\x05first\x12\x12\n" +
+	"\x04last\x18\x04 \x01(\x03R\x04last\x12\x12\n" +
+	"\x04path\x18\x05 \x01(\tR\x04path\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\"\xf9\x01\n" +
+	"\n" +
+	"ImageLayer\x12\x16\n" +
+	"\x06digest\x18\x01 \x01(\tR\x06digest\x12\x17\n" +
+	"\adiff_id\x18\x02 \x01(\tR\x06diffId\x12\x12\n" +
+	"\x04size\x18\x03 \x01(\x03R\x04size\x12\x1d\n" +
+	"\n" +
+	"created_by\x18\x04 \x01(\tR\tcreatedBy\x12\x12\n" +
+	"\x04base\x18\x05 \x01(\bR\x04base\x12!\n" +
+	"\fnot_assessed\x18\x06 \x01(\tR\vnotAssessed\x12\x1a\n" +
+	"\bpackages\x18\a \x01(\x03R\bpackages\x124\n" +
+	"\x06counts\x18\b \x01(\v2\x1c.dockreeve.v1.SeverityCountsR\x06counts\"\x97\x01\n" +
+	"\aRunning\x12\x1a\n" +
+	"\bworkload\x18\x01 \x01(\tR\bworkload\x12\x12\n" +
+	"\x04node\x18\x02 \x01(\tR\x04node\x12\x1c\n" +
+	"\tcontainer\x18\x03 \x01(\tR\tcontainer\x12\x12\n" +
+	"\x04name\x18\x04 \x01(\tR\x04name\x12\x14\n" +
+	"\x05since\x18\x05 \x01(\x03R\x05since\x12\x14\n" +
+	"\x05until\x18\x06 \x01(\x03R\x05until\"\xf5\x01\n" +
+	"\vImageSecret\x12\x12\n" +
+	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x14\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\x122\n" +
+	"\bseverity\x18\x03 \x01(\x0e2\x16.dockreeve.v1.SeverityR\bseverity\x12\x12\n" +
+	"\x04path\x18\x04 \x01(\tR\x04path\x12\x14\n" +
+	"\x05where\x18\x05 \x01(\tR\x05where\x12\x12\n" +
+	"\x04line\x18\x06 \x01(\x05R\x04line\x12\x14\n" +
+	"\x05layer\x18\a \x01(\x05R\x05layer\x12\x18\n" +
+	"\adeleted\x18\b \x01(\bR\adeleted\x12\x1a\n" +
+	"\bredacted\x18\t \x01(\tR\bredacted\"\xb2\x01\n" +
+	"\fImageMisstep\x12\x14\n" +
+	"\x05check\x18\x01 \x01(\tR\x05check\x12\x14\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\x122\n" +
+	"\bseverity\x18\x03 \x01(\x0e2\x16.dockreeve.v1.SeverityR\bseverity\x12\x16\n" +
+	"\x06detail\x18\x04 \x01(\tR\x06detail\x12\x16\n" +
+	"\x06remedy\x18\x05 \x01(\tR\x06remedy\x12\x12\n" +
+	"\x04path\x18\x06 \x01(\tR\x04path\"x\n" +
+	"\fImageMalware\x12\x12\n" +
+	"\x04path\x18\x01 \x01(\tR\x04path\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x16\n" +
+	"\x06sha256\x18\x03 \x01(\tR\x06sha256\x12\x12\n" +
+	"\x04list\x18\x04 \x01(\tR\x04list\x12\x14\n" +
+	"\x05layer\x18\x05 \x01(\x05R\x05layer\"\x93\x01\n" +
+	"\tBaseImage\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x16\n" +
+	"\x06digest\x18\x02 \x01(\tR\x06digest\x12\x16\n" +
+	"\x06layers\x18\x03 \x01(\x05R\x06layers\x12\x14\n" +
+	"\x05newer\x18\x04 \x01(\tR\x05newer\x12\x18\n" +
+	"\aremoves\x18\x05 \x01(\x05R\aremoves\x12\x12\n" +
+	"\x04adds\x18\x06 \x01(\x05R\x04adds\"\xcb\x05\n" +
+	"\x12ImageVulnerability\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\aaliases\x18\x02 \x03(\tR\aaliases\x12\x18\n" +
+	"\apackage\x18\x03 \x01(\tR\apackage\x12\x18\n" +
+	"\aversion\x18\x04 \x01(\tR\aversion\x12\x12\n" +
+	"\x04type\x18\x05 \x01(\tR\x04type\x12\x19\n" +
+	"\bfixed_in\x18\x06 \x01(\tR\afixedIn\x12\x16\n" +
+	"\x06status\x18\a \x01(\tR\x06status\x122\n" +
+	"\bseverity\x18\b \x01(\x0e2\x16.dockreeve.v1.SeverityR\bseverity\x12#\n" +
+	"\rseverity_from\x18\t \x01(\tR\fseverityFrom\x12\x12\n" +
+	"\x04cvss\x18\n" +
+	" \x01(\x01R\x04cvss\x12\x16\n" +
+	"\x06vector\x18\v \x01(\tR\x06vector\x12\x17\n" +
+	"\x04epss\x18\f \x01(\x01H\x00R\x04epss\x88\x01\x01\x12'\n" +
+	"\x0fepss_percentile\x18\r \x01(\x01R\x0eepssPercentile\x12.\n" +
+	"\x03kev\x18\x0e \x01(\v2\x1c.dockreeve.v1.KnownExploitedR\x03kev\x12\x14\n" +
+	"\x05title\x18\x0f \x01(\tR\x05title\x12\x1e\n" +
+	"\n" +
+	"references\x18\x10 \x03(\tR\n" +
+	"references\x12\x16\n" +
+	"\x06source\x18\x11 \x01(\tR\x06source\x12\x1a\n" +
+	"\blocation\x18\x12 \x01(\tR\blocation\x12\x14\n" +
+	"\x05layer\x18\x13 \x01(\x05R\x05layer\x12#\n" +
+	"\x03use\x18\x14 \x01(\v2\x11.dockreeve.v1.UseR\x03use\x12\x12\n" +
+	"\x04rank\x18\x15 \x01(\x01R\x04rank\x12%\n" +
+	"\x0efirst_detected\x18\x16 \x01(\x03R\rfirstDetected\x12\x1c\n" +
+	"\tpublished\x18\x17 \x01(\x03R\tpublished\x12\x12\n" +
+	"\x04purl\x18\x18 \x01(\tR\x04purlB\a\n" +
+	"\x05_epss\"p\n" +
+	"\x0eKnownExploited\x12\x14\n" +
+	"\x05added\x18\x01 \x01(\tR\x05added\x12\x10\n" +
+	"\x03due\x18\x02 \x01(\tR\x03due\x12\x1e\n" +
+	"\n" +
+	"ransomware\x18\x03 \x01(\bR\n" +
+	"ransomware\x12\x16\n" +
+	"\x06action\x18\x04 \x01(\tR\x06action\"\x9c\x02\n" +
+	"\fImagePackage\x12\x12\n" +
+	"\x04type\x18\x01 \x01(\tR\x04type\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x12\x12\n" +
+	"\x04purl\x18\x04 \x01(\tR\x04purl\x12\x1a\n" +
+	"\blicenses\x18\x05 \x03(\tR\blicenses\x12\x1a\n" +
+	"\blocation\x18\x06 \x01(\tR\blocation\x12\x14\n" +
+	"\x05layer\x18\a \x01(\x05R\x05layer\x12\x19\n" +
+	"\bowned_by\x18\b \x01(\tR\aownedBy\x12#\n" +
+	"\x03use\x18\t \x01(\v2\x11.dockreeve.v1.UseR\x03use\x12(\n" +
+	"\x0fvulnerabilities\x18\n" +
+	" \x01(\x03R\x0fvulnerabilities\"v\n" +
+	"\x11ListImagesRequest\x12\x16\n" +
+	"\x06filter\x18\x01 \x01(\tR\x06filter\x12\x14\n" +
+	"\x05order\x18\x02 \x01(\tR\x05order\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x16\n" +
+	"\x06cursor\x18\x04 \x01(\tR\x06cursor\"\xec\x01\n" +
+	"\x12ListImagesResponse\x12+\n" +
+	"\x06images\x18\x01 \x03(\v2\x13.dockreeve.v1.ImageR\x06images\x12\x1f\n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\n" +
+	"nextCursor\x12\x14\n" +
+	"\x05total\x18\x03 \x01(\x03R\x05total\x12\x1b\n" +
+	"\ttotal_all\x18\x04 \x01(\x03R\btotalAll\x12\x1d\n" +
+	"\n" +
+	"change_seq\x18\x05 \x01(\x04R\tchangeSeq\x126\n" +
+	"\bcoverage\x18\x06 \x01(\v2\x1a.dockreeve.v1.ScanCoverageR\bcoverage\"\x88\x02\n" +
+	"\fScanCoverage\x12\x18\n" +
+	"\arunning\x18\x01 \x01(\x03R\arunning\x12)\n" +
+	"\x10running_assessed\x18\x02 \x01(\x03R\x0frunningAssessed\x124\n" +
+	"\fnot_assessed\x18\x03 \x03(\v2\x11.dockreeve.v1.GapR\vnotAssessed\x12<\n" +
+	"\n" +
+	"advisories\x18\x04 \x01(\v2\x1c.dockreeve.v1.AdvisoryStatusR\n" +
+	"advisories\x12\x1a\n" +
+	"\bwatching\x18\x05 \x01(\bR\bwatching\x12#\n" +
+	"\rgated_running\x18\x06 \x01(\x03R\fgatedRunning\"#\n" +
+	"\x0fGetImageRequest\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\"\x94\x05\n" +
+	"\x10GetImageResponse\x12)\n" +
+	"\x05image\x18\x01 \x01(\v2\x13.dockreeve.v1.ImageR\x05image\x120\n" +
+	"\x06layers\x18\x02 \x03(\v2\x18.dockreeve.v1.ImageLayerR\x06layers\x123\n" +
+	"\asecrets\x18\x03 \x03(\v2\x19.dockreeve.v1.ImageSecretR\asecrets\x126\n" +
+	"\bmissteps\x18\x04 \x03(\v2\x1a.dockreeve.v1.ImageMisstepR\bmissteps\x124\n" +
+	"\amalware\x18\x05 \x03(\v2\x1a.dockreeve.v1.ImageMalwareR\amalware\x12+\n" +
+	"\x04base\x18\x06 \x01(\v2\x17.dockreeve.v1.BaseImageR\x04base\x124\n" +
+	"\fnot_assessed\x18\a \x03(\v2\x11.dockreeve.v1.GapR\vnotAssessed\x12/\n" +
+	"\arunning\x18\b \x03(\v2\x15.dockreeve.v1.RunningR\arunning\x124\n" +
+	"\ahistory\x18\t \x03(\v2\x1a.dockreeve.v1.ImageHistoryR\ahistory\x12+\n" +
+	"\x05gates\x18\n" +
+	" \x03(\v2\x15.dockreeve.v1.GateRunR\x05gates\x12\x12\n" +
+	"\x04user\x18\v \x01(\tR\x04user\x12\x1e\n" +
+	"\n" +
+	"entrypoint\x18\f \x03(\tR\n" +
+	"entrypoint\x126\n" +
+	"\blicences\x18\r \x03(\v2\x1a.dockreeve.v1.LicenceCountR\blicences\x12\x1d\n" +
+	"\n" +
+	"change_seq\x18\x0e \x01(\x04R\tchangeSeq\"D\n" +
+	"\fLicenceCount\x12\x18\n" +
+	"\alicence\x18\x01 \x01(\tR\alicence\x12\x1a\n" +
+	"\bpackages\x18\x02 \x01(\x03R\bpackages\"\xe4\x01\n" +
+	"\fImageHistory\x12\x12\n" +
+	"\x04time\x18\x01 \x01(\x03R\x04time\x12\x14\n" +
+	"\x05cause\x18\x02 \x01(\tR\x05cause\x124\n" +
+	"\x06counts\x18\x03 \x01(\v2\x1c.dockreeve.v1.SeverityCountsR\x06counts\x12\x1a\n" +
+	"\bappeared\x18\x04 \x03(\tR\bappeared\x12\x12\n" +
+	"\x04gone\x18\x05 \x03(\tR\x04gone\x12%\n" +
+	"\x0eappeared_total\x18\x06 \x01(\x03R\rappearedTotal\x12\x1d\n" +
+	"\n" +
+	"gone_total\x18\a \x01(\x03R\tgoneTotal\"\xbf\x01\n" +
+	"\aGateRun\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x12\n" +
+	"\x04time\x18\x02 \x01(\x03R\x04time\x12\x16\n" +
+	"\x06passed\x18\x03 \x01(\bR\x06passed\x12\x16\n" +
+	"\x06commit\x18\x04 \x01(\tR\x06commit\x12\x1a\n" +
+	"\bpipeline\x18\x05 \x01(\tR\bpipeline\x12\x16\n" +
+	"\x06policy\x18\x06 \x01(\tR\x06policy\x12\x18\n" +
+	"\areasons\x18\a \x03(\tR\areasons\x12\x10\n" +
+	"\x03url\x18\b \x01(\tR\x03url\"\x96\x01\n" +
+	"\x1fListImageVulnerabilitiesRequest\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x16\n" +
+	"\x06filter\x18\x02 \x01(\tR\x06filter\x12\x14\n" +
+	"\x05order\x18\x03 \x01(\tR\x05order\x12\x1b\n" +
+	"\tpage_size\x18\x04 \x01(\x05R\bpageSize\x12\x16\n" +
+	"\x06cursor\x18\x05 \x01(\tR\x06cursor\"\xc2\x01\n" +
+	" ListImageVulnerabilitiesResponse\x12J\n" +
+	"\x0fvulnerabilities\x18\x01 \x03(\v2 .dockreeve.v1.ImageVulnerabilityR\x0fvulnerabilities\x12\x1f\n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\n" +
+	"nextCursor\x12\x14\n" +
+	"\x05total\x18\x03 \x01(\x03R\x05total\x12\x1b\n" +
+	"\ttotal_all\x18\x04 \x01(\x03R\btotalAll\"y\n" +
+	"\x18ListImagePackagesRequest\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x16\n" +
+	"\x06filter\x18\x02 \x01(\tR\x06filter\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x16\n" +
+	"\x06cursor\x18\x04 \x01(\tR\x06cursor\"\xa7\x01\n" +
+	"\x19ListImagePackagesResponse\x126\n" +
+	"\bpackages\x18\x01 \x03(\v2\x1a.dockreeve.v1.ImagePackageR\bpackages\x12\x1f\n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\n" +
+	"nextCursor\x12\x14\n" +
+	"\x05total\x18\x03 \x01(\x03R\x05total\x12\x1b\n" +
+	"\ttotal_all\x18\x04 \x01(\x03R\btotalAll\"\xa3\x04\n" +
+	"\x10VulnerabilityRow\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x122\n" +
+	"\bseverity\x18\x02 \x01(\x0e2\x16.dockreeve.v1.SeverityR\bseverity\x12\x12\n" +
+	"\x04cvss\x18\x03 \x01(\x01R\x04cvss\x12\x17\n" +
+	"\x04epss\x18\x04 \x01(\x01H\x00R\x04epss\x88\x01\x01\x12'\n" +
+	"\x0fepss_percentile\x18\x05 \x01(\x01R\x0eepssPercentile\x12.\n" +
+	"\x03kev\x18\x06 \x01(\v2\x1c.dockreeve.v1.KnownExploitedR\x03kev\x12\x14\n" +
+	"\x05title\x18\a \x01(\tR\x05title\x12\x18\n" +
+	"\afixable\x18\b \x01(\bR\afixable\x12\x1a\n" +
+	"\bpackages\x18\t \x03(\tR\bpackages\x12\x16\n" +
+	"\x06images\x18\n" +
+	" \x01(\x03R\x06images\x12%\n" +
+	"\x0erunning_images\x18\v \x01(\x03R\rrunningImages\x12\x1c\n" +
+	"\tworkloads\x18\f \x01(\x03R\tworkloads\x12\"\n" +
+	"\rimages_in_use\x18\r \x01(\x03R\vimagesInUse\x12%\n" +
+	"\x0efirst_detected\x18\x0e \x01(\x03R\rfirstDetected\x12\x1c\n" +
+	"\tpublished\x18\x0f \x01(\x03R\tpublished\x12\x16\n" +
+	"\x06status\x18\x10 \x01(\tR\x06status\x12\x12\n" +
+	"\x04rank\x18\x11 \x01(\x01R\x04rankB\a\n" +
+	"\x05_epss\"\x7f\n" +
+	"\x1aListVulnerabilitiesRequest\x12\x16\n" +
+	"\x06filter\x18\x01 \x01(\tR\x06filter\x12\x14\n" +
+	"\x05order\x18\x02 \x01(\tR\x05order\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x16\n" +
+	"\x06cursor\x18\x04 \x01(\tR\x06cursor\"\x92\x02\n" +
+	"\x1bListVulnerabilitiesResponse\x12H\n" +
+	"\x0fvulnerabilities\x18\x01 \x03(\v2\x1e.dockreeve.v1.VulnerabilityRowR\x0fvulnerabilities\x12\x1f\n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\n" +
+	"nextCursor\x12\x14\n" +
+	"\x05total\x18\x03 \x01(\x03R\x05total\x12\x1b\n" +
+	"\ttotal_all\x18\x04 \x01(\x03R\btotalAll\x12\x1d\n" +
+	"\n" +
+	"change_seq\x18\x05 \x01(\x04R\tchangeSeq\x126\n" +
+	"\bcoverage\x18\x06 \x01(\v2\x1a.dockreeve.v1.ScanCoverageR\bcoverage\")\n" +
+	"\x17GetVulnerabilityRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xc8\x02\n" +
+	"\x18GetVulnerabilityResponse\x12D\n" +
+	"\rvulnerability\x18\x01 \x01(\v2\x1e.dockreeve.v1.VulnerabilityRowR\rvulnerability\x12\x18\n" +
+	"\aaliases\x18\x02 \x03(\tR\aaliases\x12\x1e\n" +
+	"\n" +
+	"references\x18\x03 \x03(\tR\n" +
+	"references\x127\n" +
+	"\baffected\x18\x04 \x03(\v2\x1b.dockreeve.v1.AffectedImageR\baffected\x12%\n" +
+	"\x0eaffected_total\x18\x05 \x01(\x03R\raffectedTotal\x126\n" +
+	"\bcoverage\x18\x06 \x01(\v2\x1a.dockreeve.v1.ScanCoverageR\bcoverage\x12\x14\n" +
+	"\x05known\x18\a \x01(\bR\x05known\"\xbf\x01\n" +
+	"\rAffectedImage\x12)\n" +
+	"\x05image\x18\x01 \x01(\v2\x13.dockreeve.v1.ImageR\x05image\x12<\n" +
+	"\bfindings\x18\x02 \x03(\v2 .dockreeve.v1.ImageVulnerabilityR\bfindings\x12/\n" +
+	"\arunning\x18\x03 \x03(\v2\x15.dockreeve.v1.RunningR\arunning\x12\x14\n" +
+	"\x05owner\x18\x04 \x01(\tR\x05owner\"\x1a\n" +
+	"\x18GetAdvisoryStatusRequest\"Q\n" +
+	"\x19GetAdvisoryStatusResponse\x124\n" +
+	"\x06status\x18\x01 \x01(\v2\x1c.dockreeve.v1.AdvisoryStatusR\x06status\"\xa9\x02\n" +
+	"\x0eAdvisoryStatus\x12\x14\n" +
+	"\x05built\x18\x01 \x01(\x03R\x05built\x12!\n" +
+	"\fnot_assessed\x18\x02 \x01(\tR\vnotAssessed\x12\x14\n" +
+	"\x05stale\x18\x03 \x01(\bR\x05stale\x12\x17\n" +
+	"\amax_age\x18\x04 \x01(\x03R\x06maxAge\x12(\n" +
+	"\x05feeds\x18\x05 \x03(\v2\x12.dockreeve.v1.FeedR\x05feeds\x12\x18\n" +
+	"\aversion\x18\x06 \x01(\tR\aversion\x12\x1d\n" +
+	"\n" +
+	"matched_at\x18\a \x01(\x03R\tmatchedAt\x12)\n" +
+	"\x10rematched_images\x18\b \x01(\x03R\x0frematchedImages\x12!\n" +
+	"\fupdate_error\x18\t \x01(\tR\vupdateError\"\x92\x01\n" +
+	"\x04Feed\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
+	"\arecords\x18\x02 \x01(\x03R\arecords\x12\x12\n" +
+	"\x04date\x18\x03 \x01(\x03R\x04date\x12\x18\n" +
+	"\afetched\x18\x04 \x01(\x03R\afetched\x12\x18\n" +
+	"\alicence\x18\x05 \x01(\tR\alicence\x12\x14\n" +
+	"\x05error\x18\x06 \x01(\tR\x05error\"J\n" +
+	"\x11SubmitScanRequest\x12!\n" +
+	"\fcatalog_json\x18\x01 \x01(\fR\vcatalogJson\x12\x12\n" +
+	"\x04gzip\x18\x02 \x01(\bR\x04gzip\"\\\n" +
+	"\x12SubmitScanResponse\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x124\n" +
+	"\x06counts\x18\x02 \x01(\v2\x1c.dockreeve.v1.SeverityCountsR\x06counts\"%\n" +
+	"\x11GetVerdictRequest\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\"5\n" +
+	"\x12GetVerdictResponse\x12\x1f\n" +
+	"\vreport_json\x18\x01 \x01(\fR\n" +
+	"reportJson\"<\n" +
+	"\x11RecordGateRequest\x12'\n" +
+	"\x03run\x18\x01 \x01(\v2\x15.dockreeve.v1.GateRunR\x03run\"\x14\n" +
+	"\x12RecordGateResponse\"E\n" +
+	"\x15GetRemediationRequest\x12\x16\n" +
+	"\x06filter\x18\x01 \x01(\tR\x06filter\x12\x14\n" +
+	"\x05since\x18\x02 \x01(\x03R\x05since\"\x83\x01\n" +
+	"\x16GetRemediationResponse\x120\n" +
+	"\x04rows\x18\x01 \x03(\v2\x1c.dockreeve.v1.RemediationRowR\x04rows\x12\x14\n" +
+	"\x05since\x18\x02 \x01(\x03R\x05since\x12!\n" +
+	"\fnot_assessed\x18\x03 \x01(\tR\vnotAssessed\"\xa9\x02\n" +
+	"\x0eRemediationRow\x12\x14\n" +
+	"\x05group\x18\x01 \x01(\tR\x05group\x122\n" +
+	"\bseverity\x18\x02 \x01(\x0e2\x16.dockreeve.v1.SeverityR\bseverity\x12\x16\n" +
+	"\x06closed\x18\x03 \x01(\x03R\x06closed\x12\x1d\n" +
+	"\n" +
+	"closed_p50\x18\x04 \x01(\x03R\tclosedP50\x12\x1d\n" +
+	"\n" +
+	"closed_p90\x18\x05 \x01(\x03R\tclosedP90\x12\x12\n" +
+	"\x04gone\x18\x06 \x01(\x03R\x04gone\x12\x12\n" +
+	"\x04open\x18\a \x01(\x03R\x04open\x12\x19\n" +
+	"\bopen_p50\x18\b \x01(\x03R\aopenP50\x12\x19\n" +
+	"\bopen_p90\x18\t \x01(\x03R\aopenP90\x12\x19\n" +
+	"\bopen_max\x18\n" +
+	" \x01(\x03R\aopenMax*\x91\x01\n" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16SEVERITY_INFORMATIONAL\x10\x01\x12\x10\n" +
@@ -2787,7 +6755,23 @@ const file_dockreeve_v1_dockreeve_proto_rawDesc = "" +
 	"\x05Watch\x12\x1a.dockreeve.v1.WatchRequest\x1a\x1b.dockreeve.v1.WatchResponse0\x012\xab\x01\n" +
 	"\rStatusService\x12L\n" +
 	"\tGetStatus\x12\x1e.dockreeve.v1.GetStatusRequest\x1a\x1f.dockreeve.v1.GetStatusResponse\x12L\n" +
-	"\tListRules\x12\x1e.dockreeve.v1.ListRulesRequest\x1a\x1f.dockreeve.v1.ListRulesResponseB=Z;github.com/dockreeve/dockreeve/api/dockreeve/v1;dockreevev1b\x06proto3"
+	"\tListRules\x12\x1e.dockreeve.v1.ListRulesRequest\x1a\x1f.dockreeve.v1.ListRulesResponse2\x90\b\n" +
+	"\fImageService\x12O\n" +
+	"\n" +
+	"ListImages\x12\x1f.dockreeve.v1.ListImagesRequest\x1a .dockreeve.v1.ListImagesResponse\x12I\n" +
+	"\bGetImage\x12\x1d.dockreeve.v1.GetImageRequest\x1a\x1e.dockreeve.v1.GetImageResponse\x12y\n" +
+	"\x18ListImageVulnerabilities\x12-.dockreeve.v1.ListImageVulnerabilitiesRequest\x1a..dockreeve.v1.ListImageVulnerabilitiesResponse\x12d\n" +
+	"\x11ListImagePackages\x12&.dockreeve.v1.ListImagePackagesRequest\x1a'.dockreeve.v1.ListImagePackagesResponse\x12j\n" +
+	"\x13ListVulnerabilities\x12(.dockreeve.v1.ListVulnerabilitiesRequest\x1a).dockreeve.v1.ListVulnerabilitiesResponse\x12a\n" +
+	"\x10GetVulnerability\x12%.dockreeve.v1.GetVulnerabilityRequest\x1a&.dockreeve.v1.GetVulnerabilityResponse\x12d\n" +
+	"\x11GetAdvisoryStatus\x12&.dockreeve.v1.GetAdvisoryStatusRequest\x1a'.dockreeve.v1.GetAdvisoryStatusResponse\x12O\n" +
+	"\n" +
+	"SubmitScan\x12\x1f.dockreeve.v1.SubmitScanRequest\x1a .dockreeve.v1.SubmitScanResponse\x12O\n" +
+	"\n" +
+	"GetVerdict\x12\x1f.dockreeve.v1.GetVerdictRequest\x1a .dockreeve.v1.GetVerdictResponse\x12O\n" +
+	"\n" +
+	"RecordGate\x12\x1f.dockreeve.v1.RecordGateRequest\x1a .dockreeve.v1.RecordGateResponse\x12[\n" +
+	"\x0eGetRemediation\x12#.dockreeve.v1.GetRemediationRequest\x1a$.dockreeve.v1.GetRemediationResponseB=Z;github.com/dockreeve/dockreeve/api/dockreeve/v1;dockreevev1b\x06proto3"
 
 var (
 	file_dockreeve_v1_dockreeve_proto_rawDescOnce sync.Once
@@ -2802,40 +6786,83 @@ func file_dockreeve_v1_dockreeve_proto_rawDescGZIP() []byte {
 }
 
 var file_dockreeve_v1_dockreeve_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_dockreeve_v1_dockreeve_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_dockreeve_v1_dockreeve_proto_msgTypes = make([]protoimpl.MessageInfo, 73)
 var file_dockreeve_v1_dockreeve_proto_goTypes = []any{
-	(Severity)(0),                   // 0: dockreeve.v1.Severity
-	(AlertStatus)(0),                // 1: dockreeve.v1.AlertStatus
-	(*Alert)(nil),                   // 2: dockreeve.v1.Alert
-	(*Subject)(nil),                 // 3: dockreeve.v1.Subject
-	(*Container)(nil),               // 4: dockreeve.v1.Container
-	(*Condition)(nil),               // 5: dockreeve.v1.Condition
-	(*Process)(nil),                 // 6: dockreeve.v1.Process
-	(*Rule)(nil),                    // 7: dockreeve.v1.Rule
-	(*Loss)(nil),                    // 8: dockreeve.v1.Loss
-	(*AlertDetail)(nil),             // 9: dockreeve.v1.AlertDetail
-	(*StatusChange)(nil),            // 10: dockreeve.v1.StatusChange
-	(*Occurrence)(nil),              // 11: dockreeve.v1.Occurrence
-	(*ListAlertsRequest)(nil),       // 12: dockreeve.v1.ListAlertsRequest
-	(*ListAlertsResponse)(nil),      // 13: dockreeve.v1.ListAlertsResponse
-	(*GetAlertRequest)(nil),         // 14: dockreeve.v1.GetAlertRequest
-	(*GetAlertResponse)(nil),        // 15: dockreeve.v1.GetAlertResponse
-	(*ListOccurrencesRequest)(nil),  // 16: dockreeve.v1.ListOccurrencesRequest
-	(*ListOccurrencesResponse)(nil), // 17: dockreeve.v1.ListOccurrencesResponse
-	(*SetAlertStatusRequest)(nil),   // 18: dockreeve.v1.SetAlertStatusRequest
-	(*SetAlertStatusResponse)(nil),  // 19: dockreeve.v1.SetAlertStatusResponse
-	(*WatchRequest)(nil),            // 20: dockreeve.v1.WatchRequest
-	(*WatchResponse)(nil),           // 21: dockreeve.v1.WatchResponse
-	(*Change)(nil),                  // 22: dockreeve.v1.Change
-	(*Watched)(nil),                 // 23: dockreeve.v1.Watched
-	(*GetStatusRequest)(nil),        // 24: dockreeve.v1.GetStatusRequest
-	(*GetStatusResponse)(nil),       // 25: dockreeve.v1.GetStatusResponse
-	(*Latency)(nil),                 // 26: dockreeve.v1.Latency
-	(*Node)(nil),                    // 27: dockreeve.v1.Node
-	(*Gap)(nil),                     // 28: dockreeve.v1.Gap
-	(*HopCount)(nil),                // 29: dockreeve.v1.HopCount
-	(*ListRulesRequest)(nil),        // 30: dockreeve.v1.ListRulesRequest
-	(*ListRulesResponse)(nil),       // 31: dockreeve.v1.ListRulesResponse
+	(Severity)(0),                            // 0: dockreeve.v1.Severity
+	(AlertStatus)(0),                         // 1: dockreeve.v1.AlertStatus
+	(*Alert)(nil),                            // 2: dockreeve.v1.Alert
+	(*Subject)(nil),                          // 3: dockreeve.v1.Subject
+	(*Container)(nil),                        // 4: dockreeve.v1.Container
+	(*Condition)(nil),                        // 5: dockreeve.v1.Condition
+	(*Process)(nil),                          // 6: dockreeve.v1.Process
+	(*Rule)(nil),                             // 7: dockreeve.v1.Rule
+	(*Loss)(nil),                             // 8: dockreeve.v1.Loss
+	(*AlertDetail)(nil),                      // 9: dockreeve.v1.AlertDetail
+	(*StatusChange)(nil),                     // 10: dockreeve.v1.StatusChange
+	(*Occurrence)(nil),                       // 11: dockreeve.v1.Occurrence
+	(*ListAlertsRequest)(nil),                // 12: dockreeve.v1.ListAlertsRequest
+	(*ListAlertsResponse)(nil),               // 13: dockreeve.v1.ListAlertsResponse
+	(*GetAlertRequest)(nil),                  // 14: dockreeve.v1.GetAlertRequest
+	(*GetAlertResponse)(nil),                 // 15: dockreeve.v1.GetAlertResponse
+	(*ListOccurrencesRequest)(nil),           // 16: dockreeve.v1.ListOccurrencesRequest
+	(*ListOccurrencesResponse)(nil),          // 17: dockreeve.v1.ListOccurrencesResponse
+	(*SetAlertStatusRequest)(nil),            // 18: dockreeve.v1.SetAlertStatusRequest
+	(*SetAlertStatusResponse)(nil),           // 19: dockreeve.v1.SetAlertStatusResponse
+	(*WatchRequest)(nil),                     // 20: dockreeve.v1.WatchRequest
+	(*WatchResponse)(nil),                    // 21: dockreeve.v1.WatchResponse
+	(*Change)(nil),                           // 22: dockreeve.v1.Change
+	(*Watched)(nil),                          // 23: dockreeve.v1.Watched
+	(*GetStatusRequest)(nil),                 // 24: dockreeve.v1.GetStatusRequest
+	(*GetStatusResponse)(nil),                // 25: dockreeve.v1.GetStatusResponse
+	(*Latency)(nil),                          // 26: dockreeve.v1.Latency
+	(*Node)(nil),                             // 27: dockreeve.v1.Node
+	(*Gap)(nil),                              // 28: dockreeve.v1.Gap
+	(*HopCount)(nil),                         // 29: dockreeve.v1.HopCount
+	(*ListRulesRequest)(nil),                 // 30: dockreeve.v1.ListRulesRequest
+	(*ListRulesResponse)(nil),                // 31: dockreeve.v1.ListRulesResponse
+	(*SeverityCounts)(nil),                   // 32: dockreeve.v1.SeverityCounts
+	(*Image)(nil),                            // 33: dockreeve.v1.Image
+	(*Use)(nil),                              // 34: dockreeve.v1.Use
+	(*ImageLayer)(nil),                       // 35: dockreeve.v1.ImageLayer
+	(*Running)(nil),                          // 36: dockreeve.v1.Running
+	(*ImageSecret)(nil),                      // 37: dockreeve.v1.ImageSecret
+	(*ImageMisstep)(nil),                     // 38: dockreeve.v1.ImageMisstep
+	(*ImageMalware)(nil),                     // 39: dockreeve.v1.ImageMalware
+	(*BaseImage)(nil),                        // 40: dockreeve.v1.BaseImage
+	(*ImageVulnerability)(nil),               // 41: dockreeve.v1.ImageVulnerability
+	(*KnownExploited)(nil),                   // 42: dockreeve.v1.KnownExploited
+	(*ImagePackage)(nil),                     // 43: dockreeve.v1.ImagePackage
+	(*ListImagesRequest)(nil),                // 44: dockreeve.v1.ListImagesRequest
+	(*ListImagesResponse)(nil),               // 45: dockreeve.v1.ListImagesResponse
+	(*ScanCoverage)(nil),                     // 46: dockreeve.v1.ScanCoverage
+	(*GetImageRequest)(nil),                  // 47: dockreeve.v1.GetImageRequest
+	(*GetImageResponse)(nil),                 // 48: dockreeve.v1.GetImageResponse
+	(*LicenceCount)(nil),                     // 49: dockreeve.v1.LicenceCount
+	(*ImageHistory)(nil),                     // 50: dockreeve.v1.ImageHistory
+	(*GateRun)(nil),                          // 51: dockreeve.v1.GateRun
+	(*ListImageVulnerabilitiesRequest)(nil),  // 52: dockreeve.v1.ListImageVulnerabilitiesRequest
+	(*ListImageVulnerabilitiesResponse)(nil), // 53: dockreeve.v1.ListImageVulnerabilitiesResponse
+	(*ListImagePackagesRequest)(nil),         // 54: dockreeve.v1.ListImagePackagesRequest
+	(*ListImagePackagesResponse)(nil),        // 55: dockreeve.v1.ListImagePackagesResponse
+	(*VulnerabilityRow)(nil),                 // 56: dockreeve.v1.VulnerabilityRow
+	(*ListVulnerabilitiesRequest)(nil),       // 57: dockreeve.v1.ListVulnerabilitiesRequest
+	(*ListVulnerabilitiesResponse)(nil),      // 58: dockreeve.v1.ListVulnerabilitiesResponse
+	(*GetVulnerabilityRequest)(nil),          // 59: dockreeve.v1.GetVulnerabilityRequest
+	(*GetVulnerabilityResponse)(nil),         // 60: dockreeve.v1.GetVulnerabilityResponse
+	(*AffectedImage)(nil),                    // 61: dockreeve.v1.AffectedImage
+	(*GetAdvisoryStatusRequest)(nil),         // 62: dockreeve.v1.GetAdvisoryStatusRequest
+	(*GetAdvisoryStatusResponse)(nil),        // 63: dockreeve.v1.GetAdvisoryStatusResponse
+	(*AdvisoryStatus)(nil),                   // 64: dockreeve.v1.AdvisoryStatus
+	(*Feed)(nil),                             // 65: dockreeve.v1.Feed
+	(*SubmitScanRequest)(nil),                // 66: dockreeve.v1.SubmitScanRequest
+	(*SubmitScanResponse)(nil),               // 67: dockreeve.v1.SubmitScanResponse
+	(*GetVerdictRequest)(nil),                // 68: dockreeve.v1.GetVerdictRequest
+	(*GetVerdictResponse)(nil),               // 69: dockreeve.v1.GetVerdictResponse
+	(*RecordGateRequest)(nil),                // 70: dockreeve.v1.RecordGateRequest
+	(*RecordGateResponse)(nil),               // 71: dockreeve.v1.RecordGateResponse
+	(*GetRemediationRequest)(nil),            // 72: dockreeve.v1.GetRemediationRequest
+	(*GetRemediationResponse)(nil),           // 73: dockreeve.v1.GetRemediationResponse
+	(*RemediationRow)(nil),                   // 74: dockreeve.v1.RemediationRow
 }
 var file_dockreeve_v1_dockreeve_proto_depIdxs = []int32{
 	1,  // 0: dockreeve.v1.Alert.status:type_name -> dockreeve.v1.AlertStatus
@@ -2864,25 +6891,90 @@ var file_dockreeve_v1_dockreeve_proto_depIdxs = []int32{
 	29, // 23: dockreeve.v1.GetStatusResponse.hops:type_name -> dockreeve.v1.HopCount
 	26, // 24: dockreeve.v1.GetStatusResponse.stored_latency:type_name -> dockreeve.v1.Latency
 	7,  // 25: dockreeve.v1.ListRulesResponse.rules:type_name -> dockreeve.v1.Rule
-	12, // 26: dockreeve.v1.AlertService.ListAlerts:input_type -> dockreeve.v1.ListAlertsRequest
-	14, // 27: dockreeve.v1.AlertService.GetAlert:input_type -> dockreeve.v1.GetAlertRequest
-	16, // 28: dockreeve.v1.AlertService.ListOccurrences:input_type -> dockreeve.v1.ListOccurrencesRequest
-	18, // 29: dockreeve.v1.AlertService.SetAlertStatus:input_type -> dockreeve.v1.SetAlertStatusRequest
-	20, // 30: dockreeve.v1.ChangeService.Watch:input_type -> dockreeve.v1.WatchRequest
-	24, // 31: dockreeve.v1.StatusService.GetStatus:input_type -> dockreeve.v1.GetStatusRequest
-	30, // 32: dockreeve.v1.StatusService.ListRules:input_type -> dockreeve.v1.ListRulesRequest
-	13, // 33: dockreeve.v1.AlertService.ListAlerts:output_type -> dockreeve.v1.ListAlertsResponse
-	15, // 34: dockreeve.v1.AlertService.GetAlert:output_type -> dockreeve.v1.GetAlertResponse
-	17, // 35: dockreeve.v1.AlertService.ListOccurrences:output_type -> dockreeve.v1.ListOccurrencesResponse
-	19, // 36: dockreeve.v1.AlertService.SetAlertStatus:output_type -> dockreeve.v1.SetAlertStatusResponse
-	21, // 37: dockreeve.v1.ChangeService.Watch:output_type -> dockreeve.v1.WatchResponse
-	25, // 38: dockreeve.v1.StatusService.GetStatus:output_type -> dockreeve.v1.GetStatusResponse
-	31, // 39: dockreeve.v1.StatusService.ListRules:output_type -> dockreeve.v1.ListRulesResponse
-	33, // [33:40] is the sub-list for method output_type
-	26, // [26:33] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	32, // 26: dockreeve.v1.Image.counts:type_name -> dockreeve.v1.SeverityCounts
+	34, // 27: dockreeve.v1.Image.use:type_name -> dockreeve.v1.Use
+	32, // 28: dockreeve.v1.ImageLayer.counts:type_name -> dockreeve.v1.SeverityCounts
+	0,  // 29: dockreeve.v1.ImageSecret.severity:type_name -> dockreeve.v1.Severity
+	0,  // 30: dockreeve.v1.ImageMisstep.severity:type_name -> dockreeve.v1.Severity
+	0,  // 31: dockreeve.v1.ImageVulnerability.severity:type_name -> dockreeve.v1.Severity
+	42, // 32: dockreeve.v1.ImageVulnerability.kev:type_name -> dockreeve.v1.KnownExploited
+	34, // 33: dockreeve.v1.ImageVulnerability.use:type_name -> dockreeve.v1.Use
+	34, // 34: dockreeve.v1.ImagePackage.use:type_name -> dockreeve.v1.Use
+	33, // 35: dockreeve.v1.ListImagesResponse.images:type_name -> dockreeve.v1.Image
+	46, // 36: dockreeve.v1.ListImagesResponse.coverage:type_name -> dockreeve.v1.ScanCoverage
+	28, // 37: dockreeve.v1.ScanCoverage.not_assessed:type_name -> dockreeve.v1.Gap
+	64, // 38: dockreeve.v1.ScanCoverage.advisories:type_name -> dockreeve.v1.AdvisoryStatus
+	33, // 39: dockreeve.v1.GetImageResponse.image:type_name -> dockreeve.v1.Image
+	35, // 40: dockreeve.v1.GetImageResponse.layers:type_name -> dockreeve.v1.ImageLayer
+	37, // 41: dockreeve.v1.GetImageResponse.secrets:type_name -> dockreeve.v1.ImageSecret
+	38, // 42: dockreeve.v1.GetImageResponse.missteps:type_name -> dockreeve.v1.ImageMisstep
+	39, // 43: dockreeve.v1.GetImageResponse.malware:type_name -> dockreeve.v1.ImageMalware
+	40, // 44: dockreeve.v1.GetImageResponse.base:type_name -> dockreeve.v1.BaseImage
+	28, // 45: dockreeve.v1.GetImageResponse.not_assessed:type_name -> dockreeve.v1.Gap
+	36, // 46: dockreeve.v1.GetImageResponse.running:type_name -> dockreeve.v1.Running
+	50, // 47: dockreeve.v1.GetImageResponse.history:type_name -> dockreeve.v1.ImageHistory
+	51, // 48: dockreeve.v1.GetImageResponse.gates:type_name -> dockreeve.v1.GateRun
+	49, // 49: dockreeve.v1.GetImageResponse.licences:type_name -> dockreeve.v1.LicenceCount
+	32, // 50: dockreeve.v1.ImageHistory.counts:type_name -> dockreeve.v1.SeverityCounts
+	41, // 51: dockreeve.v1.ListImageVulnerabilitiesResponse.vulnerabilities:type_name -> dockreeve.v1.ImageVulnerability
+	43, // 52: dockreeve.v1.ListImagePackagesResponse.packages:type_name -> dockreeve.v1.ImagePackage
+	0,  // 53: dockreeve.v1.VulnerabilityRow.severity:type_name -> dockreeve.v1.Severity
+	42, // 54: dockreeve.v1.VulnerabilityRow.kev:type_name -> dockreeve.v1.KnownExploited
+	56, // 55: dockreeve.v1.ListVulnerabilitiesResponse.vulnerabilities:type_name -> dockreeve.v1.VulnerabilityRow
+	46, // 56: dockreeve.v1.ListVulnerabilitiesResponse.coverage:type_name -> dockreeve.v1.ScanCoverage
+	56, // 57: dockreeve.v1.GetVulnerabilityResponse.vulnerability:type_name -> dockreeve.v1.VulnerabilityRow
+	61, // 58: dockreeve.v1.GetVulnerabilityResponse.affected:type_name -> dockreeve.v1.AffectedImage
+	46, // 59: dockreeve.v1.GetVulnerabilityResponse.coverage:type_name -> dockreeve.v1.ScanCoverage
+	33, // 60: dockreeve.v1.AffectedImage.image:type_name -> dockreeve.v1.Image
+	41, // 61: dockreeve.v1.AffectedImage.findings:type_name -> dockreeve.v1.ImageVulnerability
+	36, // 62: dockreeve.v1.AffectedImage.running:type_name -> dockreeve.v1.Running
+	64, // 63: dockreeve.v1.GetAdvisoryStatusResponse.status:type_name -> dockreeve.v1.AdvisoryStatus
+	65, // 64: dockreeve.v1.AdvisoryStatus.feeds:type_name -> dockreeve.v1.Feed
+	32, // 65: dockreeve.v1.SubmitScanResponse.counts:type_name -> dockreeve.v1.SeverityCounts
+	51, // 66: dockreeve.v1.RecordGateRequest.run:type_name -> dockreeve.v1.GateRun
+	74, // 67: dockreeve.v1.GetRemediationResponse.rows:type_name -> dockreeve.v1.RemediationRow
+	0,  // 68: dockreeve.v1.RemediationRow.severity:type_name -> dockreeve.v1.Severity
+	12, // 69: dockreeve.v1.AlertService.ListAlerts:input_type -> dockreeve.v1.ListAlertsRequest
+	14, // 70: dockreeve.v1.AlertService.GetAlert:input_type -> dockreeve.v1.GetAlertRequest
+	16, // 71: dockreeve.v1.AlertService.ListOccurrences:input_type -> dockreeve.v1.ListOccurrencesRequest
+	18, // 72: dockreeve.v1.AlertService.SetAlertStatus:input_type -> dockreeve.v1.SetAlertStatusRequest
+	20, // 73: dockreeve.v1.ChangeService.Watch:input_type -> dockreeve.v1.WatchRequest
+	24, // 74: dockreeve.v1.StatusService.GetStatus:input_type -> dockreeve.v1.GetStatusRequest
+	30, // 75: dockreeve.v1.StatusService.ListRules:input_type -> dockreeve.v1.ListRulesRequest
+	44, // 76: dockreeve.v1.ImageService.ListImages:input_type -> dockreeve.v1.ListImagesRequest
+	47, // 77: dockreeve.v1.ImageService.GetImage:input_type -> dockreeve.v1.GetImageRequest
+	52, // 78: dockreeve.v1.ImageService.ListImageVulnerabilities:input_type -> dockreeve.v1.ListImageVulnerabilitiesRequest
+	54, // 79: dockreeve.v1.ImageService.ListImagePackages:input_type -> dockreeve.v1.ListImagePackagesRequest
+	57, // 80: dockreeve.v1.ImageService.ListVulnerabilities:input_type -> dockreeve.v1.ListVulnerabilitiesRequest
+	59, // 81: dockreeve.v1.ImageService.GetVulnerability:input_type -> dockreeve.v1.GetVulnerabilityRequest
+	62, // 82: dockreeve.v1.ImageService.GetAdvisoryStatus:input_type -> dockreeve.v1.GetAdvisoryStatusRequest
+	66, // 83: dockreeve.v1.ImageService.SubmitScan:input_type -> dockreeve.v1.SubmitScanRequest
+	68, // 84: dockreeve.v1.ImageService.GetVerdict:input_type -> dockreeve.v1.GetVerdictRequest
+	70, // 85: dockreeve.v1.ImageService.RecordGate:input_type -> dockreeve.v1.RecordGateRequest
+	72, // 86: dockreeve.v1.ImageService.GetRemediation:input_type -> dockreeve.v1.GetRemediationRequest
+	13, // 87: dockreeve.v1.AlertService.ListAlerts:output_type -> dockreeve.v1.ListAlertsResponse
+	15, // 88: dockreeve.v1.AlertService.GetAlert:output_type -> dockreeve.v1.GetAlertResponse
+	17, // 89: dockreeve.v1.AlertService.ListOccurrences:output_type -> dockreeve.v1.ListOccurrencesResponse
+	19, // 90: dockreeve.v1.AlertService.SetAlertStatus:output_type -> dockreeve.v1.SetAlertStatusResponse
+	21, // 91: dockreeve.v1.ChangeService.Watch:output_type -> dockreeve.v1.WatchResponse
+	25, // 92: dockreeve.v1.StatusService.GetStatus:output_type -> dockreeve.v1.GetStatusResponse
+	31, // 93: dockreeve.v1.StatusService.ListRules:output_type -> dockreeve.v1.ListRulesResponse
+	45, // 94: dockreeve.v1.ImageService.ListImages:output_type -> dockreeve.v1.ListImagesResponse
+	48, // 95: dockreeve.v1.ImageService.GetImage:output_type -> dockreeve.v1.GetImageResponse
+	53, // 96: dockreeve.v1.ImageService.ListImageVulnerabilities:output_type -> dockreeve.v1.ListImageVulnerabilitiesResponse
+	55, // 97: dockreeve.v1.ImageService.ListImagePackages:output_type -> dockreeve.v1.ListImagePackagesResponse
+	58, // 98: dockreeve.v1.ImageService.ListVulnerabilities:output_type -> dockreeve.v1.ListVulnerabilitiesResponse
+	60, // 99: dockreeve.v1.ImageService.GetVulnerability:output_type -> dockreeve.v1.GetVulnerabilityResponse
+	63, // 100: dockreeve.v1.ImageService.GetAdvisoryStatus:output_type -> dockreeve.v1.GetAdvisoryStatusResponse
+	67, // 101: dockreeve.v1.ImageService.SubmitScan:output_type -> dockreeve.v1.SubmitScanResponse
+	69, // 102: dockreeve.v1.ImageService.GetVerdict:output_type -> dockreeve.v1.GetVerdictResponse
+	71, // 103: dockreeve.v1.ImageService.RecordGate:output_type -> dockreeve.v1.RecordGateResponse
+	73, // 104: dockreeve.v1.ImageService.GetRemediation:output_type -> dockreeve.v1.GetRemediationResponse
+	87, // [87:105] is the sub-list for method output_type
+	69, // [69:87] is the sub-list for method input_type
+	69, // [69:69] is the sub-list for extension type_name
+	69, // [69:69] is the sub-list for extension extendee
+	0,  // [0:69] is the sub-list for field type_name
 }
 
 func init() { file_dockreeve_v1_dockreeve_proto_init() }
@@ -2890,15 +6982,17 @@ func file_dockreeve_v1_dockreeve_proto_init() {
 	if File_dockreeve_v1_dockreeve_proto != nil {
 		return
 	}
+	file_dockreeve_v1_dockreeve_proto_msgTypes[39].OneofWrappers = []any{}
+	file_dockreeve_v1_dockreeve_proto_msgTypes[54].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dockreeve_v1_dockreeve_proto_rawDesc), len(file_dockreeve_v1_dockreeve_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   30,
+			NumMessages:   73,
 			NumExtensions: 0,
-			NumServices:   3,
+			NumServices:   4,
 		},
 		GoTypes:           file_dockreeve_v1_dockreeve_proto_goTypes,
 		DependencyIndexes: file_dockreeve_v1_dockreeve_proto_depIdxs,

@@ -33,6 +33,8 @@ const (
 	ChangeServiceName = "dockreeve.v1.ChangeService"
 	// StatusServiceName is the fully-qualified name of the StatusService service.
 	StatusServiceName = "dockreeve.v1.StatusService"
+	// ImageServiceName is the fully-qualified name of the ImageService service.
+	ImageServiceName = "dockreeve.v1.ImageService"
 )
 
 // These constants are the fully-qualified names of the RPCs defined in this package. They're
@@ -59,6 +61,34 @@ const (
 	StatusServiceGetStatusProcedure = "/dockreeve.v1.StatusService/GetStatus"
 	// StatusServiceListRulesProcedure is the fully-qualified name of the StatusService's ListRules RPC.
 	StatusServiceListRulesProcedure = "/dockreeve.v1.StatusService/ListRules"
+	// ImageServiceListImagesProcedure is the fully-qualified name of the ImageService's ListImages RPC.
+	ImageServiceListImagesProcedure = "/dockreeve.v1.ImageService/ListImages"
+	// ImageServiceGetImageProcedure is the fully-qualified name of the ImageService's GetImage RPC.
+	ImageServiceGetImageProcedure = "/dockreeve.v1.ImageService/GetImage"
+	// ImageServiceListImageVulnerabilitiesProcedure is the fully-qualified name of the ImageService's
+	// ListImageVulnerabilities RPC.
+	ImageServiceListImageVulnerabilitiesProcedure = "/dockreeve.v1.ImageService/ListImageVulnerabilities"
+	// ImageServiceListImagePackagesProcedure is the fully-qualified name of the ImageService's
+	// ListImagePackages RPC.
+	ImageServiceListImagePackagesProcedure = "/dockreeve.v1.ImageService/ListImagePackages"
+	// ImageServiceListVulnerabilitiesProcedure is the fully-qualified name of the ImageService's
+	// ListVulnerabilities RPC.
+	ImageServiceListVulnerabilitiesProcedure = "/dockreeve.v1.ImageService/ListVulnerabilities"
+	// ImageServiceGetVulnerabilityProcedure is the fully-qualified name of the ImageService's
+	// GetVulnerability RPC.
+	ImageServiceGetVulnerabilityProcedure = "/dockreeve.v1.ImageService/GetVulnerability"
+	// ImageServiceGetAdvisoryStatusProcedure is the fully-qualified name of the ImageService's
+	// GetAdvisoryStatus RPC.
+	ImageServiceGetAdvisoryStatusProcedure = "/dockreeve.v1.ImageService/GetAdvisoryStatus"
+	// ImageServiceSubmitScanProcedure is the fully-qualified name of the ImageService's SubmitScan RPC.
+	ImageServiceSubmitScanProcedure = "/dockreeve.v1.ImageService/SubmitScan"
+	// ImageServiceGetVerdictProcedure is the fully-qualified name of the ImageService's GetVerdict RPC.
+	ImageServiceGetVerdictProcedure = "/dockreeve.v1.ImageService/GetVerdict"
+	// ImageServiceRecordGateProcedure is the fully-qualified name of the ImageService's RecordGate RPC.
+	ImageServiceRecordGateProcedure = "/dockreeve.v1.ImageService/RecordGate"
+	// ImageServiceGetRemediationProcedure is the fully-qualified name of the ImageService's
+	// GetRemediation RPC.
+	ImageServiceGetRemediationProcedure = "/dockreeve.v1.ImageService/GetRemediation"
 )
 
 // AlertServiceClient is a client for the dockreeve.v1.AlertService service.
@@ -381,4 +411,344 @@ func (UnimplementedStatusServiceHandler) GetStatus(context.Context, *connect.Req
 
 func (UnimplementedStatusServiceHandler) ListRules(context.Context, *connect.Request[v1.ListRulesRequest]) (*connect.Response[v1.ListRulesResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.StatusService.ListRules is not implemented"))
+}
+
+// ImageServiceClient is a client for the dockreeve.v1.ImageService service.
+type ImageServiceClient interface {
+	ListImages(context.Context, *connect.Request[v1.ListImagesRequest]) (*connect.Response[v1.ListImagesResponse], error)
+	GetImage(context.Context, *connect.Request[v1.GetImageRequest]) (*connect.Response[v1.GetImageResponse], error)
+	// Packages, vulnerabilities, secrets… of one image, filtered and paged: a big image has thousands.
+	ListImageVulnerabilities(context.Context, *connect.Request[v1.ListImageVulnerabilitiesRequest]) (*connect.Response[v1.ListImageVulnerabilitiesResponse], error)
+	ListImagePackages(context.Context, *connect.Request[v1.ListImagePackagesRequest]) (*connect.Response[v1.ListImagePackagesResponse], error)
+	// One row per vulnerability id over all images ever seen.
+	ListVulnerabilities(context.Context, *connect.Request[v1.ListVulnerabilitiesRequest]) (*connect.Response[v1.ListVulnerabilitiesResponse], error)
+	GetVulnerability(context.Context, *connect.Request[v1.GetVulnerabilityRequest]) (*connect.Response[v1.GetVulnerabilityResponse], error)
+	GetAdvisoryStatus(context.Context, *connect.Request[v1.GetAdvisoryStatusRequest]) (*connect.Response[v1.GetAdvisoryStatusResponse], error)
+	// Stores a scan made elsewhere (CI, another machine) by its catalogue; the server matches it itself.
+	SubmitScan(context.Context, *connect.Request[v1.SubmitScanRequest]) (*connect.Response[v1.SubmitScanResponse], error)
+	// The stored verdict of a digest, matched against the server's advisories as of now.
+	GetVerdict(context.Context, *connect.Request[v1.GetVerdictRequest]) (*connect.Response[v1.GetVerdictResponse], error)
+	// Records that a pipeline ran a gate on a digest.
+	RecordGate(context.Context, *connect.Request[v1.RecordGateRequest]) (*connect.Response[v1.RecordGateResponse], error)
+	GetRemediation(context.Context, *connect.Request[v1.GetRemediationRequest]) (*connect.Response[v1.GetRemediationResponse], error)
+}
+
+// NewImageServiceClient constructs a client for the dockreeve.v1.ImageService service. By default,
+// it uses the Connect protocol with the binary Protobuf Codec, asks for gzipped responses, and
+// sends uncompressed requests. To use the gRPC or gRPC-Web protocols, supply the connect.WithGRPC()
+// or connect.WithGRPCWeb() options.
+//
+// The URL supplied here should be the base URL for the Connect or gRPC server (for example,
+// http://api.acme.com or https://acme.com/grpc).
+func NewImageServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...connect.ClientOption) ImageServiceClient {
+	baseURL = strings.TrimRight(baseURL, "/")
+	imageServiceMethods := v1.File_dockreeve_v1_dockreeve_proto.Services().ByName("ImageService").Methods()
+	return &imageServiceClient{
+		listImages: connect.NewClient[v1.ListImagesRequest, v1.ListImagesResponse](
+			httpClient,
+			baseURL+ImageServiceListImagesProcedure,
+			connect.WithSchema(imageServiceMethods.ByName("ListImages")),
+			connect.WithClientOptions(opts...),
+		),
+		getImage: connect.NewClient[v1.GetImageRequest, v1.GetImageResponse](
+			httpClient,
+			baseURL+ImageServiceGetImageProcedure,
+			connect.WithSchema(imageServiceMethods.ByName("GetImage")),
+			connect.WithClientOptions(opts...),
+		),
+		listImageVulnerabilities: connect.NewClient[v1.ListImageVulnerabilitiesRequest, v1.ListImageVulnerabilitiesResponse](
+			httpClient,
+			baseURL+ImageServiceListImageVulnerabilitiesProcedure,
+			connect.WithSchema(imageServiceMethods.ByName("ListImageVulnerabilities")),
+			connect.WithClientOptions(opts...),
+		),
+		listImagePackages: connect.NewClient[v1.ListImagePackagesRequest, v1.ListImagePackagesResponse](
+			httpClient,
+			baseURL+ImageServiceListImagePackagesProcedure,
+			connect.WithSchema(imageServiceMethods.ByName("ListImagePackages")),
+			connect.WithClientOptions(opts...),
+		),
+		listVulnerabilities: connect.NewClient[v1.ListVulnerabilitiesRequest, v1.ListVulnerabilitiesResponse](
+			httpClient,
+			baseURL+ImageServiceListVulnerabilitiesProcedure,
+			connect.WithSchema(imageServiceMethods.ByName("ListVulnerabilities")),
+			connect.WithClientOptions(opts...),
+		),
+		getVulnerability: connect.NewClient[v1.GetVulnerabilityRequest, v1.GetVulnerabilityResponse](
+			httpClient,
+			baseURL+ImageServiceGetVulnerabilityProcedure,
+			connect.WithSchema(imageServiceMethods.ByName("GetVulnerability")),
+			connect.WithClientOptions(opts...),
+		),
+		getAdvisoryStatus: connect.NewClient[v1.GetAdvisoryStatusRequest, v1.GetAdvisoryStatusResponse](
+			httpClient,
+			baseURL+ImageServiceGetAdvisoryStatusProcedure,
+			connect.WithSchema(imageServiceMethods.ByName("GetAdvisoryStatus")),
+			connect.WithClientOptions(opts...),
+		),
+		submitScan: connect.NewClient[v1.SubmitScanRequest, v1.SubmitScanResponse](
+			httpClient,
+			baseURL+ImageServiceSubmitScanProcedure,
+			connect.WithSchema(imageServiceMethods.ByName("SubmitScan")),
+			connect.WithClientOptions(opts...),
+		),
+		getVerdict: connect.NewClient[v1.GetVerdictRequest, v1.GetVerdictResponse](
+			httpClient,
+			baseURL+ImageServiceGetVerdictProcedure,
+			connect.WithSchema(imageServiceMethods.ByName("GetVerdict")),
+			connect.WithClientOptions(opts...),
+		),
+		recordGate: connect.NewClient[v1.RecordGateRequest, v1.RecordGateResponse](
+			httpClient,
+			baseURL+ImageServiceRecordGateProcedure,
+			connect.WithSchema(imageServiceMethods.ByName("RecordGate")),
+			connect.WithClientOptions(opts...),
+		),
+		getRemediation: connect.NewClient[v1.GetRemediationRequest, v1.GetRemediationResponse](
+			httpClient,
+			baseURL+ImageServiceGetRemediationProcedure,
+			connect.WithSchema(imageServiceMethods.ByName("GetRemediation")),
+			connect.WithClientOptions(opts...),
+		),
+	}
+}
+
+// imageServiceClient implements ImageServiceClient.
+type imageServiceClient struct {
+	listImages               *connect.Client[v1.ListImagesRequest, v1.ListImagesResponse]
+	getImage                 *connect.Client[v1.GetImageRequest, v1.GetImageResponse]
+	listImageVulnerabilities *connect.Client[v1.ListImageVulnerabilitiesRequest, v1.ListImageVulnerabilitiesResponse]
+	listImagePackages        *connect.Client[v1.ListImagePackagesRequest, v1.ListImagePackagesResponse]
+	listVulnerabilities      *connect.Client[v1.ListVulnerabilitiesRequest, v1.ListVulnerabilitiesResponse]
+	getVulnerability         *connect.Client[v1.GetVulnerabilityRequest, v1.GetVulnerabilityResponse]
+	getAdvisoryStatus        *connect.Client[v1.GetAdvisoryStatusRequest, v1.GetAdvisoryStatusResponse]
+	submitScan               *connect.Client[v1.SubmitScanRequest, v1.SubmitScanResponse]
+	getVerdict               *connect.Client[v1.GetVerdictRequest, v1.GetVerdictResponse]
+	recordGate               *connect.Client[v1.RecordGateRequest, v1.RecordGateResponse]
+	getRemediation           *connect.Client[v1.GetRemediationRequest, v1.GetRemediationResponse]
+}
+
+// ListImages calls dockreeve.v1.ImageService.ListImages.
+func (c *imageServiceClient) ListImages(ctx context.Context, req *connect.Request[v1.ListImagesRequest]) (*connect.Response[v1.ListImagesResponse], error) {
+	return c.listImages.CallUnary(ctx, req)
+}
+
+// GetImage calls dockreeve.v1.ImageService.GetImage.
+func (c *imageServiceClient) GetImage(ctx context.Context, req *connect.Request[v1.GetImageRequest]) (*connect.Response[v1.GetImageResponse], error) {
+	return c.getImage.CallUnary(ctx, req)
+}
+
+// ListImageVulnerabilities calls dockreeve.v1.ImageService.ListImageVulnerabilities.
+func (c *imageServiceClient) ListImageVulnerabilities(ctx context.Context, req *connect.Request[v1.ListImageVulnerabilitiesRequest]) (*connect.Response[v1.ListImageVulnerabilitiesResponse], error) {
+	return c.listImageVulnerabilities.CallUnary(ctx, req)
+}
+
+// ListImagePackages calls dockreeve.v1.ImageService.ListImagePackages.
+func (c *imageServiceClient) ListImagePackages(ctx context.Context, req *connect.Request[v1.ListImagePackagesRequest]) (*connect.Response[v1.ListImagePackagesResponse], error) {
+	return c.listImagePackages.CallUnary(ctx, req)
+}
+
+// ListVulnerabilities calls dockreeve.v1.ImageService.ListVulnerabilities.
+func (c *imageServiceClient) ListVulnerabilities(ctx context.Context, req *connect.Request[v1.ListVulnerabilitiesRequest]) (*connect.Response[v1.ListVulnerabilitiesResponse], error) {
+	return c.listVulnerabilities.CallUnary(ctx, req)
+}
+
+// GetVulnerability calls dockreeve.v1.ImageService.GetVulnerability.
+func (c *imageServiceClient) GetVulnerability(ctx context.Context, req *connect.Request[v1.GetVulnerabilityRequest]) (*connect.Response[v1.GetVulnerabilityResponse], error) {
+	return c.getVulnerability.CallUnary(ctx, req)
+}
+
+// GetAdvisoryStatus calls dockreeve.v1.ImageService.GetAdvisoryStatus.
+func (c *imageServiceClient) GetAdvisoryStatus(ctx context.Context, req *connect.Request[v1.GetAdvisoryStatusRequest]) (*connect.Response[v1.GetAdvisoryStatusResponse], error) {
+	return c.getAdvisoryStatus.CallUnary(ctx, req)
+}
+
+// SubmitScan calls dockreeve.v1.ImageService.SubmitScan.
+func (c *imageServiceClient) SubmitScan(ctx context.Context, req *connect.Request[v1.SubmitScanRequest]) (*connect.Response[v1.SubmitScanResponse], error) {
+	return c.submitScan.CallUnary(ctx, req)
+}
+
+// GetVerdict calls dockreeve.v1.ImageService.GetVerdict.
+func (c *imageServiceClient) GetVerdict(ctx context.Context, req *connect.Request[v1.GetVerdictRequest]) (*connect.Response[v1.GetVerdictResponse], error) {
+	return c.getVerdict.CallUnary(ctx, req)
+}
+
+// RecordGate calls dockreeve.v1.ImageService.RecordGate.
+func (c *imageServiceClient) RecordGate(ctx context.Context, req *connect.Request[v1.RecordGateRequest]) (*connect.Response[v1.RecordGateResponse], error) {
+	return c.recordGate.CallUnary(ctx, req)
+}
+
+// GetRemediation calls dockreeve.v1.ImageService.GetRemediation.
+func (c *imageServiceClient) GetRemediation(ctx context.Context, req *connect.Request[v1.GetRemediationRequest]) (*connect.Response[v1.GetRemediationResponse], error) {
+	return c.getRemediation.CallUnary(ctx, req)
+}
+
+// ImageServiceHandler is an implementation of the dockreeve.v1.ImageService service.
+type ImageServiceHandler interface {
+	ListImages(context.Context, *connect.Request[v1.ListImagesRequest]) (*connect.Response[v1.ListImagesResponse], error)
+	GetImage(context.Context, *connect.Request[v1.GetImageRequest]) (*connect.Response[v1.GetImageResponse], error)
+	// Packages, vulnerabilities, secrets… of one image, filtered and paged: a big image has thousands.
+	ListImageVulnerabilities(context.Context, *connect.Request[v1.ListImageVulnerabilitiesRequest]) (*connect.Response[v1.ListImageVulnerabilitiesResponse], error)
+	ListImagePackages(context.Context, *connect.Request[v1.ListImagePackagesRequest]) (*connect.Response[v1.ListImagePackagesResponse], error)
+	// One row per vulnerability id over all images ever seen.
+	ListVulnerabilities(context.Context, *connect.Request[v1.ListVulnerabilitiesRequest]) (*connect.Response[v1.ListVulnerabilitiesResponse], error)
+	GetVulnerability(context.Context, *connect.Request[v1.GetVulnerabilityRequest]) (*connect.Response[v1.GetVulnerabilityResponse], error)
+	GetAdvisoryStatus(context.Context, *connect.Request[v1.GetAdvisoryStatusRequest]) (*connect.Response[v1.GetAdvisoryStatusResponse], error)
+	// Stores a scan made elsewhere (CI, another machine) by its catalogue; the server matches it itself.
+	SubmitScan(context.Context, *connect.Request[v1.SubmitScanRequest]) (*connect.Response[v1.SubmitScanResponse], error)
+	// The stored verdict of a digest, matched against the server's advisories as of now.
+	GetVerdict(context.Context, *connect.Request[v1.GetVerdictRequest]) (*connect.Response[v1.GetVerdictResponse], error)
+	// Records that a pipeline ran a gate on a digest.
+	RecordGate(context.Context, *connect.Request[v1.RecordGateRequest]) (*connect.Response[v1.RecordGateResponse], error)
+	GetRemediation(context.Context, *connect.Request[v1.GetRemediationRequest]) (*connect.Response[v1.GetRemediationResponse], error)
+}
+
+// NewImageServiceHandler builds an HTTP handler from the service implementation. It returns the
+// path on which to mount the handler and the handler itself.
+//
+// By default, handlers support the Connect, gRPC, and gRPC-Web protocols with the binary Protobuf
+// and JSON codecs. They also support gzip compression.
+func NewImageServiceHandler(svc ImageServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
+	imageServiceMethods := v1.File_dockreeve_v1_dockreeve_proto.Services().ByName("ImageService").Methods()
+	imageServiceListImagesHandler := connect.NewUnaryHandler(
+		ImageServiceListImagesProcedure,
+		svc.ListImages,
+		connect.WithSchema(imageServiceMethods.ByName("ListImages")),
+		connect.WithHandlerOptions(opts...),
+	)
+	imageServiceGetImageHandler := connect.NewUnaryHandler(
+		ImageServiceGetImageProcedure,
+		svc.GetImage,
+		connect.WithSchema(imageServiceMethods.ByName("GetImage")),
+		connect.WithHandlerOptions(opts...),
+	)
+	imageServiceListImageVulnerabilitiesHandler := connect.NewUnaryHandler(
+		ImageServiceListImageVulnerabilitiesProcedure,
+		svc.ListImageVulnerabilities,
+		connect.WithSchema(imageServiceMethods.ByName("ListImageVulnerabilities")),
+		connect.WithHandlerOptions(opts...),
+	)
+	imageServiceListImagePackagesHandler := connect.NewUnaryHandler(
+		ImageServiceListImagePackagesProcedure,
+		svc.ListImagePackages,
+		connect.WithSchema(imageServiceMethods.ByName("ListImagePackages")),
+		connect.WithHandlerOptions(opts...),
+	)
+	imageServiceListVulnerabilitiesHandler := connect.NewUnaryHandler(
+		ImageServiceListVulnerabilitiesProcedure,
+		svc.ListVulnerabilities,
+		connect.WithSchema(imageServiceMethods.ByName("ListVulnerabilities")),
+		connect.WithHandlerOptions(opts...),
+	)
+	imageServiceGetVulnerabilityHandler := connect.NewUnaryHandler(
+		ImageServiceGetVulnerabilityProcedure,
+		svc.GetVulnerability,
+		connect.WithSchema(imageServiceMethods.ByName("GetVulnerability")),
+		connect.WithHandlerOptions(opts...),
+	)
+	imageServiceGetAdvisoryStatusHandler := connect.NewUnaryHandler(
+		ImageServiceGetAdvisoryStatusProcedure,
+		svc.GetAdvisoryStatus,
+		connect.WithSchema(imageServiceMethods.ByName("GetAdvisoryStatus")),
+		connect.WithHandlerOptions(opts...),
+	)
+	imageServiceSubmitScanHandler := connect.NewUnaryHandler(
+		ImageServiceSubmitScanProcedure,
+		svc.SubmitScan,
+		connect.WithSchema(imageServiceMethods.ByName("SubmitScan")),
+		connect.WithHandlerOptions(opts...),
+	)
+	imageServiceGetVerdictHandler := connect.NewUnaryHandler(
+		ImageServiceGetVerdictProcedure,
+		svc.GetVerdict,
+		connect.WithSchema(imageServiceMethods.ByName("GetVerdict")),
+		connect.WithHandlerOptions(opts...),
+	)
+	imageServiceRecordGateHandler := connect.NewUnaryHandler(
+		ImageServiceRecordGateProcedure,
+		svc.RecordGate,
+		connect.WithSchema(imageServiceMethods.ByName("RecordGate")),
+		connect.WithHandlerOptions(opts...),
+	)
+	imageServiceGetRemediationHandler := connect.NewUnaryHandler(
+		ImageServiceGetRemediationProcedure,
+		svc.GetRemediation,
+		connect.WithSchema(imageServiceMethods.ByName("GetRemediation")),
+		connect.WithHandlerOptions(opts...),
+	)
+	return "/dockreeve.v1.ImageService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case ImageServiceListImagesProcedure:
+			imageServiceListImagesHandler.ServeHTTP(w, r)
+		case ImageServiceGetImageProcedure:
+			imageServiceGetImageHandler.ServeHTTP(w, r)
+		case ImageServiceListImageVulnerabilitiesProcedure:
+			imageServiceListImageVulnerabilitiesHandler.ServeHTTP(w, r)
+		case ImageServiceListImagePackagesProcedure:
+			imageServiceListImagePackagesHandler.ServeHTTP(w, r)
+		case ImageServiceListVulnerabilitiesProcedure:
+			imageServiceListVulnerabilitiesHandler.ServeHTTP(w, r)
+		case ImageServiceGetVulnerabilityProcedure:
+			imageServiceGetVulnerabilityHandler.ServeHTTP(w, r)
+		case ImageServiceGetAdvisoryStatusProcedure:
+			imageServiceGetAdvisoryStatusHandler.ServeHTTP(w, r)
+		case ImageServiceSubmitScanProcedure:
+			imageServiceSubmitScanHandler.ServeHTTP(w, r)
+		case ImageServiceGetVerdictProcedure:
+			imageServiceGetVerdictHandler.ServeHTTP(w, r)
+		case ImageServiceRecordGateProcedure:
+			imageServiceRecordGateHandler.ServeHTTP(w, r)
+		case ImageServiceGetRemediationProcedure:
+			imageServiceGetRemediationHandler.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// UnimplementedImageServiceHandler returns CodeUnimplemented from all methods.
+type UnimplementedImageServiceHandler struct{}
+
+func (UnimplementedImageServiceHandler) ListImages(context.Context, *connect.Request[v1.ListImagesRequest]) (*connect.Response[v1.ListImagesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.ImageService.ListImages is not implemented"))
+}
+
+func (UnimplementedImageServiceHandler) GetImage(context.Context, *connect.Request[v1.GetImageRequest]) (*connect.Response[v1.GetImageResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.ImageService.GetImage is not implemented"))
+}
+
+func (UnimplementedImageServiceHandler) ListImageVulnerabilities(context.Context, *connect.Request[v1.ListImageVulnerabilitiesRequest]) (*connect.Response[v1.ListImageVulnerabilitiesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.ImageService.ListImageVulnerabilities is not implemented"))
+}
+
+func (UnimplementedImageServiceHandler) ListImagePackages(context.Context, *connect.Request[v1.ListImagePackagesRequest]) (*connect.Response[v1.ListImagePackagesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.ImageService.ListImagePackages is not implemented"))
+}
+
+func (UnimplementedImageServiceHandler) ListVulnerabilities(context.Context, *connect.Request[v1.ListVulnerabilitiesRequest]) (*connect.Response[v1.ListVulnerabilitiesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.ImageService.ListVulnerabilities is not implemented"))
+}
+
+func (UnimplementedImageServiceHandler) GetVulnerability(context.Context, *connect.Request[v1.GetVulnerabilityRequest]) (*connect.Response[v1.GetVulnerabilityResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.ImageService.GetVulnerability is not implemented"))
+}
+
+func (UnimplementedImageServiceHandler) GetAdvisoryStatus(context.Context, *connect.Request[v1.GetAdvisoryStatusRequest]) (*connect.Response[v1.GetAdvisoryStatusResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.ImageService.GetAdvisoryStatus is not implemented"))
+}
+
+func (UnimplementedImageServiceHandler) SubmitScan(context.Context, *connect.Request[v1.SubmitScanRequest]) (*connect.Response[v1.SubmitScanResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.ImageService.SubmitScan is not implemented"))
+}
+
+func (UnimplementedImageServiceHandler) GetVerdict(context.Context, *connect.Request[v1.GetVerdictRequest]) (*connect.Response[v1.GetVerdictResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.ImageService.GetVerdict is not implemented"))
+}
+
+func (UnimplementedImageServiceHandler) RecordGate(context.Context, *connect.Request[v1.RecordGateRequest]) (*connect.Response[v1.RecordGateResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.ImageService.RecordGate is not implemented"))
+}
+
+func (UnimplementedImageServiceHandler) GetRemediation(context.Context, *connect.Request[v1.GetRemediationRequest]) (*connect.Response[v1.GetRemediationResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.ImageService.GetRemediation is not implemented"))
 }
