@@ -9,7 +9,7 @@ import (
 type Row interface {
 	Text(f *Field) string
 	Texts(f *Field) []string // of a List field
-	Int(f *Field) int64      // Enum, Ranked, Number, Bool (0 or 1), Time; Age: the time it counts from
+	Int(f *Field) int64      // Enum, Ranked, Number, Decimal (millionths), Bool (0 or 1), Time; Age: the time it counts from
 }
 
 // Match reports whether every term holds for r. now is Unix nanoseconds.

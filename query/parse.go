@@ -269,6 +269,8 @@ func expected(f *Field) string {
 		return "one of " + strings.Join(wordsOf(f), ", ")
 	case Number:
 		return "a whole number, as in >=10 or 10..20"
+	case Decimal:
+		return "a number, as in >=0.5 or 0.1..0.9"
 	case Time:
 		return "a date (2026-01-31) or a time (2026-01-31T15:04:05Z)"
 	case Age:
@@ -282,7 +284,7 @@ func expected(f *Field) string {
 func (p *parser) parse(f *Field, s string, from int) (first, last int64, err error) {
 	bad := func() (int64, int64, error) {
 		e := p.fail(from, "%q is not a value of %s: want %s", clip(s), f.Name, expected(f))
-		if words := wordsOf(f); len(words) > 0 && f.Type != Number {
+		if words := wordsOf(f); len(words) > 0 && f.Type != Number && f.Type != Decimal {
 			e.Suggest = nearest(s, words)
 		}
 		return 0, 0, e
@@ -305,6 +307,12 @@ func (p *parser) parse(f *Field, s string, from int) (first, last int64, err err
 	case Number:
 		n, err := strconv.ParseInt(s, 10, 64)
 		if err != nil {
+			return bad()
+		}
+		return n, n, nil
+	case Decimal:
+		n, ok := millionths(s)
+		if !ok {
 			return bad()
 		}
 		return n, n, nil
@@ -332,6 +340,23 @@ func (p *parser) parse(f *Field, s string, from int) (first, last int64, err err
 		return bad()
 	}
 	return bad()
+}
+
+// millionths reads -12.345678 as -12345678.
+func millionths(s string) (int64, bool) {
+	digits, negative := strings.CutPrefix(s, "-")
+	whole, part, dot := strings.Cut(digits, ".")
+	if whole == "" || len(whole) > 12 || len(part) > 6 || dot && part == "" {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(whole+part+"000000"[len(part):], 10, 63)
+	if err != nil {
+		return 0, false
+	}
+	if negative {
+		return -int64(n), true
+	}
+	return int64(n), true
 }
 
 // inRange keeps times where Unix nanoseconds do not overflow.

@@ -27,7 +27,7 @@ type Value struct {
 	// Stars are the byte offsets in Text of each * that stands for any characters.
 	// A quoted * is an ordinary character.
 	Stars []int
-	Num   int64 // every other type: rank, number, 0/1, Unix nanoseconds, nanoseconds of age
+	Num   int64 // every other type: rank, number, millionths, 0/1, Unix nanoseconds, nanoseconds of age
 	To    int64 // Range: the upper end, included
 }
 
@@ -105,6 +105,8 @@ func word(f *Field, n int64, dates bool) string {
 		return t.Format(time.RFC3339Nano)
 	case Age:
 		return age(n)
+	case Decimal:
+		return decimal(n)
 	}
 	return strconv.FormatInt(n, 10)
 }
@@ -128,6 +130,15 @@ func age(n int64) string {
 		}
 	}
 	return strconv.FormatInt(n/int64(time.Second), 10) + "s"
+}
+
+// decimal writes millionths as a number without idle zeros.
+func decimal(n int64) string {
+	sign := ""
+	if n < 0 {
+		sign, n = "-", -n
+	}
+	return strings.TrimSuffix(strings.TrimRight(fmt.Sprintf("%s%d.%06d", sign, n/1_000_000, n%1_000_000), "0"), ".")
 }
 
 // quote writes text so that it parses back: bare when it can be, quoted when it

@@ -17,6 +17,8 @@ var schema = Schema{Fields: []Field{
 	{Name: "image", Type: Text, Free: true, SQL: "image"},
 	{Name: "tactic", Type: Text, List: true, SQL: "json_each(tactic)"},
 	{Name: "count", Type: Number, SQL: "count"},
+	{Name: "score", Type: Decimal, SQL: "count"},
+	{Name: "mentioned", Type: Text, List: true, Where: "rowid IN (SELECT s.rowid FROM r AS s, json_each(s.tactic) AS j WHERE j.value {})"},
 	{Name: "last", Type: Time, SQL: "last"},
 	{Name: "age", Type: Age, SQL: "last"},
 	{Name: "loss", Type: Bool, SQL: "loss"},
@@ -43,7 +45,7 @@ func (r *row) Int(f *Field) int64 {
 		return r.severity
 	case "status":
 		return r.status
-	case "count":
+	case "count", "score":
 		return r.count
 	case "loss":
 		return r.loss
@@ -65,6 +67,7 @@ func TestCanonicalText(t *testing.T) {
 		`-status:dismissed age:<7d`:            `-status:dismissed age:<1w`,
 		`age:<168h`:                            `age:<1w`,
 		`age:>=90m`:                            `age:>=90m`,
+		`score:>=0.50 score:0..1.250000`:       `score:>=0.5 score:0..1.25`,
 		`text "quoted words"`:                  `text "quoted words"`,
 		`owner:""`:                             `owner:""`,
 		`owner:"a b"*c`:                        `owner:"a b"*c`,
@@ -214,6 +217,10 @@ func valueGen(t *rapid.T, f *Field) Value {
 	case Number:
 		number = func() int64 {
 			return rapid.OneOf(rapid.Int64Range(-3, 12), rapid.SampledFrom([]int64{math.MinInt64, math.MaxInt64})).Draw(t, "n")
+		}
+	case Decimal:
+		number = func() int64 {
+			return rapid.OneOf(rapid.Int64Range(-3, 12), rapid.Int64Range(-2_000_000, 2_000_000)).Draw(t, "n")
 		}
 	case Time:
 		number = func() int64 { return now - rapid.Int64Range(0, 20).Draw(t, "half days")*day/2 }

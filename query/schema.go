@@ -18,13 +18,14 @@ type Type uint8
 
 // The types of fields.
 const (
-	Text   Type = iota // whole value, ASCII case aside; * stands for any run of characters
-	Enum               // one of Words, exactly
-	Ranked             // one of Words, which are ordered, least first: >= and its kin apply
-	Number             // int64
-	Bool               // yes, no
-	Time               // a date (2026-01-31) or RFC 3339 time; stored as Unix nanoseconds
-	Age                // a duration (90s, 15m, 24h, 7d, 2w) since a time stored as Unix nanoseconds
+	Text    Type = iota // whole value, ASCII case aside; * stands for any run of characters
+	Enum                // one of Words, exactly
+	Ranked              // one of Words, which are ordered, least first: >= and its kin apply
+	Number              // int64
+	Bool                // yes, no
+	Time                // a date (2026-01-31) or RFC 3339 time; stored as Unix nanoseconds
+	Age                 // a duration (90s, 15m, 24h, 7d, 2w) since a time stored as Unix nanoseconds
+	Decimal             // a number with at most six decimals; stored as a whole number of millionths
 )
 
 // Field is one name a filter may use.
@@ -38,6 +39,10 @@ type Field struct {
 	List    bool   // Text: several values; any of them may match
 	Doc     string // one sentence for help
 	SQL     string // column, or for List the table expression that yields a column named value
+	// Where, of a List field, is a whole condition instead of SQL, for lists that are
+	// quicker found from the value than from the row. {} stands after the column that
+	// holds the values: id IN (SELECT row FROM values WHERE value {}).
+	Where string
 }
 
 // Schema is the fields of one list. Names and aliases are lower case and unique.

@@ -69,6 +69,11 @@ func (c *compiler) or(more bool) {
 }
 
 func (c *compiler) text(f *Field, pattern string) {
+	if f.Where != "" {
+		c.sql.WriteString(strings.Replace(f.Where, "{}", c.like+` ? ESCAPE '\'`, 1))
+		c.args = append(c.args, pattern)
+		return
+	}
 	col := f.SQL
 	if f.List {
 		c.sql.WriteString("EXISTS (SELECT 1 FROM " + f.SQL + " WHERE ")
@@ -84,6 +89,11 @@ func (c *compiler) text(f *Field, pattern string) {
 func (c *compiler) value(f *Field, v Value) {
 	if f.Type == Text {
 		if f.List && v.Text == "" {
+			if f.Where != "" {
+				c.sql.WriteString("NOT ")
+				c.text(f, "%")
+				return
+			}
 			c.sql.WriteString("NOT EXISTS (SELECT 1 FROM " + f.SQL + ")")
 			return
 		}
