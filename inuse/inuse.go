@@ -36,4 +36,14 @@ type Load struct {
 	Path  string `json:"path"` // as the container sees it, without the leading slash
 	First int64  `json:"first"`
 	Last  int64  `json:"last"` // as of the report; within a few minutes
+	// Changed says that the file was written or copied up in this container: what ran
+	// is no longer the image's file, whatever package that belongs to.
+	Changed bool `json:"changed,omitempty"`
 }
+
+// Bounds of what is kept. What is beyond them is said in NotWatched, never dropped in
+// silence.
+const (
+	MaxPaths      = 8192 // files of one container
+	MaxContainers = 1024 // containers of one node
+)

@@ -70,6 +70,8 @@ const (
 	KindFinding Kind = 1 // JSON of finding.Finding
 	KindLoss    Kind = 2 // JSON of event.Loss
 	KindStatus  Kind = 3 // JSON of link.Status
+	// KindRules is 4, beside its type.
+	KindUse Kind = 5 // JSON of inuse.Report: what a container loads; travels on LaneEvent
 )
 
 // Envelope is one message. Bytes is at most MaxBytes and belongs to the receiver

@@ -10,6 +10,7 @@ import (
 
 	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/finding"
+	"github.com/dockreeve/dockreeve/inuse"
 	"github.com/dockreeve/dockreeve/link"
 	"github.com/dockreeve/dockreeve/triage"
 )
@@ -27,6 +28,7 @@ type Item struct {
 	Loss    *event.Loss
 	Status  *link.Status
 	Rules   *link.RuleSet
+	Use     *inuse.Report
 }
 
 // Ingested says what a batch did.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/finding"
+	"github.com/dockreeve/dockreeve/inuse"
 	"github.com/dockreeve/dockreeve/link"
 	"github.com/dockreeve/dockreeve/store"
 )
@@ -78,6 +79,15 @@ func decode(e link.Envelope) (store.Item, error) {
 			return it, fmt.Errorf("%w: %d rules, at most %d", errInvalid, len(r.Rules), maxRules)
 		}
 		it.Rules = &r
+	case link.KindUse:
+		var r inuse.Report
+		if err := json.Unmarshal(e.Bytes, &r); err != nil {
+			return it, fmt.Errorf("use: %w", err)
+		}
+		if err := checkUse(&r); err != nil {
+			return it, err
+		}
+		it.Use = &r
 	default:
 		return it, fmt.Errorf("%w: kind %d is not known", errInvalid, e.Kind)
 	}
@@ -179,6 +189,53 @@ func checkStatus(s *link.Status) error {
 func checkName(what, s string) error {
 	if s == "" || len(s) > maxNodeName || !utf8.ValidString(s) {
 		return fmt.Errorf("%w: %s name has %d bytes, want 1 to %d of UTF-8", errInvalid, what, len(s), maxNodeName)
+	}
+	return nil
+}
+
+// Bounds of a report of use. Linux bounds a path by 4,096 bytes; an image's name is
+// at most 512 where registries follow the specification.
+const (
+	maxUsePath = 4096
+	maxUseName = 1024
+)
+
+// checkUse refuses what could be mistaken for a statement that it is not: a container
+// without a name, a time out of order, more files than a node keeps. A path too long
+// to exist is refused too, because cut it would name another file.
+func checkUse(r *inuse.Report) error {
+	if err := checkName("node", r.Node); err != nil {
+		return err
+	}
+	if r.Container == "" || len(r.Container) > maxID {
+		return fmt.Errorf("%w: report of use by %.80q names a container of %d bytes, want 1 to %d", errInvalid, r.Node, len(r.Container), maxID)
+	}
+	for _, s := range []string{r.Container, r.Name, r.Workload, r.Image, r.Digest, r.ImageID, r.Runtime, r.Rootfs, r.Unknown, r.NotWatched} {
+		if len(s) > maxUsePath || !utf8.ValidString(s) {
+			return fmt.Errorf("%w: report of use by container %.80q holds a text of %d bytes, want at most %d of UTF-8", errInvalid, r.Container, len(s), maxUsePath)
+		}
+	}
+	for _, s := range []string{r.Image, r.Digest, r.ImageID, r.Name, r.Workload, r.Runtime} {
+		if len(s) > maxUseName {
+			return fmt.Errorf("%w: report of use by container %.80q holds a name of %d bytes, want at most %d", errInvalid, r.Container, len(s), maxUseName)
+		}
+	}
+	switch {
+	case r.Since < 0 || r.Started < 0 || r.Until <= 0 || r.Since > r.Until:
+		return fmt.Errorf("%w: report of use by container %.80q is watched from %d until %d", errInvalid, r.Container, r.Since, r.Until)
+	case r.Since == 0 && r.NotWatched == "":
+		return fmt.Errorf("%w: report of use by container %.80q is watched since never, and gives no reason", errInvalid, r.Container)
+	case len(r.Loads) > inuse.MaxPaths:
+		return fmt.Errorf("%w: report of use by container %.80q has %d files, at most %d", errInvalid, r.Container, len(r.Loads), inuse.MaxPaths)
+	}
+	for i := range r.Loads {
+		l := &r.Loads[i]
+		switch {
+		case l.Path == "" || len(l.Path) > maxUsePath || l.Path[0] == '/':
+			return fmt.Errorf("%w: report of use by container %.80q: path %.80q has %d bytes, want 1 to %d without the leading slash", errInvalid, r.Container, l.Path, len(l.Path), maxUsePath)
+		case l.First <= 0 || l.Last < l.First:
+			return fmt.Errorf("%w: report of use by container %.80q: %.80q was loaded from %d to %d", errInvalid, r.Container, l.Path, l.First, l.Last)
+		}
 	}
 	return nil
 }
