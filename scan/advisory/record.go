@@ -11,7 +11,8 @@ import (
 type Record struct {
 	ID         string           `json:"id"`   // as the feed names it: DEBIAN-CVE-2024-1, GHSA-…, CVE-…
 	Feed       string           `json:"feed"` // name of the feed it came from
-	Aliases    []string         `json:"aliases,omitempty"`
+	Aliases    []string         `json:"aliases,omitempty"`    // other ids of the very same matter
+	Upstream   []string         `json:"upstream,omitempty"`   // CVEs that this one advisory deals with together: of a DSA, a USN, an RHSA
 	Title      string           `json:"title,omitempty"`      // at most 300 bytes
 	Severity   finding.Severity `json:"severity,omitempty"`   // as the feed words it; SeverityNone = it does not
 	Vector     string           `json:"vector,omitempty"`     // CVSS vector, the newest version given
@@ -49,6 +50,12 @@ type Range struct {
 	Introduced   string `json:"introduced,omitempty"` // "" or "0" = from the first version
 	Fixed        string `json:"fixed,omitempty"`
 	LastAffected string `json:"lastAffected,omitempty"` // both this and Fixed empty = no end
+}
+
+// Key names one package of one ecosystem, both spelled as in Affected.
+type Key struct {
+	Ecosystem string `json:"ecosystem"`
+	Name      string `json:"name"`
 }
 
 // Entry is what the database returns for a package: one Record with the one

@@ -1,0 +1,445 @@
+package advisory
+
+import (
+	"archive/zip"
+	"bufio"
+	"bytes"
+	"compress/bzip2"
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/klauspost/compress/zstd"
+	"github.com/ulikunitz/xz"
+
+	"github.com/dockreeve/dockreeve/scan"
+)
+
+// Bounds of what is read of one file, compressed and not.
+const (
+	maxFeed  = 8 << 30
+	maxFiles = 200_000
+)
+
+// Options of Import and Update. The zero value is of use.
+type Options struct {
+	Now          func() int64 // Unix nanoseconds; nil = the machine's clock
+	AcceptShrink bool         // take feeds that lost more than half of their records
+	Rebuild      bool         // start from nothing instead of from the database there is
+	// Progress is called with a line about what is done now; nil = silence. Calls come
+	// one at a time.
+	Progress func(string)
+}
+
+func (o *Options) now() int64 {
+	if o.Now != nil {
+		return o.Now()
+	}
+	return time.Now().UnixNano()
+}
+
+func (o *Options) say(format string, args ...any) {
+	if o.Progress != nil {
+		o.Progress(fmt.Sprintf(format, args...))
+	}
+}
+
+// Result is what Import or Update did.
+type Result struct {
+	Database scan.DatabaseInfo `json:"database"`
+	Feeds    []FeedResult      `json:"feeds"` // those that were read, by name
+}
+
+// FeedResult is what became of one feed.
+type FeedResult struct {
+	Name      string   `json:"name"`
+	Records   int      `json:"records"`
+	Before    int      `json:"before"`              // records in the database that was there
+	Read      int      `json:"read"`                // records taken from the feed this time
+	Withdrawn int      `json:"withdrawn,omitempty"` // records that the feed took back
+	Skipped   int      `json:"skipped,omitempty"`   // records that could not be used
+	Why       []string `json:"why,omitempty"`       // the first few of those, with reasons
+	Unchanged bool     `json:"unchanged,omitempty"` // the feed says it has nothing new
+	Error     string   `json:"error,omitempty"`     // the feed could not be read; its earlier data stays
+}
+
+// Failed returns the feeds that could not be read.
+func (r *Result) Failed() []FeedResult {
+	return slices.DeleteFunc(slices.Clone(r.Feeds), func(f FeedResult) bool { return f.Error == "" })
+}
+
+// job is one update of the database: lock, old database, builder.
+type job struct {
+	path string
+	opt  Options
+	now  int64
+	b    *builder
+	lock *os.File
+}
+
+// begin opens what there is and takes the lock, so that one update runs at a time.
+func begin(path string, opt Options) (*job, error) {
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("advisory database: %w", err)
+	}
+	lock, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("advisory database: %w", err)
+	}
+	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		_ = lock.Close()
+		return nil, fmt.Errorf("%s: another update of the database is running; wait for it to end", path)
+	}
+	j := &job{path: path, opt: opt, now: opt.now(), lock: lock}
+	var old *DB
+	if !opt.Rebuild {
+		old, _, err = OpenLast(path)
+		if err == nil {
+			err = old.Verify()
+			if err != nil {
+				_ = old.Close()
+			}
+		}
+		switch {
+		case err == nil:
+		case errors.Is(err, ErrMissing):
+			old = nil
+		default:
+			_ = lock.Close()
+			return nil, fmt.Errorf("%w; or start from nothing with --rebuild", err)
+		}
+	}
+	j.b = newBuilder(dir, old)
+	return j, nil
+}
+
+func (j *job) end() {
+	j.b.close()
+	if j.b.old != nil {
+		_ = j.b.old.Close()
+	}
+	_ = j.lock.Close()
+}
+
+// finish writes the new database and tells what became of each feed.
+func (j *job) finish(results []FeedResult) (*Result, error) {
+	j.b.guard(j.opt.AcceptShrink)
+	for _, c := range j.b.changes {
+		if c.mode == refused {
+			continue
+		}
+		c.state.Fetched, c.state.Error = j.now, ""
+		if c.date == 0 {
+			c.date = c.newest
+		}
+		if c.date == 0 {
+			c.date = j.now
+		}
+		c.state.Date = c.date
+	}
+	before := map[string]int{}
+	if j.b.old != nil {
+		for _, s := range j.b.old.dir.Feeds {
+			before[s.Name] = s.Records
+		}
+	}
+	j.opt.say("writing %s", j.path)
+	if err := j.b.write(j.path, j.now); err != nil {
+		return nil, err
+	}
+	db, err := Open(j.path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = db.Close() }()
+	res := &Result{Database: db.Info(), Feeds: results}
+	told := map[string]bool{}
+	for _, r := range results {
+		told[r.Name] = true
+	}
+	for _, s := range db.dir.Feeds {
+		c := j.b.changes[s.Name]
+		if c == nil || told[s.Name] {
+			continue
+		}
+		res.Feeds = append(res.Feeds, FeedResult{
+			Name: s.Name, Records: s.Records, Before: before[s.Name], Read: c.records,
+			Withdrawn: s.Withdrawn, Skipped: s.Skipped, Why: s.Why, Error: s.Error,
+		})
+	}
+	slices.SortFunc(res.Feeds, func(a, b FeedResult) int { return strings.Compare(a.Name, b.Name) })
+	return res, nil
+}
+
+// Import reads advisory files, whole directories of them, or a database file of another
+// machine into the database at path. The format of each file is told by its content;
+// it may be compressed with gzip, bzip2, xz, zstd or zip. Files that are no advisories
+// give an error in the Result under their path, as do broken ones; the others are taken.
+func Import(ctx context.Context, path string, files []string, opt Options) (*Result, error) {
+	if len(files) == 0 {
+		return nil, errors.New("nothing to import: name files or directories")
+	}
+	if len(files) == 1 && isDatabase(files[0]) {
+		return importDatabase(path, files[0], opt)
+	}
+	j, err := begin(path, opt)
+	if err != nil {
+		return nil, err
+	}
+	defer j.end()
+	var list []string
+	for _, f := range files {
+		err := filepath.WalkDir(f, func(p string, d fs.DirEntry, err error) error {
+			if err != nil {
+				return err
+			}
+			if len(list) >= maxFiles {
+				return fmt.Errorf("more than %d files", maxFiles)
+			}
+			if d.Type().IsRegular() || p == f && !d.IsDir() {
+				list = append(list, p)
+			}
+			return ctx.Err()
+		})
+		if err != nil {
+			return nil, fmt.Errorf("import: %w", err)
+		}
+	}
+	var results []FeedResult
+	failed := 0
+	for _, f := range list {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		j.opt.say("reading %s", f)
+		bad, err := j.importFile(f)
+		if err != nil {
+			failed++
+			results = append(results, FeedResult{Name: f, Error: err.Error()})
+		} else if bad.Skipped > 0 {
+			results = append(results, FeedResult{Name: f, Skipped: bad.Skipped, Why: bad.Why})
+		}
+	}
+	if failed == len(list) {
+		return nil, fmt.Errorf("nothing could be imported: %s: %s", results[0].Name, results[0].Error)
+	}
+	return j.finish(results)
+}
+
+func isDatabase(path string) bool {
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = f.Close() }()
+	var head [len(magic)]byte
+	_, err = io.ReadFull(f, head[:])
+	return err == nil && string(head[:]) == magic
+}
+
+// importDatabase puts a copy of a database file in place.
+func importDatabase(path, from string, opt Options) (*Result, error) {
+	j, err := begin(path, Options{Now: opt.Now, Rebuild: true})
+	if err != nil {
+		return nil, err
+	}
+	defer j.end()
+	in, err := Open(from)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = in.Close() }()
+	if err := in.Verify(); err != nil {
+		return nil, err
+	}
+	opt.say("copying %s", from)
+	f, err := os.CreateTemp(filepath.Dir(path), ".advisories-*")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = os.Remove(f.Name()) }()
+	if _, err := io.Copy(f, io.NewSectionReader(in.file, 0, 1<<62)); err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	if err := replace(f, path); err != nil {
+		return nil, err
+	}
+	res := &Result{Database: in.Info()}
+	for _, s := range in.dir.Feeds {
+		res.Feeds = append(res.Feeds, FeedResult{Name: s.Name, Records: s.Records, Read: s.Records})
+	}
+	return res, nil
+}
+
+// Export writes a copy of the database at path to another file, for machines without
+// a network.
+func Export(path, to string) error {
+	db, err := Open(path)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = db.Close() }()
+	f, err := os.CreateTemp(filepath.Dir(to), ".advisories-*")
+	if err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	defer func() { _ = os.Remove(f.Name()) }()
+	if _, err = io.Copy(f, io.NewSectionReader(db.file, 0, 1<<62)); err == nil {
+		err = f.Sync()
+	}
+	if e := f.Close(); err == nil {
+		err = e
+	}
+	if err == nil {
+		err = os.Chmod(f.Name(), 0o644)
+	}
+	if err == nil {
+		err = os.Rename(f.Name(), to)
+	}
+	if err != nil {
+		return fmt.Errorf("export: %w", err)
+	}
+	return nil
+}
+
+// importFile reads one file of whatever format its content shows. What is returned
+// beside the error are bad records that belong to no feed.
+func (j *job) importFile(path string) (feedState, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return feedState{}, err
+	}
+	defer func() { _ = f.Close() }()
+	st, err := f.Stat()
+	if err != nil {
+		return feedState{}, err
+	}
+	if !st.Mode().IsRegular() {
+		return feedState{}, errors.New("not a regular file")
+	}
+	var head [8]byte
+	n, _ := f.ReadAt(head[:], 0)
+	if bytes.HasPrefix(head[:n], []byte("PK\x03\x04")) {
+		z, err := zip.NewReader(f, st.Size())
+		if err != nil {
+			return feedState{}, fmt.Errorf("zip: %w", err)
+		}
+		return j.b.readOSVZip(z, "")
+	}
+	return feedState{}, j.importDocument(func() (io.ReadCloser, error) {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		return decompress(f)
+	})
+}
+
+// importDocument reads one document; open may be called several times.
+func (j *job) importDocument(open func() (io.ReadCloser, error)) error {
+	in, err := open()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = in.Close() }()
+	r := bufio.NewReaderSize(in, 64<<10)
+	head, err := r.Peek(4096)
+	if len(head) == 0 {
+		if err == nil || errors.Is(err, io.EOF) {
+			err = errors.New("it is empty")
+		}
+		return err
+	}
+	switch format := sniff(head); format {
+	case "kev":
+		err = j.b.readKEV(r)
+	case "epss":
+		err = j.b.readEPSS(r)
+	case "osv":
+		var raw []byte
+		if raw, err = io.ReadAll(io.LimitReader(r, maxRecord+1)); err == nil {
+			if len(raw) > maxRecord {
+				return fmt.Errorf("a record of more than %d bytes", maxRecord)
+			}
+			err = j.b.addOSV("record", raw, "")
+		}
+	default:
+		return errors.New("not a format of advisories that is known here: " + format)
+	}
+	return err
+}
+
+// sniff tells the format of a document by its beginning.
+func sniff(head []byte) string {
+	text := string(head)
+	switch {
+	case strings.Contains(text, `"cveID"`) || strings.Contains(text, `"catalogVersion"`):
+		return "kev"
+	case strings.HasPrefix(text, "#") && strings.Contains(text, "\ncve,epss") || strings.HasPrefix(text, "cve,epss"):
+		return "epss"
+	case strings.Contains(text, `"affected"`) || strings.Contains(text, `"schema_version"`) || strings.Contains(text, `"id"`):
+		return "osv"
+	}
+	return "it begins " + fmt.Sprintf("%.40q", text)
+}
+
+// decompress undoes gzip, bzip2, xz or zstd, told by the first bytes, and bounds what
+// comes out. It closes f.
+func decompress(f io.ReadCloser) (io.ReadCloser, error) {
+	r := bufio.NewReaderSize(f, 64<<10)
+	head, _ := r.Peek(6)
+	var out io.Reader = r
+	var err error
+	closers := []func(){func() { _ = f.Close() }}
+	switch {
+	case bytes.HasPrefix(head, []byte{0x1f, 0x8b}):
+		out, err = gzip.NewReader(r)
+	case bytes.HasPrefix(head, []byte("BZh")):
+		out = bzip2.NewReader(r)
+	case bytes.HasPrefix(head, []byte{0xfd, '7', 'z', 'X', 'Z', 0}):
+		out, err = xz.ReaderConfig{DictCap: 64 << 20}.NewReader(r)
+	case bytes.HasPrefix(head, []byte{0x28, 0xb5, 0x2f, 0xfd}):
+		var d *zstd.Decoder
+		d, err = zstd.NewReader(r, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(128<<20))
+		if err == nil {
+			out = d
+			closers = append(closers, d.Close)
+		}
+	}
+	if err != nil {
+		_ = f.Close()
+		return nil, err
+	}
+	return &unpacked{io.LimitedReader{R: out, N: maxFeed}, closers}, nil
+}
+
+type unpacked struct {
+	io.LimitedReader
+	closers []func()
+}
+
+func (u *unpacked) Read(p []byte) (int, error) {
+	n, err := u.LimitedReader.Read(p)
+	if err == io.EOF && u.N <= 0 {
+		err = fmt.Errorf("more than %d bytes uncompressed: %w", int64(maxFeed), errTooLarge)
+	}
+	return n, err
+}
+
+func (u *unpacked) Close() error {
+	for i := len(u.closers) - 1; i >= 0; i-- {
+		u.closers[i]()
+	}
+	return nil
+}
