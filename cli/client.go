@@ -40,6 +40,7 @@ type clients struct {
 	alerts  dockreevev1connect.AlertServiceClient
 	changes dockreevev1connect.ChangeServiceClient
 	status  dockreevev1connect.StatusServiceClient
+	images  dockreevev1connect.ImageServiceClient
 	raw     *client.Client
 	url     string
 }
@@ -70,7 +71,7 @@ func (t *target) dial() (*clients, error) {
 	if err != nil {
 		return nil, withCode(exitFailed, "%w", err)
 	}
-	return &clients{alerts: c.Alerts, changes: c.Changes, status: c.Status, raw: c, url: url}, nil
+	return &clients{alerts: c.Alerts, changes: c.Changes, status: c.Status, images: c.Images, raw: c, url: url}, nil
 }
 
 // explain adds the remedy to an error of a call.

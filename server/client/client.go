@@ -34,6 +34,7 @@ type Client struct {
 	Alerts  dockreevev1connect.AlertServiceClient
 	Changes dockreevev1connect.ChangeServiceClient
 	Status  dockreevev1connect.StatusServiceClient
+	Images  dockreevev1connect.ImageServiceClient
 
 	base  string
 	http  *http.Client
@@ -67,6 +68,7 @@ func New(opt Options) (*Client, error) {
 	c.Alerts = dockreevev1connect.NewAlertServiceClient(c.http, c.base, with)
 	c.Changes = dockreevev1connect.NewChangeServiceClient(c.http, c.base, with)
 	c.Status = dockreevev1connect.NewStatusServiceClient(c.http, c.base, with)
+	c.Images = dockreevev1connect.NewImageServiceClient(c.http, c.base, with)
 	return c, nil
 }
 
