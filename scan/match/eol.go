@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/dockreeve/dockreeve/scan"
 )
 
 // endOfLife says until when distributions get security fixes that everybody can have:
@@ -45,4 +47,19 @@ func (r *release) ended(now int64) (row eolRow, over bool) {
 	}
 	row, known := eolTable()[eolKey{r.eolID, r.eolVersion}]
 	return row, known && now >= row.last
+}
+
+// Ended reports whether a distribution gets no more security fixes that everybody can
+// have: since which day (YYYY-MM-DD, the last with fixes) and what ended then. over is
+// false too for a release whose dates are not known; known tells the two apart.
+func Ended(d scan.Distro, now int64) (day, what string, over, known bool) {
+	r, _ := releaseOf(d)
+	if r == nil || now == 0 {
+		return "", "", false, false
+	}
+	row, known := eolTable()[eolKey{r.eolID, r.eolVersion}]
+	if !known {
+		return "", "", false, false
+	}
+	return row.day, row.what, now >= row.last, true
 }
