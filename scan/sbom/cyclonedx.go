@@ -103,7 +103,10 @@ type (
 	}
 )
 
-const rootRef = "image"
+const (
+	rootRef    = "image"
+	maxVersion = 1000 // bytes; CycloneDX takes 1,024 characters. The package URL has all of it
+)
 
 // EncodeCycloneDX writes c as CycloneDX 1.6 JSON. The serial number is made of the
 // content, so that the same content written at another time is known to be the same.
@@ -113,7 +116,7 @@ func EncodeCycloneDX(w io.Writer, c *scan.Catalog, opt Options) error {
 		Components: make([]cdxComponent, 0, len(c.Packages)+1),
 	}
 	bom.Metadata.Tools.Components = []cdxComponent{{Type: "application", Group: "dockreeve", Name: "dockreeve", Version: opt.Version}}
-	root := cdxComponent{Ref: rootRef, Type: "container", Name: imageName(&c.Image), Version: c.Image.Digest, PURL: imagePURL(&c.Image)}
+	root := cdxComponent{Ref: rootRef, Type: "container", Name: imageName(&c.Image), Version: clip(c.Image.Digest, maxVersion), PURL: imagePURL(&c.Image)}
 	if c.Image.Kind == scan.KindRootfs || c.Image.Kind == scan.KindHost {
 		root.Type = "device"
 	}
@@ -130,7 +133,7 @@ func EncodeCycloneDX(w io.Writer, c *scan.Catalog, opt Options) error {
 		return ref
 	}
 	if c.Distro.ID != "" {
-		bom.Components = append(bom.Components, cdxComponent{Ref: unique("os"), Type: "operating-system", Name: c.Distro.ID, Version: c.Distro.Version})
+		bom.Components = append(bom.Components, cdxComponent{Ref: unique("os"), Type: "operating-system", Name: c.Distro.ID, Version: clip(c.Distro.Version, maxVersion)})
 	}
 	refs := make([]string, len(c.Packages))
 	next := map[string]int{} // keeps a purl that very many packages share from costing the square
@@ -146,7 +149,7 @@ func EncodeCycloneDX(w io.Writer, c *scan.Catalog, opt Options) error {
 		b := back(p, url, said)
 		group, name := cdxName(p)
 		bom.Components = append(bom.Components, cdxComponent{
-			Ref: refs[i], Type: "library", Group: group, Name: name, Version: p.Version,
+			Ref: refs[i], Type: "library", Group: group, Name: name, Version: clip(p.Version, maxVersion),
 			Licenses: licenses, PURL: url, Properties: packageFacts(p, &b),
 		})
 	}
@@ -185,7 +188,7 @@ func (bom *cdxBOM) vulnerabilities(c *scan.Catalog, refs []string, opt Options) 
 
 func cdxVulnerabilityOf(v *scan.Vulnerability, s *scan.Suppressed, p *scan.Package, ref string) cdxVulnerability {
 	out := cdxVulnerability{ID: v.ID, Description: v.Title,
-		Affects: []cdxAffects{{Ref: ref, Versions: []cdxVersion{{Version: p.Version, Status: "affected"}}}}}
+		Affects: []cdxAffects{{Ref: ref, Versions: []cdxVersion{{Version: clip(p.Version, maxVersion), Status: "affected"}}}}}
 	if v.Source != "" {
 		out.Source = &cdxSource{Name: v.Source}
 	}

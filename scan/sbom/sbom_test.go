@@ -56,6 +56,7 @@ func kept(c *scan.Catalog) *scan.Catalog {
 
 var formats = map[string]func(*bytes.Buffer, *scan.Catalog, Options) error{
 	"CycloneDX": func(w *bytes.Buffer, c *scan.Catalog, o Options) error { return EncodeCycloneDX(w, c, o) },
+	"SPDX":      func(w *bytes.Buffer, c *scan.Catalog, o Options) error { return EncodeSPDX(w, c, o) },
 }
 
 func same(t interface {
