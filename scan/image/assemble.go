@@ -278,7 +278,9 @@ func (o *Opened) describe(c *configFile, opt *Options) {
 	}
 	if len(c.RootFS.DiffIDs) == len(img.Layers) {
 		for i := range img.Layers {
-			img.Layers[i].DiffID = c.RootFS.DiffIDs[i]
+			if !o.layers[i].rebuilt { // it would not hash to that
+				img.Layers[i].DiffID = c.RootFS.DiffIDs[i]
+			}
 		}
 	} else {
 		o.Gaps = append(o.Gaps, scan.Gap{What: "diff ids",

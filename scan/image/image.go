@@ -108,6 +108,8 @@ type layer struct {
 	digest string // of the stored bytes; "" = the source names none
 	open   func(context.Context) (io.ReadCloser, error)
 	err    error // known at opening: there is no content
+	// rebuilt: the tar is made anew from an unpacked snapshot.
+	rebuilt bool
 }
 
 // Layer opens the bytes of layer i as they are stored: a tar, plain or compressed
@@ -144,6 +146,11 @@ func (o *Opened) LayerSize(i int) int64 {
 	}
 	return o.layers[i].size
 }
+
+// Rebuilt says of layer i that its tar is made anew from the files that a runtime
+// unpacked, because it did not keep the layer: the same files, but other bytes, which
+// do not hash to the layer's DiffID; scan.Layer.DiffID is therefore empty.
+func (o *Opened) Rebuilt(i int) bool { return i >= 0 && i < len(o.layers) && o.layers[i].rebuilt }
 
 // Close lets go of files and connections and removes what was spooled. Images opened
 // together share them: the last Close does it.

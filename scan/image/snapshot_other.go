@@ -1,0 +1,5 @@
+//go:build !linux
+
+package image
+
+func snapshotLayer(string, string, *configFile, int) *layer { return nil }
