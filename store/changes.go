@@ -8,6 +8,10 @@ import (
 const (
 	ChangeAlert  = "alert"  // id: the alert's
 	ChangeStatus = "status" // id: the node's name
+
+	ChangeImage         = "image"         // id: the image's key; "" = many
+	ChangeVulnerability = "vulnerability" // id: "" = many
+	ChangeAdvisories    = "advisories"    // id: version of the database
 )
 
 // Change says that something is no longer as it was.

@@ -9,12 +9,54 @@ import (
 	"github.com/dockreeve/dockreeve/query"
 )
 
-// The manual of the filter lists the fields that exist, word for word. Run with
-// DOCKREEVE_UPDATE=1 to write it.
+// The manual of the filter lists the fields that exist, word for word, list by list.
+// Run with DOCKREEVE_UPDATE=1 to write it.
 func TestManualListsTheFields(t *testing.T) {
-	types := map[query.Type]string{query.Text: "text", query.Number: "number", query.Bool: "yes, no", query.Time: "time", query.Age: "age"}
+	const page = "../docs/query.md"
+	raw, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	have := string(raw)
+	want := have
+	for _, l := range []struct {
+		title string
+		s     *query.Schema
+	}{
+		{"alerts", AlertFields()},
+		{"images", ImageFields()},
+		{"an image's vulnerabilities", FindingFields()},
+		{"an image's packages", PackageFields()},
+		{"vulnerabilities", VulnerabilityFields()},
+		{"remediation", RemediationFields()},
+	} {
+		before, rest, ok := strings.Cut(want, "## Fields of "+l.title+"\n")
+		if !ok {
+			t.Fatalf("%s: the fields of %s are gone", page, l.title)
+		}
+		const head = "|---|---|---|---|---|\n"
+		top, rest, ok := strings.Cut(rest, head)
+		if !ok {
+			t.Fatalf("%s: the table of fields of %s is gone", page, l.title)
+		}
+		_, after, _ := strings.Cut(rest, "\n\n")
+		want = before + "## Fields of " + l.title + "\n" + top + head + tableOf(l.s) + "\n" + strings.TrimPrefix(after, "\n")
+	}
+	if want == have {
+		return
+	}
+	if os.Getenv("DOCKREEVE_UPDATE") == "" {
+		t.Fatalf("%s does not list the fields as they are: run this test with DOCKREEVE_UPDATE=1", page)
+	}
+	if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func tableOf(s *query.Schema) string {
+	types := map[query.Type]string{query.Text: "text", query.Number: "number", query.Decimal: "decimal", query.Bool: "yes, no", query.Time: "time", query.Age: "age"}
 	var b strings.Builder
-	for _, f := range AlertFields().Fields {
+	for _, f := range s.Fields {
 		typ := types[f.Type]
 		if typ == "" {
 			typ = strings.Join(f.Words, ", ")
@@ -35,25 +77,5 @@ func TestManualListsTheFields(t *testing.T) {
 		}
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s | %s |\n", f.Name, short, typ, free, f.Doc)
 	}
-	const page = "../docs/query.md"
-	have, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	const head = "|---|---|---|---|---|\n"
-	before, rest, ok := strings.Cut(string(have), head)
-	if !ok {
-		t.Fatalf("%s: the table of fields is gone", page)
-	}
-	_, after, _ := strings.Cut(rest, "\n\n")
-	want := before + head + b.String() + "\n" + strings.TrimPrefix(after, "\n")
-	if want == string(have) {
-		return
-	}
-	if os.Getenv("DOCKREEVE_UPDATE") == "" {
-		t.Fatalf("%s does not list the fields as they are: run this test with DOCKREEVE_UPDATE=1", page)
-	}
-	if err := os.WriteFile(page, []byte(want), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	return b.String()
 }

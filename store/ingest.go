@@ -82,6 +82,8 @@ func (t *tx) ingest(items []Item, out *Ingested) error {
 			err = t.status(it.Status, out.StoredAt)
 		case it.Rules != nil:
 			err = t.rules(it.Rules, out.StoredAt)
+		case it.Use != nil:
+			err = t.use(it.Use, out.StoredAt)
 		}
 		if err != nil {
 			return err

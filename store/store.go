@@ -45,6 +45,9 @@ type Options struct {
 	MaxOccurrences int           // 1,000 occurrences kept per alert
 	MaxFindings    int           // 50 whole findings kept per alert, the newest
 	MaxChanges     int           // 10,000 changes told to watchers before they must refetch
+	MaxImages      int           // 20,000 images; those that run nowhere go first, seen longest ago, counted under hop store.images
+	MaxClocks      int           // 500,000 remediation clocks; stopped ones go first
+	MaxContainers  int           // 50,000 containers, running or gone
 	Keep           time.Duration // 30 days of occurrences, watched stretches and status history
 
 	maxPages int // tests: the size at which SQLite says the disk is full
@@ -66,6 +69,12 @@ type DB struct {
 	close   sync.Once
 	stmts   map[string]*sql.Stmt // writer only; one per statement in this package
 
+	// images is held by whoever changes what advisories say of packages and images: such
+	// a change is several short transactions, so that findings never wait for it.
+	images    sync.Mutex
+	run       int64     // the last change of advisories; under images
+	rematched Rematched // in all since the start; under images
+
 	seq     atomic.Uint64 // last committed change
 	floor   atomic.Uint64 // changes up to here are no longer kept
 	changed struct {
@@ -84,6 +93,9 @@ func Open(ctx context.Context, opt Options) (*DB, error) {
 	setDefault(&opt.MaxOccurrences, 1000)
 	setDefault(&opt.MaxFindings, 50)
 	setDefault(&opt.MaxChanges, 10_000)
+	setDefault(&opt.MaxImages, 20_000)
+	setDefault(&opt.MaxClocks, 500_000)
+	setDefault(&opt.MaxContainers, 50_000)
 	setDefault(&opt.Keep, 30*24*time.Hour)
 	if opt.Now == nil {
 		opt.Now = func() int64 { return time.Now().UnixNano() }
@@ -150,6 +162,9 @@ func (db *DB) open(ctx context.Context) error {
 	}
 	var seq, floor int64
 	if err := db.conn.QueryRowContext(ctx, "SELECT COALESCE(MAX(seq),0), COALESCE(MIN(seq),1)-1 FROM changes").Scan(&seq, &floor); err != nil {
+		return err
+	}
+	if err := db.conn.QueryRowContext(ctx, "SELECT MAX(COALESCE((SELECT MAX(run) FROM advisory_changes),0), COALESCE((SELECT MAX(folded) FROM images),0))").Scan(&db.run); err != nil {
 		return err
 	}
 	db.seq.Store(uint64(seq))
