@@ -46,12 +46,14 @@ const (
 
 // change is what one update brings to one feed.
 type change struct {
-	state   feedState
-	mode    mode
-	records int
-	date    int64    // as the feed dates itself; 0 = it does not
-	newest  int64    // latest Modified of its records
-	touched []uint64 // hashes of the ids that came or were withdrawn; merging only
+	state     feedState
+	mode      mode
+	records   int
+	date      int64    // as the feed dates itself; 0 = it does not
+	newest    int64    // latest Modified of its records
+	touched   []uint64 // hashes of the ids that came or were withdrawn; merging only
+	failed    bool     // could not be read: nothing of the feed's state is renewed
+	unchanged bool     // the feed has nothing new
 }
 
 // builder gathers changes to the feeds and writes a new database from them and the old
@@ -103,10 +105,20 @@ func (c *change) skip(record string, err error) {
 	}
 }
 
+// fail notes that a feed could not be read. What came of it is dropped, what was there
+// stays.
+func (c *change) fail(err error) {
+	c.failed, c.mode = true, refused
+	c.state.Error = clip(err.Error(), 500)
+}
+
+// touch drops what an earlier update brought under this id.
+func (c *change) touch(id string) { c.touched = append(c.touched, xxhash.Sum64String(id)) }
+
 // withdraw drops what an earlier update brought under this id.
 func (c *change) withdraw(id string) {
 	c.state.Withdrawn++
-	c.touched = append(c.touched, xxhash.Sum64String(id))
+	c.touch(id)
 }
 
 // add takes a record of a feed. A record that breaks the bounds is skipped and
@@ -119,7 +131,7 @@ func (b *builder) add(feed string, r *Record) error {
 		return nil
 	}
 	if c.mode == merging {
-		c.touched = append(c.touched, xxhash.Sum64String(r.ID))
+		c.touch(r.ID)
 	}
 	c.records++
 	c.newest = max(c.newest, r.Modified)
@@ -243,8 +255,7 @@ func links(list []string) []string {
 func (b *builder) guard(accept bool) {
 	for _, c := range b.changes {
 		if c.mode == replacing && !accept && c.records*2 < c.state.Records {
-			c.mode = refused
-			c.state.Error = fmt.Sprintf("refused: it shrank from %d to %d records; if that is right, update again with --accept-shrink", c.state.Records, c.records)
+			c.fail(fmt.Errorf("refused: it shrank from %d to %d records; if that is right, update again with --accept-shrink", c.state.Records, c.records))
 		}
 	}
 }

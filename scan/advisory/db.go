@@ -73,6 +73,7 @@ type DB struct {
 	path     string
 	file     *os.File
 	dir      directory
+	tables   int64  // bytes before the directory
 	records  *table // feed, ecosystem, name, id → Record
 	packages *table // ecosystem, name → hash, generation, [ordinal of the record, Affected]
 	ids      *table // id or alias, upper case → ordinals
@@ -177,7 +178,7 @@ func open(f *os.File, path string) (*DB, error) {
 	if crc32.Checksum(raw, castagnoli) != binary.LittleEndian.Uint32(foot[12:]) {
 		return nil, errors.New("its directory has a wrong checksum")
 	}
-	db := &DB{path: path, file: f}
+	db := &DB{path: path, file: f, tables: at}
 	if err := json.Unmarshal(raw, &db.dir); err != nil {
 		return nil, fmt.Errorf("its directory: %w", err)
 	}

@@ -1,6 +1,7 @@
 package advisory
 
 import (
+	"archive/tar"
 	"archive/zip"
 	"bufio"
 	"bytes"
@@ -12,6 +13,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -84,6 +86,8 @@ type job struct {
 	now  int64
 	b    *builder
 	lock *os.File
+	// config names the licences of feeds.
+	config *Config
 }
 
 // begin opens what there is and takes the lock, so that one update runs at a time.
@@ -131,21 +135,22 @@ func (j *job) end() {
 	_ = j.lock.Close()
 }
 
-// finish writes the new database and tells what became of each feed.
-func (j *job) finish(results []FeedResult) (*Result, error) {
+// finish writes the new database and tells what became of each feed. Without a change
+// of content only the dates of the feeds are written anew.
+func (j *job) finish(results []FeedResult, changed bool) (*Result, error) {
+	if j.config == nil {
+		c, err := DefaultConfig()
+		if err != nil {
+			return nil, err
+		}
+		j.config = c
+	}
 	j.b.guard(j.opt.AcceptShrink)
-	for _, c := range j.b.changes {
-		if c.mode == refused {
-			continue
-		}
-		c.state.Fetched, c.state.Error = j.now, ""
-		if c.date == 0 {
-			c.date = c.newest
-		}
-		if c.date == 0 {
-			c.date = j.now
-		}
-		c.state.Date = c.date
+	if c := j.b.changes[feedKEV]; c != nil && c.failed {
+		j.b.kev = nil
+	}
+	if c := j.b.changes[feedEPSS]; c != nil && c.failed {
+		j.b.scores = nil
 	}
 	before := map[string]int{}
 	if j.b.old != nil {
@@ -153,8 +158,39 @@ func (j *job) finish(results []FeedResult) (*Result, error) {
 			before[s.Name] = s.Records
 		}
 	}
+	for name, c := range j.b.changes {
+		c.state.Licence = j.config.licence(name)
+		if c.failed {
+			// Of the feed's state only the error is new.
+			state := c.state
+			c.state = feedState{FeedInfo: scan.FeedInfo{Name: name, Licence: state.Licence}}
+			if j.b.old != nil {
+				for _, s := range j.b.old.dir.Feeds {
+					if s.Name == name {
+						c.state = s
+					}
+				}
+			}
+			c.state.Error, c.state.URL = state.Error, state.URL
+			continue
+		}
+		c.state.Fetched, c.state.Error = j.now, ""
+		if c.unchanged {
+			continue
+		}
+		if c.date == 0 {
+			c.date = c.newest
+			if c.mode == merging {
+				c.date = max(c.date, c.state.Date)
+			}
+		}
+		if c.date == 0 {
+			c.date = j.now
+		}
+		c.state.Date = c.date
+	}
 	j.opt.say("writing %s", j.path)
-	if err := j.b.write(j.path, j.now); err != nil {
+	if err := j.b.write(j.path, j.now, changed); err != nil {
 		return nil, err
 	}
 	db, err := Open(j.path)
@@ -163,19 +199,16 @@ func (j *job) finish(results []FeedResult) (*Result, error) {
 	}
 	defer func() { _ = db.Close() }()
 	res := &Result{Database: db.Info(), Feeds: results}
-	told := map[string]bool{}
-	for _, r := range results {
-		told[r.Name] = true
-	}
 	for _, s := range db.dir.Feeds {
 		c := j.b.changes[s.Name]
-		if c == nil || told[s.Name] {
+		if c == nil {
 			continue
 		}
-		res.Feeds = append(res.Feeds, FeedResult{
-			Name: s.Name, Records: s.Records, Before: before[s.Name], Read: c.records,
-			Withdrawn: s.Withdrawn, Skipped: s.Skipped, Why: s.Why, Error: s.Error,
-		})
+		r := FeedResult{Name: s.Name, Records: s.Records, Before: before[s.Name], Unchanged: c.unchanged, Error: s.Error}
+		if !c.failed && !c.unchanged {
+			r.Read, r.Withdrawn, r.Skipped, r.Why = c.records, s.Withdrawn, s.Skipped, s.Why
+		}
+		res.Feeds = append(res.Feeds, r)
 	}
 	slices.SortFunc(res.Feeds, func(a, b FeedResult) int { return strings.Compare(a.Name, b.Name) })
 	return res, nil
@@ -223,17 +256,25 @@ func Import(ctx context.Context, path string, files []string, opt Options) (*Res
 		}
 		j.opt.say("reading %s", f)
 		bad, err := j.importFile(f)
-		if err != nil {
+		var wrong *badRecord
+		if errors.As(err, &wrong) {
+			results = append(results, FeedResult{Name: f, Skipped: 1, Why: []string{wrong.Error()}})
+			failed++
+		} else if err != nil {
 			failed++
 			results = append(results, FeedResult{Name: f, Error: err.Error()})
 		} else if bad.Skipped > 0 {
 			results = append(results, FeedResult{Name: f, Skipped: bad.Skipped, Why: bad.Why})
 		}
 	}
-	if failed == len(list) {
-		return nil, fmt.Errorf("nothing could be imported: %s: %s", results[0].Name, results[0].Error)
+	if failed == len(list) && failed > 0 {
+		why := results[0].Error
+		if why == "" {
+			why = strings.Join(results[0].Why, "; ")
+		}
+		return nil, fmt.Errorf("nothing could be imported: %s: %s", results[0].Name, why)
 	}
-	return j.finish(results)
+	return j.finish(results, true)
 }
 
 func isDatabase(path string) bool {
@@ -335,9 +376,9 @@ func (j *job) importFile(path string) (feedState, error) {
 		if err != nil {
 			return feedState{}, fmt.Errorf("zip: %w", err)
 		}
-		return j.b.readOSVZip(z, "")
+		return j.importZip(z)
 	}
-	return feedState{}, j.importDocument(func() (io.ReadCloser, error) {
+	return j.b.readDocument(filepath.Base(path), func() (io.ReadCloser, error) {
 		f, err := os.Open(path)
 		if err != nil {
 			return nil, err
@@ -346,57 +387,222 @@ func (j *job) importFile(path string) (feedState, error) {
 	})
 }
 
-// importDocument reads one document; open may be called several times.
-func (j *job) importDocument(open func() (io.ReadCloser, error)) error {
+// importZip reads a zip of OSV records, or of documents of other formats.
+func (j *job) importZip(z *zip.Reader) (feedState, error) {
+	if len(z.File) > maxRecords {
+		return feedState{}, fmt.Errorf("zip of %d files, more than %d", len(z.File), maxRecords)
+	}
+	// The first document tells which.
+	for _, f := range z.File {
+		if f.FileInfo().IsDir() {
+			continue
+		}
+		in, err := f.Open()
+		if err != nil {
+			return feedState{}, fmt.Errorf("zip: %s: %w", f.Name, err)
+		}
+		head := make([]byte, sniffed)
+		n, _ := io.ReadFull(in, head)
+		_ = in.Close()
+		if kind := sniff(head[:n]); kind != formatOSV && kind != "" {
+			break
+		} else if kind == formatOSV {
+			return j.b.readOSVZip(z, "")
+		}
+	}
+	var bad change
+	good := 0
+	for _, f := range z.File {
+		if f.FileInfo().IsDir() {
+			continue
+		}
+		state, err := j.b.readDocument(f.Name, func() (io.ReadCloser, error) {
+			in, err := f.Open()
+			if err != nil {
+				return nil, err
+			}
+			return decompress(in)
+		})
+		if err == nil {
+			good++
+		}
+		bad.note(f.Name, state, err)
+	}
+	if good == 0 {
+		return bad.state, fmt.Errorf("nothing in the zip could be read: %s", strings.Join(bad.state.Why, "; "))
+	}
+	return bad.state, nil
+}
+
+// note gathers what went wrong with one of many documents.
+func (c *change) note(name string, state feedState, err error) {
+	c.state.Skipped += state.Skipped
+	c.state.Why = append(c.state.Why, state.Why...)
+	c.state.Why = c.state.Why[:min(len(c.state.Why), maxWhy)]
+	var wrong *badRecord
+	if errors.As(err, &wrong) {
+		c.skip(wrong.record, wrong.err)
+	} else if err != nil {
+		c.skip(name, err)
+	}
+}
+
+// The formats that are told by content.
+const (
+	formatOSV     = "osv"
+	formatKEV     = "kev"
+	formatEPSS    = "epss"
+	formatTracker = "debian-tracker"
+	formatSecDB   = "alpine-secdb"
+	formatVEX     = "csaf"
+	formatOVAL    = "oval"
+	formatTar     = "tar"
+)
+
+const (
+	sniffed    = 16 << 10  // bytes looked at to tell a format
+	maxRecords = 4_000_000 // files of one archive
+)
+
+// readDocument reads one document of any format; open may be called twice.
+func (b *builder) readDocument(name string, open func() (io.ReadCloser, error)) (feedState, error) {
 	in, err := open()
 	if err != nil {
-		return err
+		return feedState{}, err
 	}
 	defer func() { _ = in.Close() }()
 	r := bufio.NewReaderSize(in, 64<<10)
-	head, err := r.Peek(4096)
+	head, err := r.Peek(sniffed)
 	if len(head) == 0 {
 		if err == nil || errors.Is(err, io.EOF) {
 			err = errors.New("it is empty")
 		}
-		return err
+		return feedState{}, err
 	}
-	switch format := sniff(head); format {
-	case "kev":
-		err = j.b.readKEV(r)
-	case "epss":
-		err = j.b.readEPSS(r)
-	case "osv":
-		var raw []byte
-		if raw, err = io.ReadAll(io.LimitReader(r, maxRecord+1)); err == nil {
-			if len(raw) > maxRecord {
-				return fmt.Errorf("a record of more than %d bytes", maxRecord)
-			}
-			err = j.b.addOSV("record", raw, "")
+	// A whole feed of which only a part could be read is not taken at all: records that
+	// are not there would count as withdrawn.
+	whole := func(feed string, err error) (feedState, error) {
+		if err != nil && feed != "" {
+			b.feed(feed).fail(fmt.Errorf("%s: %w", name, err))
 		}
-	default:
-		return errors.New("not a format of advisories that is known here: " + format)
+		return feedState{}, err
 	}
-	return err
+	switch sniff(head) {
+	case formatKEV:
+		return whole(feedKEV, b.readKEV(r))
+	case formatEPSS:
+		return whole(feedEPSS, b.readEPSS(r))
+	case formatTracker:
+		return whole(feedDebian, b.readTracker(r))
+	case formatSecDB:
+		return whole(b.readSecDB(r))
+	case formatVEX:
+		return feedState{}, b.readVEX(name, r)
+	case formatOVAL:
+		_ = in.Close()
+		return whole(b.readOVAL(open))
+	case formatTar:
+		return b.readTar(r, nil)
+	case formatOSV:
+		raw, err := io.ReadAll(io.LimitReader(r, maxRecord+1))
+		if err != nil {
+			return feedState{}, err
+		}
+		if len(raw) > maxRecord {
+			return feedState{}, fmt.Errorf("a record of more than %d bytes", maxRecord)
+		}
+		return feedState{}, b.addOSV(name, raw, "")
+	}
+	return feedState{}, fmt.Errorf("not a format of advisories that is known here: it begins %.40q", head)
 }
 
-// sniff tells the format of a document by its beginning.
-func sniff(head []byte) string {
-	text := string(head)
-	switch {
-	case strings.Contains(text, `"cveID"`) || strings.Contains(text, `"catalogVersion"`):
-		return "kev"
-	case strings.HasPrefix(text, "#") && strings.Contains(text, "\ncve,epss") || strings.HasPrefix(text, "cve,epss"):
-		return "epss"
-	case strings.Contains(text, `"affected"`) || strings.Contains(text, `"schema_version"`) || strings.Contains(text, `"id"`):
-		return "osv"
+// readTar reads the documents of a tar archive: Red Hat publishes its VEX files so.
+// Documents whose file name is in but are left out.
+func (b *builder) readTar(in io.Reader, but map[string]bool) (feedState, error) {
+	t := tar.NewReader(in)
+	var bad change
+	good := 0
+	for n := 0; ; n++ {
+		h, err := t.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return bad.state, fmt.Errorf("tar: %w", err)
+		}
+		if n > maxRecords {
+			return bad.state, fmt.Errorf("tar of more than %d files", maxRecords)
+		}
+		if h.Typeflag != tar.TypeReg || path.Ext(h.Name) != ".json" || but[path.Base(h.Name)] {
+			continue
+		}
+		// One document: it is read from the stream, so it cannot be opened again.
+		r := bufio.NewReaderSize(t, 64<<10)
+		head, _ := r.Peek(sniffed)
+		switch sniff(head) {
+		case formatVEX:
+			err = b.readVEX(h.Name, r)
+		case formatOSV:
+			var raw []byte
+			if raw, err = io.ReadAll(io.LimitReader(r, maxRecord)); err == nil {
+				err = b.addOSV(h.Name, raw, "")
+			}
+		default:
+			err = errors.New("neither a CSAF document nor an OSV record")
+		}
+		if err == nil {
+			good++
+		}
+		bad.note(h.Name, feedState{}, err)
 	}
-	return "it begins " + fmt.Sprintf("%.40q", text)
+	if good == 0 {
+		return bad.state, fmt.Errorf("nothing in the archive could be read: %s", strings.Join(bad.state.Why, "; "))
+	}
+	return bad.state, nil
+}
+
+// sniff tells the format of a document by its beginning; "" = none of them.
+func sniff(head []byte) string {
+	text := strings.TrimLeft(string(head), "\ufeff \t\r\n")
+	has := func(words ...string) bool {
+		for _, w := range words {
+			if !strings.Contains(text, w) {
+				return false
+			}
+		}
+		return true
+	}
+	switch {
+	case len(head) > 262 && string(head[257:262]) == "ustar":
+		return formatTar
+	case text == "":
+		return ""
+	case text[0] == '<' && has("<oval_definitions"):
+		return formatOVAL
+	case text[0] == '#' && has("\ncve,epss"), strings.HasPrefix(text, "cve,epss"):
+		return formatEPSS
+	case text[0] != '{':
+		return ""
+	case has(`"csaf_version"`), has(`"product_tree"`):
+		return formatVEX
+	case has(`"catalogVersion"`), has(`"cveID"`):
+		return formatKEV
+	case has(`"distroversion"`), has(`"reponame"`):
+		return formatSecDB
+	case has(`"releases"`, `"repositories"`), has(`"releases"`, `"status"`, `"urgency"`):
+		return formatTracker
+	case has(`"schema_version"`), has(`"affected"`), has(`"id"`, `"modified"`), has(`"id"`, `"details"`):
+		return formatOSV
+	}
+	return ""
 }
 
 // decompress undoes gzip, bzip2, xz or zstd, told by the first bytes, and bounds what
 // comes out. It closes f.
 func decompress(f io.ReadCloser) (io.ReadCloser, error) {
+	return unpack(f, 1)
+}
+
+func unpack(f io.ReadCloser, layer int) (io.ReadCloser, error) {
 	r := bufio.NewReaderSize(f, 64<<10)
 	head, _ := r.Peek(6)
 	var out io.Reader = r
@@ -421,7 +627,11 @@ func decompress(f io.ReadCloser) (io.ReadCloser, error) {
 		_ = f.Close()
 		return nil, err
 	}
-	return &unpacked{io.LimitedReader{R: out, N: maxFeed}, closers}, nil
+	u := &unpacked{io.LimitedReader{R: out, N: maxFeed}, closers}
+	if out != io.Reader(r) && layer < 2 {
+		return unpack(u, layer+1) // a server may compress once more what is compressed already
+	}
+	return u, nil
 }
 
 type unpacked struct {

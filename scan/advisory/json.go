@@ -113,3 +113,55 @@ func (d *jsonReader) bad(err error, skip func(error)) error {
 	}
 	return err
 }
+
+// open enters an object or list. Anything else is read over and gives false.
+func (d *jsonReader) open(want json.Delim) (bool, error) {
+	tok, err := d.dec.Token()
+	if err != nil {
+		return false, d.at(err)
+	}
+	if tok == want {
+		return true, nil
+	}
+	// Read over the rest of a value of another shape.
+	for depth := nesting(tok); depth > 0; {
+		if tok, err = d.dec.Token(); err != nil {
+			return false, d.at(err)
+		}
+		depth += nesting(tok)
+	}
+	return false, nil
+}
+
+func nesting(tok json.Token) int {
+	switch tok {
+	case json.Delim('{'), json.Delim('['):
+		return 1
+	case json.Delim('}'), json.Delim(']'):
+		return -1
+	}
+	return 0
+}
+
+// key reads the next key of an object.
+func (d *jsonReader) key() (string, error) {
+	tok, err := d.dec.Token()
+	if err != nil {
+		return "", d.at(err)
+	}
+	s, ok := tok.(string)
+	if !ok {
+		return "", d.at(fmt.Errorf("want a key, found %v", tok))
+	}
+	return s, nil
+}
+
+// rest calls f for every element of what open entered, then leaves it.
+func (d *jsonReader) rest(end json.Delim, f func() error) error {
+	for d.dec.More() {
+		if err := f(); err != nil {
+			return err
+		}
+	}
+	return d.delim(end, "the end of an object or list")
+}

@@ -9,8 +9,8 @@ import (
 
 // Record is one advisory, normalised from whatever its feed publishes.
 type Record struct {
-	ID         string           `json:"id"`   // as the feed names it: DEBIAN-CVE-2024-1, GHSA-…, CVE-…
-	Feed       string           `json:"feed"` // name of the feed it came from
+	ID         string           `json:"id"`                   // as the feed names it: DEBIAN-CVE-2024-1, GHSA-…, CVE-…
+	Feed       string           `json:"feed"`                 // name of the feed it came from
 	Aliases    []string         `json:"aliases,omitempty"`    // other ids of the very same matter
 	Upstream   []string         `json:"upstream,omitempty"`   // CVEs that this one advisory deals with together: of a DSA, a USN, an RHSA
 	Title      string           `json:"title,omitempty"`      // at most 300 bytes

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,7 +25,7 @@ const maxTombstones = 100_000
 
 // write builds the new database from the old one and the changes, and puts it in the
 // place of path. now is Unix nanoseconds.
-func (b *builder) write(path string, now int64) (err error) {
+func (b *builder) write(path string, now int64, changed bool) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".advisories-*")
 	if err != nil {
 		return fmt.Errorf("new advisory database: %w", err)
@@ -35,7 +36,12 @@ func (b *builder) write(path string, now int64) (err error) {
 			_ = os.Remove(f.Name())
 		}
 	}()
-	if err := b.writeTo(f, now); err != nil {
+	if changed || b.old == nil {
+		err = b.writeTo(f, now)
+	} else {
+		err = b.restamp(f, now)
+	}
+	if err != nil {
 		return fmt.Errorf("new advisory database: %w", err)
 	}
 	return replace(f, path)
@@ -144,23 +150,39 @@ func (b *builder) writeTo(f *os.File, now int64) error {
 		_, _ = o.sum.WriteString(strconv.FormatInt(now, 10))
 		o.dir.Lineage = fmt.Sprintf("%012x", o.sum.Sum64()>>16)
 	}
-	o.feeds()
-	raw, err := json.Marshal(&o.dir)
+	o.dir.Feeds = b.feeds(o.counts)
+	return writeDirectory(o.w, &o.dir)
+}
+
+// writeDirectory ends a file.
+func writeDirectory(w *countWriter, dir *directory) error {
+	raw, err := json.Marshal(dir)
 	if err != nil {
 		return err
 	}
-	at := o.w.n
-	if _, err := o.w.Write(raw); err != nil {
+	at := w.n
+	if _, err := w.Write(raw); err != nil {
 		return err
 	}
 	var foot [footerSize]byte
 	binary.LittleEndian.PutUint64(foot[0:], uint64(at))
 	binary.LittleEndian.PutUint32(foot[8:], uint32(len(raw)))
 	binary.LittleEndian.PutUint32(foot[12:], crc32.Checksum(raw, castagnoli))
-	binary.LittleEndian.PutUint64(foot[16:], uint64(o.w.n+footerSize))
+	binary.LittleEndian.PutUint64(foot[16:], uint64(w.n+footerSize))
 	copy(foot[24:], magic)
-	_, err = o.w.Write(foot[:])
+	_, err = w.Write(foot[:])
 	return err
+}
+
+// restamp copies the old database with new dates of its feeds.
+func (b *builder) restamp(f *os.File, now int64) error {
+	w := &countWriter{w: f}
+	if _, err := io.Copy(w, io.NewSectionReader(b.old.file, 0, b.old.tables)); err != nil {
+		return err
+	}
+	dir := b.old.dir
+	dir.Built, dir.Feeds = now, b.feeds(nil)
+	return writeDirectory(w, &dir)
 }
 
 func (o *output) table(compressed bool, size int) *tableWriter {
@@ -514,25 +536,30 @@ func (o *output) writeIDs() error {
 	return o.end("ids", t)
 }
 
-// feeds writes down the state of every feed, the untouched ones too.
-func (o *output) feeds() {
+// feeds is the state of every feed, the untouched ones too. counts are the records
+// written; nil = as before.
+func (b *builder) feeds(counts map[string]int) []feedState {
 	states := map[string]feedState{}
-	if o.b.old != nil {
-		for _, s := range o.b.old.dir.Feeds {
+	if b.old != nil {
+		for _, s := range b.old.dir.Feeds {
 			states[s.Name] = s
 		}
 	}
-	for name, c := range o.b.changes {
+	for name, c := range b.changes {
 		s := c.state
-		if name != feedKEV && name != feedEPSS {
-			s.Records = o.counts[name]
-		} else if c.mode != refused && c.records > 0 {
+		switch {
+		case counts == nil, c.failed, c.unchanged && (name == feedKEV || name == feedEPSS):
+		case name == feedKEV || name == feedEPSS:
 			s.Records = c.records
+		default:
+			s.Records = counts[name]
 		}
 		states[name] = s
 	}
+	list := make([]feedState, 0, len(states))
 	for _, s := range states {
-		o.dir.Feeds = append(o.dir.Feeds, s)
+		list = append(list, s)
 	}
-	slices.SortFunc(o.dir.Feeds, func(a, b feedState) int { return strings.Compare(a.Name, b.Name) })
+	slices.SortFunc(list, func(a, b feedState) int { return strings.Compare(a.Name, b.Name) })
+	return list
 }
