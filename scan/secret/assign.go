@@ -83,7 +83,7 @@ func matchAssign(f *finder, k *kind, at int) {
 	default:
 		return // in a program an unquoted value is an expression
 	}
-	if awsLike(value) && bytes.Contains(bytes.ToLower(name), []byte("secret")) {
+	if low := bytes.ToLower(name); awsLike(value) && (bytes.Contains(low, []byte("aws")) || bytes.Contains(low, []byte("secret_access")) || bytes.Contains(low, []byte("secretaccess"))) {
 		f.found(&awsSecret, i, i+len(value))
 		return
 	}
@@ -153,7 +153,7 @@ func (f *finder) plausible(name, value []byte, weak bool) bool {
 		return false
 	}
 	// Paths, addresses, versions, expressions and names of things are no secrets.
-	if bytes.Contains(value, []byte("://")) || value[0] == '/' || value[0] == '.' || bytes.HasPrefix(value, []byte("sha256:")) || bytes.HasPrefix(value, []byte("SHA256:")) ||
+	if bytes.HasPrefix(value, []byte("eyJ")) || bytes.Contains(value, []byte("://")) || value[0] == '/' || value[0] == '.' || bytes.HasPrefix(value, []byte("sha256:")) || bytes.HasPrefix(value, []byte("SHA256:")) ||
 		bytes.ContainsAny(value, "()[]{}<>|\\ ") && signs*3 > len(value) || bytes.Count(value, []byte(".")) > 2 || bytes.Count(value, []byte("/")) > 2 {
 		return false
 	}

@@ -61,7 +61,7 @@ func awsLike(v []byte) bool {
 	for _, c := range v {
 		all |= classes[c]
 	}
-	return len(v) == 40 && all&lower != 0 && all&upper != 0 && all&digit != 0 && random(v, 64) && run(v, 0, 40, hexa) < 40
+	return len(v) == 40 && run(v, 0, 40, base64s) == 40 && all&lower != 0 && all&upper != 0 && all&digit != 0 && random(v, 64) && run(v, 0, 40, hexa) < 40
 }
 
 // matchConnectionKey finds the key of an Azure connection string: AccountKey=,
@@ -192,7 +192,7 @@ func (f *finder) sas(at int, k *kind) {
 		sig = sig[:j]
 	}
 	plain := unescape(sig)
-	if len(plain) != 44 || !azureKey(plain) {
+	if len(plain) != 44 || !azureKey(plain) || f.place.doc || f.place.vendor {
 		return
 	}
 	start := from + i + 4

@@ -122,7 +122,11 @@ func testData(p string) bool {
 	if !vendored(p) {
 		return false
 	}
-	for _, d := range [...]string{"/test/", "/tests/", "/testing/", "/fixtures/", "/__tests__/", "/spec/", "/examples/", "/example/", "/docs/", "/doc/"} {
+	base := path.Base(p)
+	if strings.Contains(base, "_test.") || strings.Contains(base, "test_data") || strings.Contains(base, "testdata") || strings.Contains(base, ".test.") || strings.Contains(base, ".spec.") {
+		return true
+	}
+	for _, d := range [...]string{"/test/", "/test_data/", "/test-data/", "/testing_data/", "/dummyserver/", "/tests/", "/testing/", "/fixtures/", "/__tests__/", "/spec/", "/examples/", "/example/", "/docs/", "/doc/"} {
 		if strings.Contains(p, d) {
 			return true
 		}

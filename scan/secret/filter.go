@@ -7,12 +7,12 @@ const minContent = 12
 
 // filter finds the places worth looking at in one pass. Each rule has an anchor of
 // four bytes that its secret cannot lack. Of three bytes at every second place, one is
-// the anchor's first or second three; so half the places are looked up, in a bitmap
-// that stays in the first-level cache. Letters are compared without case: setting bit
+// the anchor's first or last three; so half the places are looked up, in a table that
+// stays in the first-level cache. Letters are compared without case: setting bit
 // five folds them, and what else it folds the rule itself tells apart.
 type filter struct {
-	grams   [1024]uint64 // set of hashes of three folded bytes
-	first   [256]uint16  // by hash of four folded bytes: 1 + index into anchors
+	grams   [1 << 15]uint8 // by hash of three folded bytes: whether an anchor begins with them (1), ends with them (2)
+	first   [256]uint16    // by hash of four folded bytes: 1 + index into anchors
 	anchors []anchorAt
 }
 
@@ -24,17 +24,15 @@ type anchorAt struct {
 
 const fold = 0x20202020
 
-func gramHash(v uint32) uint16 { return uint16((v & 0xffffff) * 0x9e3779b1 >> 16) }
+func gramHash(v uint32) uint32 { return v << 8 * 0x9e3779b1 >> 17 }
 func coreHash(v uint32) uint8  { return uint8(v * 0x9e3779b1 >> 24) }
 
 func (t *filter) build(rules []rule) {
 	for i, a := range rules {
 		for _, core := range a.cores() {
 			v := binary.LittleEndian.Uint32([]byte(core)) | fold
-			for _, g := range [...]uint32{v, v >> 8} {
-				h := gramHash(g)
-				t.grams[h>>6] |= 1 << (h & 63)
-			}
+			t.grams[gramHash(v)] |= 1
+			t.grams[gramHash(v>>8)] |= 2
 			h := coreHash(v)
 			t.anchors = append(t.anchors, anchorAt{v, t.first[h], uint16(i)})
 			t.first[h] = uint16(len(t.anchors))
@@ -49,17 +47,25 @@ func (d *Detector) run(f *finder) {
 	i := 0
 	for ; i+8 <= len(b); i += 6 {
 		v := binary.LittleEndian.Uint64(b[i:]) | fold<<32 | fold
-		h0, h1, h2 := gramHash(uint32(v)), gramHash(uint32(v>>16)), gramHash(uint32(v>>32))
-		hit := t.grams[h0>>6]>>(h0&63) | t.grams[h1>>6]>>(h1&63) | t.grams[h2>>6]>>(h2&63)
-		if hit&1 == 0 {
+		g0, g1, g2 := t.grams[gramHash(uint32(v))], t.grams[gramHash(uint32(v>>16))], t.grams[gramHash(uint32(v>>32))]
+		if g0|g1|g2 == 0 {
 			continue
 		}
-		for k := i; k < i+6; k += 2 {
-			d.look(f, k-1)
-			d.look(f, k)
-		}
+		d.try(f, i, g0)
+		d.try(f, i+2, g1)
+		d.try(f, i+4, g2)
 	}
 	for i = max(0, i-1); i+4 <= len(b); i++ {
+		d.look(f, i)
+	}
+}
+
+// try looks where the three bytes at i say that an anchor may stand.
+func (d *Detector) try(f *finder, i int, g uint8) {
+	if g&2 != 0 {
+		d.look(f, i-1)
+	}
+	if g&1 != 0 {
 		d.look(f, i)
 	}
 }

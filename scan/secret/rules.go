@@ -26,7 +26,8 @@ type rule struct {
 	min    int    // bytes behind the prefix
 	max    int
 	// check judges the whole token; nil = it must look random.
-	check func(token []byte) bool
+	check  func(token []byte) bool
+	public bool // programs carry one on purpose: low where others' programs lie
 
 	anchors []string                         // instead of prefix: four bytes each, in any case
 	match   func(f *finder, k *kind, at int) // looks around the anchor at at
@@ -53,8 +54,9 @@ const alnumEnds = "abcdefghijklmnopqrstuvwxyz0123456789-_"
 func anchors() []rule {
 	const crit, high, medium, low = finding.Critical, finding.High, finding.Medium, finding.Low
 	token := func(id, title string, s finding.Severity, prefix string, set class, min, max int, check func([]byte) bool) rule {
-		return rule{kind: kind{id, title, s, 50, 4}, prefix: prefix, set: set, min: min, max: max, check: check}
+		return rule{kind: kind{id, title, s, 85, 4}, prefix: prefix, set: set, min: min, max: max, check: check}
 	}
+	public := func(r rule) rule { r.public = true; return r }
 	at := func(core int, r rule) rule { r.core = core; return r }
 	special := func(id, title string, s finding.Severity, rank, shown int, match func(*finder, *kind, int), anchors ...string) rule {
 		return rule{kind: kind{id, title, s, rank, shown}, match: match, anchors: anchors}
@@ -73,7 +75,7 @@ func anchors() []rule {
 		special("azure-client-secret", "Microsoft Entra client secret", crit, 80, 0, matchEntra, digitQ()...),
 		special("azure-devops-token", "Azure DevOps personal access token", high, 80, 0, matchDevOps, "AZDO"),
 
-		token("gcp-api-key", "Google API key", medium, "AIza", base64u, 35, 35, nil),
+		public(token("gcp-api-key", "Google API key", medium, "AIza", base64u, 35, 35, nil)),
 		token("gcp-oauth-secret", "Google OAuth client secret", high, "GOCSPX-", base64u, 28, 28, nil),
 
 		token("github-token", "GitHub token", high, "ghp_", base62, 36, 36, githubChecked),
@@ -101,7 +103,7 @@ func anchors() []rule {
 		token("pypi-token", "PyPI upload token", high, "pypi-AgE", base64u, 60, 500, pypiToken),
 		at(1, token("stripe-key", "Stripe secret key", crit, "sk_live_", base62, 24, 247, nil)),
 		at(1, token("stripe-key", "Stripe restricted key", high, "rk_live_", base62, 24, 247, nil)),
-		{kind: kind{"sendgrid-key", "SendGrid API key", high, 50, 3}, prefix: "SG.", ends: alnumEnds, set: base64u | dot, min: 66, max: 66, check: sendGrid},
+		{kind: kind{"sendgrid-key", "SendGrid API key", high, 85, 3}, prefix: "SG.", ends: alnumEnds, set: base64u | dot, min: 66, max: 66, check: sendGrid},
 		special("twilio-key", "Twilio key", high, 60, 2, matchTwilio, "twil"),
 		token("vault-token", "HashiCorp Vault token", high, "hvs.", base64u, 24, 300, nil),
 		token("vault-token", "HashiCorp Vault batch token", medium, "hvb.", base64u, 100, 400, nil),
@@ -177,7 +179,11 @@ func (f *finder) token(r *rule, i int) {
 	} else if !r.check(tok) {
 		return
 	}
-	f.found(&r.kind, from, to)
+	severity := r.severity
+	if r.public && f.place.vendor {
+		severity = finding.Low
+	}
+	f.foundAs(&r.kind, severity, tok, from, to)
 }
 
 // alphabet is the size of what a set allows.

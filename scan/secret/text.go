@@ -38,10 +38,10 @@ scan:
 	}
 	pass := from + colon + 1
 	value, user, server := b[pass:host], b[from:from+colon], b[host+1:end]
-	if len(value) < 4 || placeholder(value) || templated(user) || len(server) < 2 || reserved(server) || bytes.EqualFold(user, value) {
+	if len(value) < 4 || placeholder(value) || len(user) > 0 && templated(user) || len(server) < 2 || reserved(server) || bytes.EqualFold(user, value) {
 		return
 	}
-	if f.place.doc || f.place.vendor && !random(value, 36) {
+	if f.place.doc || f.place.vendor { // what others' programs say of addresses are examples
 		return
 	}
 	scheme := string(bytes.ToLower(b[runBack(b, at+1, 24, base62|plus|dot|dash) : at+1]))
