@@ -96,8 +96,12 @@ func New(opt Options) *Engine {
 }
 
 // Observe judges one event and hands each finding to emit, which owns it. The
-// event is only read.
+// event is only read. Loads are passed over: they tell of a file only now and then, so
+// a rule that saw them would be right by chance.
 func (e *Engine) Observe(ev *event.Event, emit func(*finding.Finding)) {
+	if ev.Type == event.TypeLoad {
+		return
+	}
 	e.counts.Events++
 	if len(e.folds.by) > 0 {
 		e.counts.Folded += e.folds.end(ev.Time, e.count(emit))

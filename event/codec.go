@@ -176,7 +176,7 @@ func (d *decoder) own(depth int) {
 
 // flagNames are the Flags by bit, as the JSON form writes them.
 var flagNames = [...]string{
-	"user_memory", "truncated", "healed", "path_partial", "created", "compat", "has_fd", "has_ret",
+	"user_memory", "truncated", "healed", "path_partial", "created", "compat", "has_fd", "has_ret", "mapped", "upper",
 }
 
 func appendFlags(b []byte, f Flags) []byte {

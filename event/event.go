@@ -215,6 +215,12 @@ const (
 	FlagHasFD
 	// FlagHasRet says Ret is filled.
 	FlagHasRet
+	// FlagMapped marks a load that was mapped executable; one without it was
+	// opened for reading by an interpreter's kind of name.
+	FlagMapped
+	// FlagUpper marks a load of a file in an overlay's upper layer: written or
+	// copied up in this container.
+	FlagUpper
 )
 
 // FDKind is what a descriptor refers to, in the letters of fd.typechar.
@@ -264,6 +270,7 @@ const (
 	LaneProcess  Lane = 1 // exec, fork, exit
 	LaneActivity Lane = 2 // opens, connects, dups
 	LaneAudit    Lane = 3
+	LaneLoad     Lane = 4 // loads: which files of an image are in use
 )
 
 // Loss records events that a hop could not deliver. It travels inline, in

@@ -17,6 +17,7 @@ const (
 	TypeDup                        // dup
 	TypeDup2                       // dup2
 	TypeDup3                       // dup3
+	TypeLoad                       // load
 	TypePluginevent                // pluginevent
 	TypeClose                      // close
 	TypeRead                       // read
@@ -433,6 +434,7 @@ var typeTable = [typeCount]typeInfo{
 	TypeDup:                   {name: "dup", params: []string{"res", "oldfd"}},
 	TypeDup2:                  {name: "dup2", params: []string{"res", "oldfd", "newfd"}},
 	TypeDup3:                  {name: "dup3", params: []string{"res", "oldfd", "newfd", "flags"}},
+	TypeLoad:                  {name: "load", params: []string{"fd", "name", "dev", "ino"}},
 	TypePluginevent:           {name: "pluginevent", params: []string{"plugin_id", "event_data"}},
 	TypeClose:                 {name: "close", params: []string{"res", "fd"}},
 	TypeRead:                  {name: "read", params: []string{"res", "data", "fd", "size"}},
@@ -860,6 +862,8 @@ func typeByName(name string) Type {
 		return TypeDup2
 	case "dup3":
 		return TypeDup3
+	case "load":
+		return TypeLoad
 	case "pluginevent":
 		return TypePluginevent
 	case "close":
@@ -1663,4 +1667,4 @@ func typeByName(name string) Type {
 }
 
 // suppliedTypes is what the kernel sensor supplies today.
-var suppliedTypes = TypeSet{0x1ffe, 0x0, 0x80}
+var suppliedTypes = TypeSet{0x1ffe, 0x0, 0x100}

@@ -5,7 +5,9 @@ package inuse
 
 // Report is what a node says of one container. The first one of a container and one
 // every FullEvery carry everything known, those between only what is new, so that a
-// lost report heals. All times are Unix nanoseconds.
+// lost report heals. Nothing is ever taken back within one life of a container: whoever
+// receives reports joins their loads by path. What does not fit into one message comes
+// in several reports, none of which is Full. All times are Unix nanoseconds.
 type Report struct {
 	Node      string `json:"node"`
 	Container string `json:"container"` // id
@@ -27,7 +29,7 @@ type Report struct {
 	Ended bool  `json:"ended,omitempty"` // the container is gone; nothing more follows
 
 	NotWatched string `json:"notWatched,omitempty"` // why Since is 0 or was moved: in words
-	Full       bool   `json:"full,omitempty"`       // carries everything known
+	Full       bool   `json:"full,omitempty"`       // carries everything known, alone
 	Loads      []Load `json:"loads,omitempty"`      // by path
 }
 
@@ -44,6 +46,7 @@ type Load struct {
 // Bounds of what is kept. What is beyond them is said in NotWatched, never dropped in
 // silence.
 const (
-	MaxPaths      = 8192 // files of one container
-	MaxContainers = 1024 // containers of one node
+	MaxPaths      = 8192    // files of one container
+	MaxNodePaths  = 1 << 16 // files of all containers of one node: about 12 MiB
+	MaxContainers = 1024    // containers of one node
 )

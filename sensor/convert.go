@@ -28,7 +28,7 @@ type converter struct {
 	wall            int64  // what to add to boot time to get Unix time
 	machine         uint64
 	boot            uint64
-	seq             [4]uint64 // by lane
+	seq             [5]uint64 // by lane
 
 	ev    event.Event
 	facts event.Facts

@@ -175,6 +175,11 @@ func (s *Sensor) seed(ctx context.Context) error {
 		snap.Processes = append(snap.Processes, event.Kept{Process: &own})
 		s.given[p.CgroupID] = p.Container
 	}
+	for cg, pid := range cgroups {
+		if s.resolver.Get(cg, pid).Status == container.Host {
+			s.k.hostCgroup(cg)
+		}
+	}
 	s.table.Seed(snap)
 	s.n.seeded = uint64(len(snap.Processes))
 	return nil

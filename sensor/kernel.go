@@ -15,7 +15,7 @@ import (
 	"github.com/dockreeve/dockreeve/sensor/bpf"
 )
 
-// kernel is the loaded half of the sensor: programs, maps, the two rings and the
+// kernel is the loaded half of the sensor: programs, maps, the three rings and the
 // task iterator. One goroutine uses the rings; counters may be read from any.
 type kernel struct {
 	objs  bpf.SensorObjects
@@ -23,6 +23,7 @@ type kernel struct {
 	iter  *link.Iter
 	life  *kernelRing
 	act   *kernelRing
+	loads *kernelRing
 	epoll int
 	waker int // an eventfd: wakes poll from other goroutines
 }
@@ -30,9 +31,9 @@ type kernel struct {
 // kernelOptions are set once, when the programs are loaded; cgroupMode and
 // cgroupHierarchy are those of container.Hierarchy.
 type kernelOptions struct {
-	lifeBytes, actBytes int
-	cgroupMode          uint32
-	cgroupHierarchy     uint32
+	lifeBytes, actBytes, loadBytes int
+	cgroupMode                     uint32
+	cgroupHierarchy                uint32
 }
 
 func loadKernel(o kernelOptions) (_ *kernel, err error) {
@@ -45,6 +46,7 @@ func loadKernel(o kernelOptions) (_ *kernel, err error) {
 	}
 	spec.Maps["life"].MaxEntries = uint32(o.lifeBytes)
 	spec.Maps["act"].MaxEntries = uint32(o.actBytes)
+	spec.Maps["loads"].MaxEntries = uint32(o.loadBytes)
 	if err := errors.Join(
 		spec.Variables["cgroup_mode"].Set(o.cgroupMode),
 		spec.Variables["cgroup_hierarchy"].Set(o.cgroupHierarchy),
@@ -66,6 +68,12 @@ func loadKernel(o kernelOptions) (_ *kernel, err error) {
 	if k.act, err = openRing("activity", k.objs.Act.FD(), o.actBytes); err != nil {
 		return nil, err
 	}
+	if k.loads, err = openRing("loads", k.objs.Loads.FD(), o.loadBytes); err != nil {
+		return nil, err
+	}
+	if err := k.nameLoads(); err != nil {
+		return nil, err
+	}
 	if k.iter, err = link.AttachIter(link.IterOptions{Program: k.objs.Tasks}); err != nil {
 		return nil, fmt.Errorf("attach the task iterator: %w", err)
 	}
@@ -75,7 +83,7 @@ func loadKernel(o kernelOptions) (_ *kernel, err error) {
 	if k.waker, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
 		return nil, fmt.Errorf("create an event descriptor: %w", err)
 	}
-	for _, fd := range []int{k.objs.Life.FD(), k.objs.Act.FD(), k.waker} {
+	for _, fd := range []int{k.objs.Life.FD(), k.objs.Act.FD(), k.objs.Loads.FD(), k.waker} {
 		ev := unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(fd)}
 		if fd != k.waker {
 			// Edge-triggered: a ring is only ever signalled by a wake-up, and what
@@ -91,7 +99,8 @@ func loadKernel(o kernelOptions) (_ *kernel, err error) {
 
 // attach switches the hooks on, lifecycle first so that no activity comes from a
 // process whose birth went unseen. Cgroup hooks are optional: without them a
-// container's path is looked up when its first record arrives.
+// container's path is looked up when its first record arrives. So is that of dynamic
+// loaders: nothing else needs it.
 func (k *kernel) attach() (missing []string, err error) {
 	must := []*ebpf.Program{k.objs.OnFork, k.objs.OnExec, k.objs.OnExit}
 	may := map[string]*ebpf.Program{
@@ -111,6 +120,12 @@ func (k *kernel) attach() (missing []string, err error) {
 		if err != nil {
 			return missing, loadError(fmt.Errorf("attach %s: %w", p, err))
 		}
+		k.links = append(k.links, l)
+	}
+	// Behind the hook on execs, so that its record is the later one.
+	if l, err := link.AttachTracing(link.TracingOptions{Program: k.objs.OnExecLoad}); err != nil {
+		missing = append(missing, "sched_process_exec, for the dynamic loaders of programs: "+err.Error())
+	} else {
 		k.links = append(k.links, l)
 	}
 	return missing, nil
@@ -145,7 +160,7 @@ func (k *kernel) configure(c bpf.SensorConfig) error {
 
 // poll waits until a ring asks for attention, wake is called, or d passes.
 func (k *kernel) poll(d time.Duration) error {
-	var evs [3]unix.EpollEvent
+	var evs [4]unix.EpollEvent
 	n, err := unix.EpollWait(k.epoll, evs[:], int(d.Milliseconds()))
 	if err != nil && !errors.Is(err, unix.EINTR) {
 		return fmt.Errorf("wait for kernel records: %w", err)
@@ -191,7 +206,7 @@ func (k *kernel) counters() (bpf.SensorCounters, error) {
 // missed sums the runs the kernel itself skipped because a program was already
 // running on that processor.
 func (k *kernel) missed() (n uint64, err error) {
-	for _, p := range []*ebpf.Program{k.objs.OnFork, k.objs.OnExec, k.objs.OnExit, k.objs.OnSysExit} {
+	for _, p := range []*ebpf.Program{k.objs.OnFork, k.objs.OnExec, k.objs.OnExit, k.objs.OnSysExit, k.objs.OnExecLoad} {
 		st, err := p.Stats()
 		if err != nil {
 			return n, fmt.Errorf("read the run counts of %s: %w", p, err)
@@ -236,12 +251,12 @@ func (k *kernel) close() error {
 		errs = append(errs, k.iter.Close())
 		k.iter = nil
 	}
-	for _, r := range []*kernelRing{k.life, k.act} {
+	for _, r := range []*kernelRing{k.life, k.act, k.loads} {
 		if r != nil {
 			errs = append(errs, r.close())
 		}
 	}
-	k.life, k.act = nil, nil
+	k.life, k.act, k.loads = nil, nil, nil
 	for _, fd := range []*int{&k.epoll, &k.waker} {
 		if *fd >= 0 {
 			errs = append(errs, os.NewSyscallError("close", unix.Close(*fd)))

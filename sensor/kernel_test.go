@@ -13,7 +13,7 @@ import (
 // TestKernelExec runs a program and waits for its exec record on the ring.
 func TestKernelExec(t *testing.T) {
 	need.Root(t)
-	k, err := loadKernel(kernelOptions{lifeBytes: 1 << 20, actBytes: 1 << 20})
+	k, err := loadKernel(kernelOptions{lifeBytes: 1 << 20, actBytes: 1 << 20, loadBytes: 1 << 16})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,8 +16,9 @@ import (
 // counters, so that a flood cannot keep the sensor from them.
 const batch = 1024
 
-// turn delivers what both rings hold. The ring whose oldest record is older goes
-// first, the process ring first where equal. That is causal order for each
+// turn delivers what the rings hold. The ring whose oldest record is older goes
+// first, the process ring first where equal, loads last; and loads wait while
+// another ring is filling up, since nothing may be lost for their sake. That is causal order for each
 // process: its exec is in the ring before it can do anything else, and a record of
 // one of its threads is complete before another thread can exec.
 func (s *Sensor) turn(ctx context.Context) error {
@@ -31,8 +32,11 @@ func (s *Sensor) turn(ctx context.Context) error {
 			if n == batch {
 				break
 			}
-			l, a := s.k.life.peek(), s.k.act.peek()
+			l, a, u := s.k.life.peek(), s.k.act.peek(), s.k.loads.peek()
 			switch {
+			case u != nil && s.loadNext(l, a, u):
+				s.record(u, boot, wall, event.LaneLoad)
+				s.k.loads.take()
 			case l == nil && a == nil:
 				s.release(boot, false)
 				return s.lost(boot, false)
@@ -52,6 +56,19 @@ func (s *Sensor) turn(ctx context.Context) error {
 			return nil
 		}
 	}
+}
+
+// loadNext says whether a load is to be taken before the oldest records of the other
+// rings, which may be nil.
+func (s *Sensor) loadNext(l, a, u []byte) bool {
+	if l == nil && a == nil {
+		return true
+	}
+	at := bootOf(u)
+	if l != nil && bootOf(l) <= at || a != nil && bootOf(a) <= at {
+		return false
+	}
+	return s.k.life.pending() < uint64(s.o.ProcessRing)/4 && s.k.act.pending() < uint64(s.o.ActivityRing)/4
 }
 
 // bootOf reads a record's time without the rest; 0 where it is too short.
@@ -148,6 +165,8 @@ func (s *Sensor) deliver(b []byte, h *bpf.SensorHdr, wall int64, lane event.Lane
 		err = c.dup(b, wall)
 	case kindUring, kindCompat:
 		err = c.blind(b, wall)
+	case kindLoad:
+		err = c.load(b, wall)
 	default:
 		err = errTorn
 	}
@@ -176,9 +195,18 @@ func (s *Sensor) deliver(b []byte, h *bpf.SensorHdr, wall int64, lane event.Lane
 	if h.Kind == kindExec {
 		s.phase(f, c.root)
 	}
-	s.table.Apply(&c.ev, f)
+	if h.Kind == kindLoad && f.Container == nil {
+		s.hostLoad(h.Cgroup)
+		return
+	}
+	s.hand()
 	s.n.out[lane]++
-	s.h.Event(&c.ev, f)
+}
+
+// hand brings the process table up to the event at hand and gives it to the handler.
+func (s *Sensor) hand() {
+	s.table.Apply(&s.conv.ev, &s.conv.facts)
+	s.h.Event(&s.conv.ev, &s.conv.facts)
 }
 
 // phase says whether a program just started still belongs to the setting up of a
@@ -211,6 +239,9 @@ func (s *Sensor) containerOf(h *bpf.SensorHdr) *event.Container {
 	if ok && was != nil && c != nil {
 		s.table.SetContainer(was, c)
 		s.h.Replace(was, c)
+	}
+	if ok && was == nil && c != nil {
+		s.k.noCgroup(h.Cgroup)
 	}
 	if len(s.given) >= maxGiven {
 		clear(s.given)
@@ -329,10 +360,6 @@ func (s *Sensor) releaseOne(cgroup uint64, a container.Answer) {
 		if header(b, &h) != nil {
 			continue // it was read once already
 		}
-		lane := event.LaneActivity
-		if h.Kind < kindOpen {
-			lane = event.LaneProcess
-		}
-		s.deliver(b, &h, wall, lane)
+		s.deliver(b, &h, wall, laneOf(h.Kind))
 	}
 }

@@ -25,6 +25,7 @@ const (
 	kindDup          = 18
 	kindUring        = 19
 	kindCompat       = 20
+	kindLoad         = 21
 )
 
 // Flags of a kernel record; enum rec_flags.
@@ -34,6 +35,20 @@ const (
 	recCompat  = 4
 	recCreated = 8
 )
+
+// loadMapped tells a file mapped executable from one opened; enum load_how.
+const loadMapped = 1
+
+// laneOf is the ring that a record of a kind comes by.
+func laneOf(kind uint16) event.Lane {
+	switch {
+	case kind == kindLoad:
+		return event.LaneLoad
+	case kind >= kindOpen:
+		return event.LaneActivity
+	}
+	return event.LaneProcess
+}
 
 // How far the kernel got walking a path; enum path_state.
 const (
@@ -51,7 +66,7 @@ const headerSize = int(unsafe.Sizeof(bpf.SensorHdr{}))
 // fixed are the record types, by their fixed parts.
 type fixed interface {
 	bpf.SensorForkRec | bpf.SensorTaskRec | bpf.SensorExitRec | bpf.SensorCgroupRec |
-		bpf.SensorOpenRec | bpf.SensorConnectRec | bpf.SensorDupRec | bpf.SensorBlindRec
+		bpf.SensorOpenRec | bpf.SensorConnectRec | bpf.SensorDupRec | bpf.SensorBlindRec | bpf.SensorLoadRec
 }
 
 // header reads the part that every record begins with, without copying the rest.

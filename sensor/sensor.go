@@ -38,6 +38,7 @@ type Options struct {
 
 	ProcessRing  int // bytes of the process ring, a power of two; 0 = 4 MiB
 	ActivityRing int // bytes of the activity ring, a power of two; 0 = 8 MiB
+	LoadRing     int // bytes of the ring of loads, a power of two; 0 = 512 KiB
 
 	// Wait bounds how long a record may sit in the kernel below the wake-up
 	// mark; 0 = 20 ms.
@@ -85,6 +86,9 @@ type Sensor struct {
 	losses lossMeter
 	clock  func() (boot, wall int64)
 	synced int64 // boot time of the last look at the wall clock
+	begun  int64 // boot time at which the hooks were on
+	since  int64 // the same by the wall clock
+	found  foundLoads
 
 	stop context.CancelFunc
 	wg   sync.WaitGroup
@@ -110,13 +114,16 @@ func Open(ctx context.Context, o Options) (_ *Sensor, err error) {
 	if o.ActivityRing == 0 {
 		o.ActivityRing = 8 << 20
 	}
+	if o.LoadRing == 0 {
+		o.LoadRing = 512 << 10
+	}
 	if o.Wait == 0 {
 		o.Wait = 20 * time.Millisecond
 	}
 	if o.HoldMetadata == 0 {
 		o.HoldMetadata = 200 * time.Millisecond
 	}
-	for _, n := range []int{o.ProcessRing, o.ActivityRing} {
+	for _, n := range []int{o.ProcessRing, o.ActivityRing, o.LoadRing} {
 		if n < os.Getpagesize() || n&(n-1) != 0 || n > 1<<30 {
 			return nil, fmt.Errorf("ring of %d bytes: want a power of two from %d to 1 GiB", n, os.Getpagesize())
 		}
@@ -126,7 +133,7 @@ func Open(ctx context.Context, o Options) (_ *Sensor, err error) {
 		return nil, &Unsupported{Check: "cgroup", Why: "containers cannot be told apart", Remedy: "mount the host's cgroups at /sys/fs/cgroup", Err: err}
 	}
 	s := &Sensor{o: o, given: map[uint64]*event.Container{}, roots: map[fileID]bool{}, clock: clocks, started: time.Now()}
-	s.k, err = loadKernel(kernelOptions{lifeBytes: o.ProcessRing, actBytes: o.ActivityRing,
+	s.k, err = loadKernel(kernelOptions{lifeBytes: o.ProcessRing, actBytes: o.ActivityRing, loadBytes: o.LoadRing,
 		cgroupMode: uint32(h.Mode), cgroupHierarchy: h.ID})
 	if err != nil {
 		return nil, err
@@ -166,8 +173,12 @@ func Open(ctx context.Context, o Options) (_ *Sensor, err error) {
 	if s.missing, err = s.k.attach(); err != nil {
 		return nil, err
 	}
+	s.begun, s.since = s.clock()
 	if err := s.seed(ctx); err != nil {
 		return nil, err
+	}
+	if o.Interest.Types.Has(event.TypeLoad) {
+		s.findLoads()
 	}
 	s.publish()
 	return s, nil
@@ -181,6 +192,9 @@ func (s *Sensor) SetInterest(i event.Interest) error {
 	if len(i.Env) > 0 {
 		c.Env = 1
 	}
+	if i.Types.Has(event.TypeLoad) {
+		c.Loads = 1
+	}
 	if err := s.k.configure(c); err != nil {
 		return err
 	}
@@ -193,6 +207,10 @@ func (s *Sensor) Missing() []string { return s.missing }
 
 // Hierarchy says by which cgroup hierarchy containers are told apart.
 func (s *Sensor) Hierarchy() container.Hierarchy { return s.resolver.Hierarchy() }
+
+// Since is the wall clock at which the hooks were on, Unix nanoseconds: from then on
+// nothing went unseen but what losses tell.
+func (s *Sensor) Since() int64 { return s.since }
 
 // Snapshot is what a trace must begin with so that a replay starts where the
 // events do. Call it from the goroutine of Run (inside the handler), or before Run.
@@ -218,6 +236,7 @@ func (s *Sensor) Run(ctx context.Context, h Handler) error {
 	}
 	s.h = h
 	defer context.AfterFunc(ctx, s.k.wake)()
+	s.tellFound()
 	for ctx.Err() == nil {
 		if err := s.k.poll(s.wait()); err != nil {
 			return err

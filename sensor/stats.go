@@ -26,12 +26,14 @@ type Lane struct {
 type Stats struct {
 	Since             time.Time
 	Process, Activity Lane
+	Loads             Lane   // files loaded in containers
 	Missed            uint64 // hook runs the kernel skipped; read once a second
 
 	Uring       uint64 // io_uring_setup calls: work that makes no system calls begins
 	Compat      uint64 // 32-bit system calls, which are not watched
 	CompatBlank uint64 // of those reported, without a name
 
+	HostLoads  uint64 // loads of the host's own programs, left out
 	Cgroups    uint64 // cgroup changes seen
 	Held       uint64 // containers whose first records waited for metadata
 	HeldInVain uint64 // of these, released without it
@@ -49,12 +51,13 @@ type Stats struct {
 
 // counts are the reader's own numbers; only its goroutine touches them.
 type counts struct {
-	in, out, torn      [4]uint64 // by event.Lane
+	in, out, torn      [5]uint64 // by event.Lane
 	cgroups, unnamed   uint64
 	held, heldInVain   uint64
 	heldShort, awaited uint64
 	seeded, scans      uint64
 	healed, unhealed   uint64
+	hostLoads          uint64
 	turns              uint64
 	env                atomic.Pointer[[]string]
 	kernel             bpf.SensorCounters
@@ -68,7 +71,7 @@ type lossMeter struct {
 	last   bpf.SensorCounters
 	missed uint64
 	slow   int64 // boot time of the last look at what is costly to read
-	torn   [4]uint64
+	torn   [5]uint64
 }
 
 // Stats returns the counts as of the last turn of the reader (at most 100 ms and
@@ -112,7 +115,7 @@ func (s *Sensor) lost(boot int64, now bool) error {
 			s.h.Loss(event.Loss{Hop: hop, Reason: reason, Lane: lane, Count: count - last, From: m.from, To: to})
 		}
 	}
-	for i, lane := range []event.Lane{event.LaneProcess, event.LaneActivity} {
+	for i, lane := range []event.Lane{event.LaneProcess, event.LaneActivity, event.LaneLoad} {
 		tell("sensor.kernel", "ring_full", lane, c.RingFull[i], m.last.RingFull[i])
 		tell("sensor.kernel", "nested_hook", lane, c.Nested[i], m.last.Nested[i])
 		tell("sensor.kernel", "too_long", lane, c.TooLong[i], m.last.TooLong[i])
@@ -134,8 +137,8 @@ func (s *Sensor) publish() {
 			Received: n.in[l], Torn: n.torn[l], Delivered: n.out[l]}
 	}
 	s.pub.Store(&Stats{
-		Since: s.started, Process: lane(0, event.LaneProcess), Activity: lane(1, event.LaneActivity), Missed: n.missed,
-		Uring: k.Uring, Compat: k.Compat, CompatBlank: n.unnamed, Cgroups: n.cgroups,
+		Since: s.started, Process: lane(0, event.LaneProcess), Activity: lane(1, event.LaneActivity), Loads: lane(2, event.LaneLoad), Missed: n.missed,
+		Uring: k.Uring, Compat: k.Compat, CompatBlank: n.unnamed, Cgroups: n.cgroups, HostLoads: n.hostLoads,
 		Held: n.held, HeldInVain: n.heldInVain, HeldShort: n.heldShort, Awaited: n.awaited,
 		Seeded: n.seeded, Scans: n.scans, Healed: n.healed, Unhealed: n.unhealed, Table: s.table.Stats(),
 	})

@@ -21,22 +21,31 @@ func open(o *bpf.SensorObjects) *ebpf.Program    { return o.SysOpen }
 func connect(o *bpf.SensorObjects) *ebpf.Program { return o.SysConnect }
 func dup(o *bpf.SensorObjects) *ebpf.Program     { return o.SysDup }
 func fcntl(o *bpf.SensorObjects) *ebpf.Program   { return o.SysFcntl }
+func mmap(o *bpf.SensorObjects) *ebpf.Program    { return o.SysMmap }
 func uring(o *bpf.SensorObjects) *ebpf.Program   { return o.SysIoUringSetup }
 
 // switches says which handler slots to fill for an interest; nil empties one. The
 // blind-spot hooks are always on: they cost nothing until someone is blind to us.
+// Where loads are wanted and an open call is not, its slot has the handler of loads
+// alone; the handler of opens goes on to it by itself.
 func switches(i event.TypeSet, o *bpf.SensorObjects) map[uint32]*ebpf.Program {
 	m := map[uint32]*ebpf.Program{compatSlot: o.SysCompat}
 	for _, c := range calls {
 		var p *ebpf.Program
 		if i.Has(c.typ) || c.typ == event.TypeIoUringSetup {
 			p = c.handler(o)
+		} else if i.Has(event.TypeLoad) && isOpen(c.typ) {
+			p = o.SysOpenLoad
 		}
 		if m[c.nr] == nil {
 			m[c.nr] = p
 		}
 	}
 	return m
+}
+
+func isOpen(t event.Type) bool {
+	return t == event.TypeOpen || t == event.TypeOpenat || t == event.TypeOpenat2
 }
 
 func openType(nr uint32) event.Type {

@@ -46,6 +46,7 @@ type Header struct {
 	Environment string `json:"environment,omitempty"`    // what else matters: distribution, runtime, cgroup version
 	Started     int64  `json:"started,string,omitempty"` // wall clock, Unix nanoseconds
 	Comment     string `json:"comment,omitempty"`        // what the recording is for
+	Loads       bool   `json:"loads,omitempty"`          // what containers load was collected from Started on
 
 	// The snapshot that follows. Counts of 0 with records present are allowed, so
 	// that a trace can be written by hand.

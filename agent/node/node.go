@@ -20,6 +20,7 @@ import (
 	"github.com/dockreeve/dockreeve/detect"
 	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/finding"
+	"github.com/dockreeve/dockreeve/inuse"
 	"github.com/dockreeve/dockreeve/link"
 	"github.com/dockreeve/dockreeve/process"
 	"github.com/dockreeve/dockreeve/rule"
@@ -54,6 +55,11 @@ type Node struct {
 
 	mu   sync.Mutex // guards what the status goroutine reads
 	view view
+
+	useMu    sync.Mutex // guards what follows; never taken together with mu
+	use      *inuse.Tracker
+	pruneUse bool  // process events were lost: some that seem to live may have ended
+	askedUse int64 // of a replay: the event time at which reports were last asked for
 }
 
 // view is what the event goroutine publishes for the status goroutine.
@@ -142,10 +148,11 @@ func (n *Node) Run(ctx context.Context) error {
 			return fmt.Errorf("record: %w", err)
 		}
 	}
+	n.beginUse(n.sensor.Since(), n.sensor.Snapshot().Processes, "")
 	return n.report(ctx, func() error {
 		err := n.sensor.Run(ctx, sensor.Handler{Event: n.event, Loss: n.loss, Replace: n.replace})
 		n.engine.Flush(n.send)
-		return errors.Join(err, n.closeRecord("stopped"))
+		return errors.Join(err, n.tellUse(0, true), n.closeRecord("stopped"))
 	})
 }
 
@@ -168,11 +175,12 @@ func (n *Node) RunBlind(ctx context.Context, why *sensor.Unsupported) error {
 func (n *Node) interest() event.Interest {
 	i := n.opt.Rules.Interest()
 	i.Merge(process.Interest())
+	i.Merge(inuse.Interest())
 	return i
 }
 
 func (n *Node) header() trace.Header {
-	return trace.Header{Kernel: kernelRelease(), Node: n.opt.Name, Started: time.Now().UnixNano(), Environment: environment()}
+	return trace.Header{Kernel: kernelRelease(), Node: n.opt.Name, Started: n.sensor.Since(), Environment: environment(), Loads: true}
 }
 
 // event carries one event: recorded, judged, sent.
@@ -183,14 +191,26 @@ func (n *Node) event(ev *event.Event, facts *event.Facts) {
 		}
 	}
 	n.mu.Lock()
-	n.view.events++
+	if ev.Type != event.TypeLoad { // which no rule sees
+		n.view.events++
+	}
 	n.view.lastEvent = ev.Time
 	n.mu.Unlock()
+	n.useMu.Lock()
+	if n.use != nil {
+		n.use.Observe(ev)
+	}
+	n.useMu.Unlock()
 	n.engine.Observe(ev, n.send)
 }
 
-// replace notes in the recording that a container's metadata arrived late.
+// replace notes that a container's metadata arrived late.
 func (n *Node) replace(old, new *event.Container) {
+	n.useMu.Lock()
+	if n.use != nil {
+		n.use.Replace(old, new)
+	}
+	n.useMu.Unlock()
 	if n.rec != nil && n.failed == nil {
 		if err := n.rec.Replace(old, new); err != nil {
 			n.fail(fmt.Errorf("record: %w", err))
@@ -208,6 +228,12 @@ func (n *Node) loss(l event.Loss) {
 	n.view.lost += l.Count
 	n.mu.Unlock()
 	n.engine.ObserveLoss(l)
+	n.useMu.Lock()
+	if n.use != nil {
+		n.use.Loss(l)
+		n.pruneUse = n.pruneUse || l.Lane == event.LaneProcess
+	}
+	n.useMu.Unlock()
 	n.put(link.LaneLoss, link.KindLoss, l.AppendJSON(nil))
 }
 
@@ -291,17 +317,31 @@ func (n *Node) replay(ctx context.Context) error {
 			Remedy: "start without --replay, as root, to watch this machine",
 		})
 	})
+	unwatched := ""
+	if !head.Loads {
+		unwatched = "the trace holds no loads"
+	}
+	n.beginUse(head.Started, r.Snapshot().Processes, unwatched)
 	return n.report(ctx, func() error {
 		err := trace.Replay(r, process.New(process.Options{}), func(rec *trace.Record) error {
 			switch {
 			case rec.Event != nil:
 				n.event(rec.Event, rec.Facts)
+				if rec.Event.Time-n.askedUse >= inuse.DeltaEvery {
+					n.askedUse = rec.Event.Time
+					if err := n.tellUse(rec.Event.Time, false); err != nil {
+						return err
+					}
+				}
+			case rec.Old != nil:
+				n.replace(rec.Old, rec.New)
 			case rec.Loss != nil:
 				n.loss(*rec.Loss)
 			}
 			return ctx.Err()
 		})
 		n.engine.Flush(n.send)
+		err = errors.Join(err, n.tellUse(n.askedUse, true))
 		if errors.Is(err, context.Canceled) || errors.Is(err, os.ErrDeadlineExceeded) {
 			return nil
 		}

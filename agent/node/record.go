@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/sensor"
@@ -23,8 +22,10 @@ type RecordOptions struct {
 // Everything is the Interest of a recording that leaves nothing out.
 func Everything() event.Interest {
 	var i event.Interest
+	types := event.SuppliedTypes()
+	types.Add(event.TypeLoad)
 	i.Add(event.Need{
-		Reason: "recording everything", Types: event.SuppliedTypes(),
+		Reason: "recording everything", Types: types,
 		Opens: event.OpenReads | event.OpenWrites | event.OpenCreates | event.OpenFailures,
 	})
 	return i
@@ -41,7 +42,8 @@ func Record(ctx context.Context, w io.Writer, opt RecordOptions) (trace.End, err
 		return trace.End{}, err
 	}
 	rec, err := trace.NewWriter(w, trace.Header{
-		Kernel: kernelRelease(), Node: opt.Name, Started: time.Now().UnixNano(), Environment: environment(), Comment: opt.Comment,
+		Kernel: kernelRelease(), Node: opt.Name, Started: s.Since(), Environment: environment(), Comment: opt.Comment,
+		Loads: opt.Interest.Types.Has(event.TypeLoad),
 	}, s.Snapshot())
 	if err != nil {
 		return trace.End{}, errors.Join(fmt.Errorf("record: %w", err), s.Close())

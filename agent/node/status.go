@@ -31,8 +31,12 @@ func (n *Node) report(ctx context.Context, work func() error) error {
 		defer tick.Stop()
 		for {
 			select {
-			case <-tick.C:
-				if err := n.sendStatus(); err != nil {
+			case now := <-tick.C:
+				err := n.sendStatus()
+				if err == nil && n.opt.Replay == "" {
+					err = n.tellUse(now.UnixNano(), false)
+				}
+				if err != nil {
 					n.stop() // the event goroutine then ends too
 					reported <- err
 					return
@@ -86,11 +90,12 @@ func (n *Node) Status() link.Status {
 			name  string
 			lane  sensor.Lane
 			other uint64 // records that are not events
-		}{{"sensor.process", s.Process, s.Cgroups}, {"sensor.activity", s.Activity, s.CompatBlank}} {
+		}{{"sensor.process", s.Process, s.Cgroups}, {"sensor.activity", s.Activity, s.CompatBlank}, {"sensor.loads", s.Loads, s.HostLoads}} {
 			unsent := l.lane.RingFull + l.lane.Nested + l.lane.TooLong
 			st.Hops = append(st.Hops, link.Hop{Hop: l.name, In: l.lane.Sent + unsent - min(l.other, l.lane.Sent), Out: l.lane.Delivered, Lost: unsent + l.lane.Torn})
 		}
 	}
+	st.Gaps = slices.Concat(st.Gaps, n.useGaps())
 	st.Hops = append(st.Hops, link.Hop{Hop: "detect", In: v.events, Out: v.findings})
 	return st
 }

@@ -29,10 +29,11 @@ struct config {
 	u32 opens;       /* OPEN_* classes wanted */
 	u32 raw;         /* copy the path as passed */
 	u32 env;         /* 1: copy the environment at exec, its first 8 KiB */
+	u32 loads;       /* 1: tell the files that containers load */
 };
 struct config cfg = {};
 
-enum lane { LIFE = 0, ACT = 1, LANES = 2 };
+enum lane { LIFE = 0, ACT = 1, LOAD = 2, LANES = 3 };
 struct counters {
 	u64 out[LANES];
 	u64 ring_full[LANES];
@@ -56,6 +57,10 @@ struct {
 	__uint(type, BPF_MAP_TYPE_RINGBUF);
 	__uint(max_entries, 8 << 20);
 } act SEC(".maps");
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 19);
+} loads SEC(".maps");
 
 /* One handler per system call number: adding an entry switches the call on. */
 #define NR_MAX 512
@@ -81,11 +86,11 @@ struct scratch {
 };
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 3);
+	__uint(max_entries, 4);
 	__type(key, u32);
 	__type(value, struct scratch);
 } scratches SEC(".maps");
-enum { S_LIFE = 0, S_ACT = 1, S_ITER = 2 };
+enum { S_LIFE = 0, S_ACT = 1, S_ITER = 2, S_LOAD = 3 };
 
 /* ---- scratch and delivery --------------------------------------------- */
 
@@ -114,7 +119,7 @@ static __always_inline struct scratch *scratch_take(u32 slot, u32 fixed)
 	if (s->busy) {
 		c = counter();
 		if (c)
-			c->nested[slot == S_LIFE ? LIFE : ACT]++;
+			c->nested[slot == S_LIFE ? LIFE : slot == S_LOAD ? LOAD : ACT]++;
 		return NULL;
 	}
 	s->busy = 1;
@@ -144,7 +149,8 @@ static __always_inline u64 wake(void *ring, u64 mark, u64 len)
 	return have < mark && have + len >= mark ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
-static __always_inline void push(struct scratch *s, u32 lane)
+/* push returns 0 once the record is on its ring. */
+static __always_inline long push(struct scratch *s, u32 lane)
 {
 	u64 len = s->off;
 	struct hdr *h = (struct hdr *)s->buf;
@@ -156,14 +162,17 @@ static __always_inline void push(struct scratch *s, u32 lane)
 
 		if (c)
 			c->too_long[lane]++;
-		return;
+		return -1;
 	}
 	h->len = len;
 	if (lane == LIFE)
 		err = bpf_ringbuf_output(&life, s->buf, len, wake(&life, 16 << 10, len));
-	else
+	else if (lane == ACT)
 		err = bpf_ringbuf_output(&act, s->buf, len, wake(&act, 64 << 10, len));
+	else
+		err = bpf_ringbuf_output(&loads, s->buf, len, wake(&loads, 64 << 10, len));
 	count_out(lane, err);
+	return err;
 }
 
 static __always_inline void scratch_give(struct scratch *s)
@@ -429,6 +438,7 @@ static __always_inline u8 put_path(struct scratch *s, u32 slot, struct dentry *d
 #define AF_INET6 10
 #define S_IFMT 0170000
 #define S_IFSOCK 0140000
+#define S_IFREG 0100000
 #define OVERLAYFS_MAGIC 0x794c7630
 #define TMPFS_MAGIC 0x01021994
 
@@ -498,12 +508,14 @@ static __always_inline void fill_stream(struct stream *o, struct file *f)
 #define ARG1(r) ((r)->si)
 #define ARG2(r) ((r)->dx)
 #define ARG3(r) ((r)->r10)
+#define ARG4(r) ((r)->r8)
 #define NR(r) ((u64)(r)->orig_ax)
 #else
 #define ARG0(r) ((r)->orig_x0)
 #define ARG1(r) ((r)->regs[1])
 #define ARG2(r) ((r)->regs[2])
 #define ARG3(r) ((r)->regs[3])
+#define ARG4(r) ((r)->regs[4])
 #define NR(r) ((u64)(r)->syscallno)
 #endif
 

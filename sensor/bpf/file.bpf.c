@@ -71,11 +71,11 @@ int BPF_PROG(sys_open, struct pt_regs *regs, long ret)
 			class |= OPEN_CREATE;
 	}
 	if (!(class & cfg.opens))
-		return 0;
+		goto next;
 
 	s = scratch_take(S_ACT, sizeof(*r));
 	if (!s)
-		return 0;
+		goto next;
 	r = (void *)s->buf;
 	fill_hdr(&r->h, K_OPEN, t);
 	r->h.ret = ret;
@@ -129,5 +129,8 @@ int BPF_PROG(sys_open, struct pt_regs *regs, long ret)
 	}
 	push(s, ACT);
 	scratch_give(s);
+next:
+	if (cfg.loads && (class & OPEN_READ))
+		load_opened(ret);
 	return 0;
 }

@@ -8,4 +8,4 @@
 // is untested.
 package bpf
 
-//go:generate go run github.com/cilium/ebpf/cmd/bpf2go -go-package bpf -target amd64,arm64 -type hdr -type stream -type ids -type fork_rec -type task_rec -type task_info -type exit_rec -type cgroup_rec -type open_rec -type connect_rec -type dup_rec -type blind_rec -cc clang -cflags "-O2 -g -Wall -Werror -mcpu=v3" Sensor sensor.bpf.c -- -I.
+//go:generate go run github.com/cilium/ebpf/cmd/bpf2go -go-package bpf -target amd64,arm64 -type hdr -type stream -type ids -type fork_rec -type task_rec -type task_info -type exit_rec -type cgroup_rec -type open_rec -type connect_rec -type dup_rec -type blind_rec -type load_rec -type load_key -cc clang -cflags "-O2 -g -Wall -Werror -mcpu=v3" Sensor sensor.bpf.c -- -I.

@@ -19,6 +19,7 @@ enum kind {
 	K_DUP = 18,
 	K_URING = 19,
 	K_COMPAT = 20,
+	K_LOAD = 21,
 };
 
 enum rec_flags {
@@ -149,6 +150,22 @@ struct dup_rec {
 	s32 oldfd;
 	u32 nr;
 	struct stream s;
+};
+
+enum load_how {
+	LOAD_READ = 0,   /* opened for reading, under a name that interpreters load */
+	LOAD_MAPPED = 1, /* mapped executable */
+};
+
+struct load_rec {
+	struct hdr h;
+	s32 fd;          /* -1: none */
+	u32 how;
+	u64 ino;
+	u32 dev;
+	u16 path_len;
+	u8 path_state;
+	u8 upper;        /* in an overlay's upper layer */
 };
 
 struct blind_rec {

@@ -11,6 +11,7 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
 #include "lifecycle.bpf.c"
 #include "cgroup.bpf.c"
+#include "load.bpf.c"
 #include "file.bpf.c"
 #include "socket.bpf.c"
 #include "dup.bpf.c"
@@ -27,6 +28,8 @@ const struct open_rec *type_open __attribute__((unused));
 const struct connect_rec *type_connect __attribute__((unused));
 const struct dup_rec *type_dup __attribute__((unused));
 const struct blind_rec *type_blind __attribute__((unused));
+const struct load_rec *type_load __attribute__((unused));
+const struct load_key *type_load_key __attribute__((unused));
 
 /*
  * The one hook on system calls. A number without an entry in handlers costs one

@@ -35,6 +35,7 @@ type SensorConfig struct {
 	Opens uint32
 	Raw   uint32
 	Env   uint32
+	Loads uint32
 }
 
 type SensorConnectRec struct {
@@ -49,10 +50,10 @@ type SensorConnectRec struct {
 
 type SensorCounters struct {
 	_        structs.HostLayout
-	Out      [2]uint64
-	RingFull [2]uint64
-	Nested   [2]uint64
-	TooLong  [2]uint64
+	Out      [3]uint64
+	RingFull [3]uint64
+	Nested   [3]uint64
+	TooLong  [3]uint64
 	Compat   uint64
 	Uring    uint64
 }
@@ -112,6 +113,27 @@ type SensorIds struct {
 	RootDev     uint32
 	RootIno     uint64
 	ParentStart uint64
+}
+
+type SensorLoadKey struct {
+	_      structs.HostLayout
+	Cgroup uint64
+	Ino    uint64
+	Name   uint64
+	Dev    uint32
+	Pad    uint32
+}
+
+type SensorLoadRec struct {
+	_         structs.HostLayout
+	H         SensorHdr
+	Fd        int32
+	How       uint32
+	Ino       uint64
+	Dev       uint32
+	PathLen   uint16
+	PathState uint8
+	Upper     uint8
 }
 
 type SensorOpenRec struct {
@@ -205,11 +227,16 @@ const (
 	SensorMapCounts           = "counts"
 	SensorMapHandlers         = "handlers"
 	SensorMapLife             = "life"
+	SensorMapLoads            = "loads"
+	SensorMapLoadsHost        = "loads_host"
+	SensorMapLoadsNamed       = "loads_named"
+	SensorMapLoadsTold        = "loads_told"
 	SensorMapScratches        = "scratches"
 	SensorProgOnCgroupAttach  = "on_cgroup_attach"
 	SensorProgOnCgroupMkdir   = "on_cgroup_mkdir"
 	SensorProgOnCgroupRmdir   = "on_cgroup_rmdir"
 	SensorProgOnExec          = "on_exec"
+	SensorProgOnExecLoad      = "on_exec_load"
 	SensorProgOnExit          = "on_exit"
 	SensorProgOnFork          = "on_fork"
 	SensorProgOnSysExit       = "on_sys_exit"
@@ -218,7 +245,9 @@ const (
 	SensorProgSysDup          = "sys_dup"
 	SensorProgSysFcntl        = "sys_fcntl"
 	SensorProgSysIoUringSetup = "sys_io_uring_setup"
+	SensorProgSysMmap         = "sys_mmap"
 	SensorProgSysOpen         = "sys_open"
+	SensorProgSysOpenLoad     = "sys_open_load"
 	SensorProgTasks           = "tasks"
 	SensorVarCfg              = "cfg"
 	SensorVarCgroupHierarchy  = "cgroup_hierarchy"
@@ -230,6 +259,8 @@ const (
 	SensorVarTypeExit         = "type_exit"
 	SensorVarTypeFork         = "type_fork"
 	SensorVarTypeHdr          = "type_hdr"
+	SensorVarTypeLoad         = "type_load"
+	SensorVarTypeLoadKey      = "type_load_key"
 	SensorVarTypeOpen         = "type_open"
 	SensorVarTypeTask         = "type_task"
 )
@@ -280,6 +311,7 @@ type SensorProgramSpecs struct {
 	OnCgroupMkdir   *ebpf.ProgramSpec `ebpf:"on_cgroup_mkdir"`
 	OnCgroupRmdir   *ebpf.ProgramSpec `ebpf:"on_cgroup_rmdir"`
 	OnExec          *ebpf.ProgramSpec `ebpf:"on_exec"`
+	OnExecLoad      *ebpf.ProgramSpec `ebpf:"on_exec_load"`
 	OnExit          *ebpf.ProgramSpec `ebpf:"on_exit"`
 	OnFork          *ebpf.ProgramSpec `ebpf:"on_fork"`
 	OnSysExit       *ebpf.ProgramSpec `ebpf:"on_sys_exit"`
@@ -288,7 +320,9 @@ type SensorProgramSpecs struct {
 	SysDup          *ebpf.ProgramSpec `ebpf:"sys_dup"`
 	SysFcntl        *ebpf.ProgramSpec `ebpf:"sys_fcntl"`
 	SysIoUringSetup *ebpf.ProgramSpec `ebpf:"sys_io_uring_setup"`
+	SysMmap         *ebpf.ProgramSpec `ebpf:"sys_mmap"`
 	SysOpen         *ebpf.ProgramSpec `ebpf:"sys_open"`
+	SysOpenLoad     *ebpf.ProgramSpec `ebpf:"sys_open_load"`
 	Tasks           *ebpf.ProgramSpec `ebpf:"tasks"`
 }
 
@@ -301,6 +335,10 @@ type SensorMapSpecs struct {
 	Counts     *ebpf.MapSpec `ebpf:"counts"`
 	Handlers   *ebpf.MapSpec `ebpf:"handlers"`
 	Life       *ebpf.MapSpec `ebpf:"life"`
+	Loads      *ebpf.MapSpec `ebpf:"loads"`
+	LoadsHost  *ebpf.MapSpec `ebpf:"loads_host"`
+	LoadsNamed *ebpf.MapSpec `ebpf:"loads_named"`
+	LoadsTold  *ebpf.MapSpec `ebpf:"loads_told"`
 	Scratches  *ebpf.MapSpec `ebpf:"scratches"`
 }
 
@@ -318,6 +356,8 @@ type SensorVariableSpecs struct {
 	TypeExit        *ebpf.VariableSpec `ebpf:"type_exit"`
 	TypeFork        *ebpf.VariableSpec `ebpf:"type_fork"`
 	TypeHdr         *ebpf.VariableSpec `ebpf:"type_hdr"`
+	TypeLoad        *ebpf.VariableSpec `ebpf:"type_load"`
+	TypeLoadKey     *ebpf.VariableSpec `ebpf:"type_load_key"`
 	TypeOpen        *ebpf.VariableSpec `ebpf:"type_open"`
 	TypeTask        *ebpf.VariableSpec `ebpf:"type_task"`
 }
@@ -347,6 +387,10 @@ type SensorMaps struct {
 	Counts     *ebpf.Map `ebpf:"counts"`
 	Handlers   *ebpf.Map `ebpf:"handlers"`
 	Life       *ebpf.Map `ebpf:"life"`
+	Loads      *ebpf.Map `ebpf:"loads"`
+	LoadsHost  *ebpf.Map `ebpf:"loads_host"`
+	LoadsNamed *ebpf.Map `ebpf:"loads_named"`
+	LoadsTold  *ebpf.Map `ebpf:"loads_told"`
 	Scratches  *ebpf.Map `ebpf:"scratches"`
 }
 
@@ -357,6 +401,10 @@ func (m *SensorMaps) Close() error {
 		m.Counts,
 		m.Handlers,
 		m.Life,
+		m.Loads,
+		m.LoadsHost,
+		m.LoadsNamed,
+		m.LoadsTold,
 		m.Scratches,
 	)
 }
@@ -375,6 +423,8 @@ type SensorVariables struct {
 	TypeExit        *ebpf.Variable `ebpf:"type_exit"`
 	TypeFork        *ebpf.Variable `ebpf:"type_fork"`
 	TypeHdr         *ebpf.Variable `ebpf:"type_hdr"`
+	TypeLoad        *ebpf.Variable `ebpf:"type_load"`
+	TypeLoadKey     *ebpf.Variable `ebpf:"type_load_key"`
 	TypeOpen        *ebpf.Variable `ebpf:"type_open"`
 	TypeTask        *ebpf.Variable `ebpf:"type_task"`
 }
@@ -387,6 +437,7 @@ type SensorPrograms struct {
 	OnCgroupMkdir   *ebpf.Program `ebpf:"on_cgroup_mkdir"`
 	OnCgroupRmdir   *ebpf.Program `ebpf:"on_cgroup_rmdir"`
 	OnExec          *ebpf.Program `ebpf:"on_exec"`
+	OnExecLoad      *ebpf.Program `ebpf:"on_exec_load"`
 	OnExit          *ebpf.Program `ebpf:"on_exit"`
 	OnFork          *ebpf.Program `ebpf:"on_fork"`
 	OnSysExit       *ebpf.Program `ebpf:"on_sys_exit"`
@@ -395,7 +446,9 @@ type SensorPrograms struct {
 	SysDup          *ebpf.Program `ebpf:"sys_dup"`
 	SysFcntl        *ebpf.Program `ebpf:"sys_fcntl"`
 	SysIoUringSetup *ebpf.Program `ebpf:"sys_io_uring_setup"`
+	SysMmap         *ebpf.Program `ebpf:"sys_mmap"`
 	SysOpen         *ebpf.Program `ebpf:"sys_open"`
+	SysOpenLoad     *ebpf.Program `ebpf:"sys_open_load"`
 	Tasks           *ebpf.Program `ebpf:"tasks"`
 }
 
@@ -405,6 +458,7 @@ func (p *SensorPrograms) Close() error {
 		p.OnCgroupMkdir,
 		p.OnCgroupRmdir,
 		p.OnExec,
+		p.OnExecLoad,
 		p.OnExit,
 		p.OnFork,
 		p.OnSysExit,
@@ -413,7 +467,9 @@ func (p *SensorPrograms) Close() error {
 		p.SysDup,
 		p.SysFcntl,
 		p.SysIoUringSetup,
+		p.SysMmap,
 		p.SysOpen,
+		p.SysOpenLoad,
 		p.Tasks,
 	)
 }

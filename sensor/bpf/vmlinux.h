@@ -36,6 +36,7 @@ enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 enum { BPF_RB_NO_WAKEUP = 1, BPF_RB_FORCE_WAKEUP = 2 };
 enum { BPF_RB_AVAIL_DATA = 0 };
 enum bpf_map_type_used {
+	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
 	BPF_MAP_TYPE_PROG_ARRAY = 3,
 	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
@@ -84,7 +85,7 @@ struct cred {
 	kernel_cap_t cap_effective;
 };
 
-struct qstr { const unsigned char *name; };
+struct qstr { u64 hash_len; const unsigned char *name; };
 struct hlist_bl_node { struct hlist_bl_node **pprev; };
 struct super_block { u32 s_dev; unsigned long s_magic; };
 
@@ -123,6 +124,9 @@ struct file {
 	struct path f_path;
 	void *private_data;
 };
+/* 6.5 on: what an overlay maps, with the path it was opened by; in BTF since it is
+ * no module's type */
+struct backing_file { struct file file; struct path user_path; };
 struct fdtable { unsigned int max_fds; struct file **fd; };
 struct files_struct { struct fdtable *fdt; };
 struct fs_struct { struct path root; struct path pwd; };
@@ -130,7 +134,16 @@ struct fs_struct { struct path root; struct path pwd; };
 struct mm_struct {
 	unsigned long arg_start, arg_end, env_start, env_end;
 	struct file *exe_file;
+	unsigned long saved_auxv[1];
 };
+struct vm_area_struct { unsigned long vm_start; struct file *vm_file; };
+/* until 6.0: a list */
+struct vm_area_struct___v60 { struct vm_area_struct___v60 *vm_next; };
+struct mm_struct___v60 { struct vm_area_struct___v60 *mmap; };
+/* 6.1 on: a maple tree, whose nodes are of these types */
+struct maple_tree { void *ma_root; };
+struct mm_struct___v61 { struct maple_tree mm_mt; };
+enum { MAPLE_LEAF = 1, MAPLE_RANGE = 2, MAPLE_ARANGE = 3 };
 
 struct tty_driver { int major; int minor_start; };
 struct tty_struct { int index; struct tty_driver *driver; };
