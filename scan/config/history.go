@@ -109,10 +109,10 @@ func firstProgram(c string) string {
 			continue
 		case f == "set", f == "then", f == "do", f == "if", f == "{", f == "!":
 			continue
-		case f == "/bin/sh" || f == "/bin/bash":
-			if strings.Contains(c, f+" -c ") || strings.Contains(c, f+" -o ") {
-				continue
-			}
+		case digits(f) || f == "pipefail": // the count of build arguments; an option of the shell
+			continue
+		case strings.HasPrefix(f, "/") && interpreter(base) && strings.Contains(c, f+" -") && strings.Contains(c, " -c "):
+			continue
 		}
 		return base
 	}
