@@ -364,3 +364,47 @@ func printable(s string) string {
 		return r
 	}, s))
 }
+
+// GetPath asks the registry of repo for an absolute path, with the rights of repo and
+// never at a mirror: for listings, which a mirror has in part only.
+func (c *Client) GetPath(ctx context.Context, repo name.Repository, path string) (*http.Response, error) {
+	at, err := c.Repository(repo.Name())
+	if err != nil {
+		return nil, err
+	}
+	return c.ask(ctx, http.MethodGet, at.Registry, at.RepositoryStr(), at.Scope(transport.PullScope), path, http.Header{"Accept": {"application/json"}}, false)
+}
+
+// Digest asks which digest a tag has now, without pulling anything: the manifest's, or
+// of an image for several platforms the manifest list's.
+func (c *Client) Digest(ctx context.Context, repo name.Repository, tag string) (string, error) {
+	res, err := c.Do(ctx, http.MethodHead, repo, "manifests/"+tag, http.Header{"Accept": {acceptManifest}})
+	if err == nil {
+		res.Body.Close()
+		if d := res.Header.Get("Docker-Content-Digest"); validDigest(d) == nil {
+			return d, nil
+		}
+	} else if s := StatusCode(err); s != http.StatusMethodNotAllowed && s != http.StatusNotImplemented {
+		return "", err
+	}
+	// A registry that does not say: the manifest says it itself.
+	p := &pull{client: c, ref: reference{repo: repo, id: tag, tag: tag}}
+	d, _, err := p.resolve(ctx)
+	return d.Digest, err
+}
+
+// Azure reports whether host is an Azure Container Registry, as far as its name tells.
+func (c *Client) Azure(host string) bool { return c.azure(host) }
+
+// StatusCode is the HTTP status that a registry refused with; 0: it was something else.
+func StatusCode(err error) int {
+	var s *statusError
+	if errors.As(err, &s) {
+		return s.status
+	}
+	var t *transport.Error
+	if errors.As(err, &t) {
+		return t.StatusCode
+	}
+	return 0
+}
