@@ -7,11 +7,14 @@ import (
 	"unicode/utf8"
 )
 
-// plain makes s safe to show on a terminal, on one line: control characters, terminal
-// escapes, characters that change direction or show as nothing, and bytes that are no
-// UTF-8 are written as \x1b or \u202e. It is idempotent: a backslash stays one.
+// plain makes s safe to show on a terminal and in a build log, on one line: control
+// characters, terminal escapes, characters that change direction or show as nothing,
+// and bytes that are no UTF-8 are written as \x1b or \u202e. So is what a build agent
+// would take for a command: "##", which Azure's agent and GitHub's older syntax look for
+// anywhere in a line, and "::" at the beginning of a word, which may come to begin one.
+// Doing it twice changes nothing more.
 func plain(s string) string {
-	clean := true
+	clean := !strings.Contains(s, "##") && !strings.Contains(s, "::")
 	for _, r := range s {
 		if r == utf8.RuneError || !shown(r) {
 			clean = false
@@ -22,10 +25,13 @@ func plain(s string) string {
 		return s
 	}
 	var b strings.Builder
+	last := ' '
 	for i, r := range s {
 		switch {
 		case r == utf8.RuneError && !strings.HasPrefix(s[i:], "\uFFFD"):
 			fmt.Fprintf(&b, `\x%02x`, s[i])
+		case last == '#' && r == '#', last == ' ' && strings.HasPrefix(s[i:], "::"):
+			fmt.Fprintf(&b, `\x%02x`, r)
 		case shown(r):
 			b.WriteRune(r)
 		case r < 0x80:
@@ -35,6 +41,7 @@ func plain(s string) string {
 		default:
 			fmt.Fprintf(&b, `\U%08x`, r)
 		}
+		last = r
 	}
 	return b.String()
 }

@@ -1,7 +1,7 @@
 package render
 
 import (
-	"bufio"
+	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -34,14 +34,20 @@ func JSON(w io.Writer, r *scan.Report, o Options) error {
 	if c.Vulnerabilities == nil {
 		c.Vulnerabilities = []scan.Vulnerability{}
 	}
-	b := bufio.NewWriterSize(w, 64<<10)
-	e := json.NewEncoder(b)
+	return writeJSON(w, document{Schema, scan.Count(r), r.Database.Built != 0, o.Failed, &c})
+}
+
+// writeJSON writes v so that no build agent takes a part of it for a command: two number
+// signs in a row, which occur within strings only, are written with an escape.
+func writeJSON(w io.Writer, v any) error {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	e.SetIndent("", "  ")
-	if err := e.Encode(document{Schema, scan.Count(r), r.Database.Built != 0, o.Failed, &c}); err != nil {
+	if err := e.Encode(v); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
-	if err := b.Flush(); err != nil {
+	if _, err := w.Write(bytes.ReplaceAll(b.Bytes(), []byte("##"), []byte(`\u0023#`))); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return nil

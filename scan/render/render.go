@@ -49,7 +49,13 @@ func Formats() []Format {
 	return []Format{
 		{"table", "for people", ".txt", Table},
 		{"json", "everything; see docs/scan-format.md", ".json", JSON},
+		{"sarif", "SARIF 2.1.0, for code scanning", ".sarif", SARIF},
 		{"cyclonedx", "CycloneDX 1.6, a list of packages", ".cdx.json", CycloneDX},
+		{"spdx", "SPDX 2.3, a list of packages", ".spdx.json", SPDX},
+		{"junit", "JUnit XML, one case per package", ".xml", JUnit},
+		{"github", "annotations and step summary of GitHub Actions", ".github.txt", GitHub},
+		{"azure", "issues in the log of Azure Pipelines", ".azure.txt", AzurePipelines},
+		{"html", "one page to keep or to send", ".html", HTML},
 	}
 }
 
@@ -85,4 +91,9 @@ func CycloneDX(w io.Writer, r *scan.Report, o Options) error {
 		opt.Vulnerabilities, opt.Suppressed = r.Vulnerabilities, r.Suppressed
 	}
 	return sbom.EncodeCycloneDX(w, &r.Catalog, opt)
+}
+
+// SPDX writes the packages as an SPDX document.
+func SPDX(w io.Writer, r *scan.Report, o Options) error {
+	return sbom.EncodeSPDX(w, &r.Catalog, sbom.Options{Now: o.Now, Version: o.Version})
 }

@@ -157,14 +157,12 @@ func totals(r *scan.Report) []string {
 		return []string{"Vulnerabilities: not assessed, because there is no advisory database (dockreeve db update)."}
 	}
 	c := scan.Count(r)
-	hit := map[int]bool{}
 	states := map[scan.UseState]int{}
 	reasons := map[string]int{}
 	since := int64(0)
 	seen := map[string]bool{}
 	for i := range r.Vulnerabilities {
 		v := &r.Vulnerabilities[i]
-		hit[v.Package] = true
 		k := identity(r, v)
 		if seen[k] {
 			continue
@@ -196,7 +194,7 @@ func totals(r *scan.Report) []string {
 		by = append(by, fmt.Sprintf("%d %s", part.n, part.word))
 	}
 	lines := []string{
-		fmt.Sprintf("%s in %d of %s: %s.", plural(c.Total, "vulnerability", "vulnerabilities"), len(hit), packages, strings.Join(by, ", ")),
+		fmt.Sprintf("%s in %d of %s: %s.", plural(c.Total, "vulnerability", "vulnerabilities"), hit(r), packages, strings.Join(by, ", ")),
 		fmt.Sprintf("Of %d: %d known to be exploited (KEV), %d with a fix.", c.Total, c.KEV, c.Fixable),
 	}
 	use := fmt.Sprintf("In use, of %d: ", c.Total)

@@ -349,7 +349,9 @@ func writeJSON(w io.Writer, v any) error {
 	if err := e.Encode(v); err != nil {
 		return fmt.Errorf("write the SBOM: %w", err)
 	}
-	if _, err := w.Write(b.Bytes()); err != nil {
+	// A build agent takes "##vso[" anywhere in a line of a log for a command. Two signs
+	// in a row occur within strings only, where an escape says the same.
+	if _, err := w.Write(bytes.ReplaceAll(b.Bytes(), []byte("##"), []byte(`\u0023#`))); err != nil {
 		return fmt.Errorf("write the SBOM: %w", err)
 	}
 	return nil

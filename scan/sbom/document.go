@@ -21,7 +21,7 @@ func (d *decoder) document(b []byte, wraps int) error {
 	case b[0] == '<':
 		return d.cyclonedxXML(b)
 	case b[0] == '#' || bytes.HasPrefix(b, []byte("SPDXVersion:")):
-		return d.spdxTagValue(b)
+		return d.spdxTagValue(bytes.ToValidUTF8(b, []byte("\uFFFD"))) // as JSON and XML are read
 	case b[0] == 0x1f:
 		return fmt.Errorf("%w: the document is compressed; unpack it first", ErrFormat)
 	case b[0] == 0xff || b[0] == 0xfe:

@@ -5,6 +5,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/dockreeve/dockreeve/scan"
 )
@@ -59,7 +60,22 @@ func parsePURL(s string) (purl, error) {
 		}
 		u.Qualifiers[strings.ToLower(key)] = value
 	}
+	for _, s := range []*string{&u.Type, &u.Namespace, &u.Name, &u.Version} {
+		*s = valid(*s)
+	}
+	for k, v := range u.Qualifiers {
+		u.Qualifiers[k] = valid(v)
+	}
 	return u, nil
+}
+
+// valid replaces bytes that are no UTF-8 one by one, as encoding/json does: what is read
+// can then be written and read again without another change.
+func valid(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return string([]rune(s))
 }
 
 // types are the package types whose names are known how to be put together.
