@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/dockreeve/dockreeve/scan"
 )
@@ -37,8 +39,6 @@ func JSON(w io.Writer, r *scan.Report, o Options) error {
 	return writeJSON(w, document{Schema, scan.Count(r), r.Database.Built != 0, o.Failed, &c})
 }
 
-// writeJSON writes v so that no build agent takes a part of it for a command: two number
-// signs in a row, which occur within strings only, are written with an escape.
 func writeJSON(w io.Writer, v any) error {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
@@ -47,7 +47,33 @@ func writeJSON(w io.Writer, v any) error {
 	if err := e.Encode(v); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
-	if _, err := w.Write(bytes.ReplaceAll(b.Bytes(), []byte("##"), []byte(`\u0023#`))); err != nil {
+	return writeQuiet(w, b.Bytes())
+}
+
+// writeQuiet writes JSON so that nobody who only prints it obeys a part of it: what
+// plain would escape is written with JSON's own escape, which says the same. None of it
+// occurs outside of strings.
+func writeQuiet(w io.Writer, doc []byte) error {
+	out := make([]byte, 0, len(doc)+len(doc)/16)
+	var last rune
+	for i := 0; i < len(doc); {
+		r, n := rune(doc[i]), 1
+		if r >= utf8.RuneSelf {
+			r, n = utf8.DecodeRune(doc[i:])
+		}
+		switch {
+		case r == '\n' || r < 0x7f && (r != '#' || last != '#') || r > 0x7f && shown(r):
+			out = append(out, doc[i:i+n]...)
+		case r > 0xffff:
+			hi, lo := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, hi, lo)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+		last = r
+		i += n
+	}
+	if _, err := w.Write(out); err != nil {
 		return fmt.Errorf("write the report: %w", err)
 	}
 	return nil

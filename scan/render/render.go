@@ -9,6 +9,7 @@
 package render
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"strings"
@@ -90,10 +91,18 @@ func CycloneDX(w io.Writer, r *scan.Report, o Options) error {
 	if o.Vulnerabilities {
 		opt.Vulnerabilities, opt.Suppressed = r.Vulnerabilities, r.Suppressed
 	}
-	return sbom.EncodeCycloneDX(w, &r.Catalog, opt)
+	var b bytes.Buffer
+	if err := sbom.EncodeCycloneDX(&b, &r.Catalog, opt); err != nil {
+		return err
+	}
+	return writeQuiet(w, b.Bytes())
 }
 
 // SPDX writes the packages as an SPDX document.
 func SPDX(w io.Writer, r *scan.Report, o Options) error {
-	return sbom.EncodeSPDX(w, &r.Catalog, sbom.Options{Now: o.Now, Version: o.Version})
+	var b bytes.Buffer
+	if err := sbom.EncodeSPDX(&b, &r.Catalog, sbom.Options{Now: o.Now, Version: o.Version}); err != nil {
+		return err
+	}
+	return writeQuiet(w, b.Bytes())
 }

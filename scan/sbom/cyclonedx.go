@@ -349,9 +349,7 @@ func writeJSON(w io.Writer, v any) error {
 	if err := e.Encode(v); err != nil {
 		return fmt.Errorf("write the SBOM: %w", err)
 	}
-	// A build agent takes "##vso[" anywhere in a line of a log for a command. Two signs
-	// in a row occur within strings only, where an escape says the same.
-	if _, err := w.Write(bytes.ReplaceAll(b.Bytes(), []byte("##"), []byte(`\u0023#`))); err != nil {
+	if _, err := w.Write(b.Bytes()); err != nil {
 		return fmt.Errorf("write the SBOM: %w", err)
 	}
 	return nil
