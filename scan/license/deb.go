@@ -11,7 +11,8 @@ const maxCopyright = 1 << 20
 
 // DebCopyright reads /usr/share/doc/<package>/copyright. In a machine-readable one (its
 // first paragraph names the format) each License field counts; else the files below
-// /usr/share/common-licenses that the text points to. Nothing found is nothing stated.
+// /usr/share/common-licenses that the text points to, else the wording of
+// the grant in its first 8 KiB. Nothing found is nothing stated.
 func DebCopyright(b []byte) []string {
 	b = b[:min(len(b), maxCopyright)]
 	if machine(b) {
@@ -32,6 +33,11 @@ func DebCopyright(b []byte) []string {
 		name := strings.TrimRight(path.Base(string(b[i:end])), ".-")
 		if lookup(name) != "" || name == "GPL" || name == "LGPL" || name == "BSD" || name == "Artistic" {
 			out = append(out, name)
+		}
+	}
+	if len(out) == 0 {
+		if id := title(string(b)); id != "" {
+			out = append(out, id)
 		}
 	}
 	return Normalize(out)

@@ -28,6 +28,7 @@ const (
 const (
 	maxText  = 4096 // bytes of one licence field
 	maxTerms = 64   // licences in one expression
+	maxTitle = 8192 // bytes of a licence's text in which its title and grant are looked for
 )
 
 // Normalize writes the licence fields of one package as SPDX expressions, in their
@@ -87,7 +88,7 @@ func nothing(s string) bool {
 
 // title tells a licence by the beginning of its text.
 func title(text string) string {
-	head := strings.ToLower(strings.Join(strings.Fields(text[:min(len(text), 1500)]), " "))
+	head := strings.ToLower(strings.Join(strings.Fields(text[:min(len(text), maxTitle)]), " "))
 	for _, t := range [...]struct{ has, also, id string }{
 		{"apache license", "version 2.0", "Apache-2.0"},
 		{"gnu affero general public license", "version 3", "AGPL-3.0-only"},
@@ -182,5 +183,5 @@ func CategoryOf(expression string) Category {
 	if n := parse(expression); n != nil {
 		return n.category()
 	}
-	return Unknown
+	return categoryOf(expression)
 }

@@ -36,7 +36,7 @@ var aliases = map[string]string{
 var families = map[string]Category{
 	"apache": Permissive, "bsd": Permissive, "publicdomain": Permissive, "domain": Permissive, "pd": Permissive, "permissive": Permissive, "copyright": Unknown,
 	"artistic": WeakCopyleft, "lgpl": WeakCopyleft, "mpl": WeakCopyleft, "epl": WeakCopyleft, "gfdl": WeakCopyleft, "perl": WeakCopyleft,
-	"gpl": StrongCopyleft, "gpl+": StrongCopyleft, "agpl": NetworkCopyleft, "commercial": Proprietary, "proprietary": Proprietary, "unlicensed": Proprietary, "eula": Proprietary,
+	"gpl": StrongCopyleft, "gpl+": StrongCopyleft, "agpl": NetworkCopyleft, "commercial": Proprietary, "proprietary": Proprietary, "unlicensed": Proprietary, "eula": Proprietary, "unicode": Permissive, "python": Permissive, "beerware": Permissive, "sgi": Permissive, "afl2": Permissive,
 }
 
 // addresses are parts of addresses at which licences are published.
@@ -77,8 +77,25 @@ func categoryOf(id string) Category {
 	if l := lookup(id); l != "" {
 		return categories[l]
 	}
-	if c, ok := families[key(id)]; ok {
+	k := key(id)
+	if c, ok := families[k]; ok {
 		return c
+	}
+	// Debian names variants after the licence they vary: BSD-3-clause-pcre.
+	for _, f := range [...]struct {
+		begins string
+		c      Category
+	}{{"bsd", Permissive}, {"mit", Permissive}, {"isc", Permissive}, {"expat", Permissive}, {"apache", Permissive}, {"x11", Permissive}, {"zlib", Permissive}, {"hpnd", Permissive},
+		{"lgpl", WeakCopyleft}, {"mpl", WeakCopyleft}, {"gfdl", WeakCopyleft}, {"agpl", NetworkCopyleft}, {"gpl", StrongCopyleft}} {
+		if strings.HasPrefix(k, f.begins) {
+			if f.c == StrongCopyleft && linking(k) {
+				return WeakCopyleft
+			}
+			return f.c
+		}
+	}
+	if strings.Contains(k, "publicdomain") || strings.HasSuffix(strings.ToLower(id), "-pd") || strings.Contains(k, "permissive") {
+		return Permissive
 	}
 	return Unknown
 }
