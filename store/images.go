@@ -550,3 +550,115 @@ func (t *tx) news(image, vuln, now int64) error {
 	_, err := t.exec(`INSERT INTO news (image, vuln, time) SELECT ?, v.n, ? FROM vulns v WHERE v.n = ? AND (v.kev = 1 OR v.severity = 5) ON CONFLICT DO NOTHING`, image, now, vuln)
 	return err
 }
+
+// TargetContainer is a container through which an image may be reached.
+type TargetContainer struct {
+	Node, Container, Rootfs, Runtime string
+	PID                              int64
+}
+
+// ScanTarget is an image that runs and has no verdict.
+type ScanTarget struct {
+	N          int64
+	Key, Ref   string // Ref is what the runtime calls it
+	Name       string // as the runtime names it
+	Digest     string // "" unknown
+	ImageID    string // "" unknown
+	Tries      int
+	Containers []TargetContainer // at most 5
+}
+
+// NextScan is the image that runs, was never scanned and has waited longest for the
+// next try.
+func (db *DB) NextScan(ctx context.Context, now int64) (ScanTarget, bool, error) {
+	var t ScanTarget
+	err := db.read.QueryRowContext(ctx, "SELECT n, key, name, tries FROM images WHERE running > 0 AND scanned_at = 0 AND retry_at <= ? ORDER BY retry_at, first_seen, n LIMIT 1", now).Scan(&t.N, &t.Key, &t.Name, &t.Tries)
+	if errors.Is(err, sql.ErrNoRows) {
+		return t, false, nil
+	}
+	if err != nil {
+		return t, false, db.explain(err)
+	}
+	rows, err := db.read.QueryContext(ctx, "SELECT ref, image_name, image_id, node, container, rootfs, runtime, pid FROM running WHERE image = ? AND ended = 0 ORDER BY since DESC, container LIMIT 5", t.N)
+	if err != nil {
+		return t, false, db.explain(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var c TargetContainer
+		var ref, name, id string
+		if err := rows.Scan(&ref, &name, &id, &c.Node, &c.Container, &c.Rootfs, &c.Runtime, &c.PID); err != nil {
+			return t, false, db.explain(err)
+		}
+		t.Containers = append(t.Containers, c)
+		if t.Ref == "" {
+			t.Ref = ref
+		}
+		if t.Name == "" {
+			t.Name = name
+		}
+		if t.ImageID == "" {
+			t.ImageID = id
+		}
+		if t.Digest == "" && ref != id && !strings.HasPrefix(ref, containerID) {
+			t.Digest = ref
+		}
+	}
+	return t, true, db.explain(rows.Err())
+}
+
+// ScanFailed notes why an image could not be scanned, and when it is tried again.
+func (db *DB) ScanFailed(ctx context.Context, n int64, reason string, retryAt int64) error {
+	return db.update(ctx, func(t *tx) error {
+		var key string
+		err := t.row("SELECT key FROM images WHERE n = ?", []any{n}, &key)
+		if errors.Is(err, sql.ErrNoRows) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		seq, err := t.tell(ChangeImage, key)
+		if err != nil {
+			return err
+		}
+		_, err = t.exec("UPDATE images SET not_assessed = ?, tries = tries + 1, retry_at = ?, change_seq = ? WHERE n = ? AND scanned_at = 0", clean(reason), retryAt, int64(seq), n)
+		return err
+	})
+}
+
+// RegistryState is what is kept of walking one registry.
+type RegistryState struct {
+	Name     string
+	WalkedAt int64  // when the last walk came to its end; 0 = never
+	Error    string // of the last walk
+	State    []byte // as the walker keeps it
+}
+
+// Registry returns what is kept of a registry; the zero value with its name when nothing is.
+func (db *DB) Registry(ctx context.Context, name string) (RegistryState, error) {
+	s := RegistryState{Name: name}
+	err := db.read.QueryRowContext(ctx, "SELECT walked_at, error, state FROM registries WHERE name = ?", clean(name)).Scan(&s.WalkedAt, &s.Error, &s.State)
+	if errors.Is(err, sql.ErrNoRows) {
+		return s, nil
+	}
+	return s, db.explain(err)
+}
+
+// maxRegistryState bounds what is kept of one registry.
+const maxRegistryState = 256 << 20
+
+// SetRegistry stores it.
+func (db *DB) SetRegistry(ctx context.Context, s RegistryState) error {
+	if len(s.State) > maxRegistryState {
+		return fmt.Errorf("state of registry %s: %d bytes, at most %d: %w", s.Name, len(s.State), maxRegistryState, ErrRejected)
+	}
+	if s.State == nil {
+		s.State = []byte{}
+	}
+	return db.update(ctx, func(t *tx) error {
+		_, err := t.exec("INSERT INTO registries (name, walked_at, error, state) VALUES (?,?,?,?) ON CONFLICT (name) DO UPDATE SET walked_at = excluded.walked_at, error = excluded.error, state = excluded.state",
+			clean(s.Name), s.WalkedAt, clean(s.Error), s.State)
+		return err
+	})
+}

@@ -88,12 +88,19 @@ func factOf(v *scan.Vulnerability) fact {
 func ident(d string, p *scan.Package) []byte {
 	h := sha256.New()
 	var n [4]byte
-	for _, s := range []string{d, string(p.Type), p.Name, p.Version, p.Arch, p.Source, p.SourceVersion, p.Module, p.Vendor, p.OwnedBy} {
+	for _, s := range []string{d, string(p.Type), p.Name, p.Version, p.Arch, p.Source, p.SourceVersion, p.Module, p.Vendor, p.OwnedBy, dev(p)} {
 		binary.BigEndian.PutUint32(n[:], uint32(len(s)))
 		h.Write(n[:])
 		h.Write([]byte(s))
 	}
 	return h.Sum(nil)[:16]
+}
+
+func dev(p *scan.Package) string {
+	if p.Dev {
+		return "dev"
+	}
+	return ""
 }
 
 // distroOf is the part of the distribution that decides, as text; "" for packages
@@ -210,9 +217,9 @@ func (t *tx) insertPackage(x *interned, now int64) error {
 	if err := t.row("SELECT COALESCE(MAX(n),0)+1 FROM packages", nil, &x.n); err != nil {
 		return err
 	}
-	if _, err := t.exec(`INSERT INTO packages (n, ident, distro, type, name, version, arch, source, source_version, module, vendor, owned_by)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?)`, x.n, x.ident, x.distro, clean(string(p.Type)), clean(p.Name), clean(p.Version), clean(p.Arch),
-		clean(p.Source), clean(p.SourceVersion), clean(p.Module), clean(p.Vendor), clean(p.OwnedBy)); err != nil {
+	if _, err := t.exec(`INSERT INTO packages (n, ident, distro, type, name, version, arch, source, source_version, module, vendor, owned_by, dev)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)`, x.n, x.ident, x.distro, clean(string(p.Type)), clean(p.Name), clean(p.Version), clean(p.Arch),
+		clean(p.Source), clean(p.SourceVersion), clean(p.Module), clean(p.Vendor), clean(p.OwnedBy), dev(p)); err != nil {
 		return err
 	}
 	for _, k := range x.keys {
@@ -411,16 +418,16 @@ func (db *DB) Packages(ctx context.Context, after int64, limit int) ([]StoredPac
 	return out, db.explain(rows.Err())
 }
 
-const packageColumns = "p.n, p.distro, p.type, p.name, p.version, p.arch, p.source, p.source_version, p.module, p.vendor, p.owned_by"
+const packageColumns = "p.n, p.distro, p.type, p.name, p.version, p.arch, p.source, p.source_version, p.module, p.vendor, p.owned_by, p.dev"
 
 func scanPackage(rows *sql.Rows) (StoredPackage, error) {
 	var s StoredPackage
-	var distro string
+	var distro, only string
 	p := &s.Package
-	if err := rows.Scan(&s.N, &distro, &p.Type, &p.Name, &p.Version, &p.Arch, &p.Source, &p.SourceVersion, &p.Module, &p.Vendor, &p.OwnedBy); err != nil {
+	if err := rows.Scan(&s.N, &distro, &p.Type, &p.Name, &p.Version, &p.Arch, &p.Source, &p.SourceVersion, &p.Module, &p.Vendor, &p.OwnedBy, &only); err != nil {
 		return s, err
 	}
-	p.Layer = -1
+	p.Layer, p.Dev = -1, only != ""
 	if distro != "" {
 		if err := json.Unmarshal([]byte(distro), &s.Distro); err != nil {
 			return s, fmt.Errorf("package %d: stored distribution: %w", s.N, err)

@@ -699,8 +699,8 @@ type MatchState struct {
 	Version string `json:"version"`
 	Time    int64  `json:"time"`
 	Images  int    `json:"images"` // whose findings changed
-	// Ecosystems the database had, so that a new one is noticed.
-	Feeds []string `json:"feeds,omitempty"`
+	// Ecosystems the database had, sorted: another one changes what could not be judged.
+	Ecosystems []string `json:"ecosystems,omitempty"`
 }
 
 // Matched returns what SetMatched noted last; the zero value when never.
@@ -761,4 +761,56 @@ func (db *DB) ForgetNews(ctx context.Context, list []News) error {
 		}
 	}
 	return nil
+}
+
+// GapImage is an image whose gaps may have changed with the advisories.
+type GapImage struct {
+	N       int64
+	Key     string
+	Matched bool // it has been matched before
+}
+
+// GapImages returns up to limit scanned images with a number above after: all of them,
+// or only those never matched.
+func (db *DB) GapImages(ctx context.Context, after int64, limit int, all bool) ([]GapImage, error) {
+	every := 0
+	if all {
+		every = 1
+	}
+	rows, err := db.read.QueryContext(ctx, "SELECT n, key, matched_at FROM images WHERE n > ? AND scanned_at > 0 AND (matched_at = 0 OR ? = 1) ORDER BY n LIMIT ?", after, every, limit)
+	if err != nil {
+		return nil, db.explain(err)
+	}
+	defer rows.Close()
+	var out []GapImage
+	for rows.Next() {
+		var g GapImage
+		var at int64
+		if err := rows.Scan(&g.N, &g.Key, &at); err != nil {
+			return nil, db.explain(err)
+		}
+		g.Matched = at > 0
+		out = append(out, g)
+	}
+	return out, db.explain(rows.Err())
+}
+
+// SetGaps stores what the advisories of a version lack for an image, and with that
+// that it has been matched. notAssessed is why there is no verdict all the same.
+func (db *DB) SetGaps(ctx context.Context, n int64, gaps []scan.Gap, notAssessed, version string) error {
+	b, err := json.Marshal(gaps[:min(len(gaps), 100)])
+	if err != nil {
+		return err
+	}
+	c, err := db.catalog(ctx, n)
+	if err != nil || c == nil {
+		return err
+	}
+	return db.update(ctx, func(t *tx) error {
+		if _, err := t.exec("UPDATE images SET match_gaps = ?, gaps = ?, not_assessed = ?, matched_at = ?, matched_with = ? WHERE n = ?",
+			clean(string(b)), len(gaps)+len(c.NotAssessed), clean(notAssessed), db.opt.Now(), clean(version), n); err != nil {
+			return err
+		}
+		return t.checkWorkloads(n)
+	})
 }

@@ -295,8 +295,17 @@ func (db *DB) view(ctx context.Context, n int64) (match.View, error) {
 	return match.ViewOf(reports), db.explain(rows.Err())
 }
 
+// View is what is known of the loads of an image, by its key. The error wraps ErrNotFound.
+func (db *DB) View(ctx context.Context, key string) (match.View, error) {
+	i, err := db.imageRow(ctx, key)
+	if err != nil {
+		return match.View{}, err
+	}
+	return db.view(ctx, i.n)
+}
+
 // loadsAt is the newest load of a view.
-func (db *DB) loadsAt(v match.View) int64 {
+func loadsAt(v match.View) int64 {
 	at := int64(0)
 	for i := range v.Loads {
 		at = max(at, v.Loads[i].Last)
@@ -369,7 +378,7 @@ func (db *DB) settleLoads(ctx context.Context) (more bool, err error) {
 				list = append(list, used{ident(distroOf(&c.Distro, p), p), u})
 			}
 		}
-		at := db.loadsAt(view)
+		at := loadsAt(view)
 		if err := db.update(ctx, func(t *tx) error {
 			if err := t.useOf(n, list); err != nil {
 				return err

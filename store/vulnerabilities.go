@@ -5,6 +5,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -256,20 +257,8 @@ func (db *DB) Vulnerability(ctx context.Context, id string) (VulnerabilityDetail
 				return d, db.explain(err)
 			}
 		}
-		a.Owner = a.Image.Owner
-		if a.Image.Running > 0 {
-			if a.Running, err = db.containers(ctx, a.n, 100); err != nil {
-				return d, err
-			}
-			a.Running = slices.DeleteFunc(a.Running, func(r Running) bool { return r.Until != 0 })
-			if err := db.workloadsOf(ctx, &a.Image); err != nil {
-				return d, err
-			}
-		}
-		if a.Owner == "" && len(a.Workloads) > 0 {
-			if err := tx.QueryRowContext(ctx, "SELECT COALESCE(MAX(owner),'') FROM workloads WHERE name = ?", a.Workloads[0]).Scan(&a.Owner); err != nil {
-				return d, db.explain(err)
-			}
+		if err := db.complete(ctx, tx, a); err != nil {
+			return d, err
 		}
 	}
 	return d, nil
@@ -511,4 +500,50 @@ func (db *DB) Findings(ctx context.Context, key string) ([]ImageFinding, error) 
 		return cmp.Or(cmp.Compare(b.Rank, a.Rank), cmp.Compare(b.Severity, a.Severity), strings.Compare(a.ID, b.ID), cmp.Compare(a.Vulnerability.Package, b.Vulnerability.Package))
 	})
 	return out, db.explain(rows.Err())
+}
+
+// AffectedBy returns one image with its findings of one vulnerability. The error wraps
+// ErrNotFound when there is no such image.
+func (db *DB) AffectedBy(ctx context.Context, image, vuln int64) (AffectedImage, error) {
+	var a AffectedImage
+	tx, err := db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return a, db.explain(err)
+	}
+	defer tx.Rollback()
+	if a.Image, err = scanImage(tx.QueryRowContext(ctx, "SELECT "+imageColumns+" FROM images WHERE n = ?", image).Scan); errors.Is(err, sql.ErrNoRows) {
+		return a, fmt.Errorf("image %d: %w", image, ErrNotFound)
+	} else if err != nil {
+		return a, db.explain(err)
+	}
+	v, err := scanVuln(tx.QueryRowContext(ctx, "SELECT "+vulnColumns+" FROM vulns WHERE n = ?", vuln).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return a, fmt.Errorf("vulnerability %d: %w", vuln, ErrNotFound)
+	} else if err != nil {
+		return a, db.explain(err)
+	}
+	if err := a.findings(ctx, tx, &v); err != nil {
+		return a, db.explain(err)
+	}
+	return a, db.complete(ctx, tx, &a)
+}
+
+// complete adds where an affected image runs and who owns it.
+func (db *DB) complete(ctx context.Context, tx *sql.Tx, a *AffectedImage) error {
+	a.Owner = a.Image.Owner
+	if a.Image.Running == 0 {
+		return nil
+	}
+	var err error
+	if a.Running, err = db.containers(ctx, a.n, 100); err != nil {
+		return err
+	}
+	a.Running = slices.DeleteFunc(a.Running, func(r Running) bool { return r.Until != 0 })
+	if err := db.workloadsOf(ctx, &a.Image); err != nil {
+		return err
+	}
+	if a.Owner == "" && len(a.Workloads) > 0 {
+		err = tx.QueryRowContext(ctx, "SELECT COALESCE(MAX(owner),'') FROM workloads WHERE name = ?", a.Workloads[0]).Scan(&a.Owner)
+	}
+	return db.explain(err)
 }

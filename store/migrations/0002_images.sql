@@ -76,7 +76,8 @@ CREATE TABLE packages (
   source_version TEXT NOT NULL,
   module TEXT NOT NULL,
   vendor TEXT NOT NULL,
-  owned_by TEXT NOT NULL
+  owned_by TEXT NOT NULL,
+  dev TEXT NOT NULL               -- 'dev' = only a lock file speaks of it
 );
 CREATE INDEX packages_name ON packages (name);
 

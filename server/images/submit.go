@@ -1,0 +1,182 @@
+package images
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/dockreeve/dockreeve/scan"
+	"github.com/dockreeve/dockreeve/scan/match"
+	"github.com/dockreeve/dockreeve/store"
+)
+
+// ErrCatalog says that a catalogue given to Submit is not one. The text names what and why.
+var ErrCatalog = errors.New("catalogue is not valid")
+
+// Submit matches a catalogue with the advisories as of now and stores both. ref is what
+// running calls the image where that is none of its digests; "" else. cause goes into the
+// image's history; "" = a scan.
+func (s *Images) Submit(ctx context.Context, c *scan.Catalog, ref, cause string) (key string, counts scan.Counts, err error) {
+	if err := Check(c); err != nil {
+		return "", counts, err
+	}
+	if c.Image.Key() == "" && ref == "" {
+		return "", counts, fmt.Errorf("%w: image.digest and image.configDigest are both empty: there is nothing to store it by", ErrCatalog)
+	}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	put := store.ImageScan{Catalog: c, Ref: ref, Cause: cause, Keys: func(i int) []store.PackageKey { return keysOf(c, i) }}
+	if s.db == nil {
+		put.NotAssessed = "there are no advisories to match it with"
+		if s.noDB != nil {
+			put.NotAssessed = s.noDB.Error()
+		}
+	} else {
+		put.Vulnerabilities, put.Gaps, err = match.Match(c, s.db, match.Options{Now: s.opt.Clock.Now().UnixNano()})
+		if err != nil {
+			return "", counts, fmt.Errorf("match %s: %w", c.Image.Name, err)
+		}
+		put.Matched, put.Version = true, s.db.Info().Version
+		put.NotAssessed = noVerdict(c, put.Vulnerabilities, put.Gaps)
+	}
+	return s.opt.DB.PutImage(ctx, put)
+}
+
+func keysOf(c *scan.Catalog, i int) []store.PackageKey {
+	one := scan.Catalog{Distro: c.Distro, Packages: c.Packages[i : i+1]}
+	var out []store.PackageKey
+	for _, k := range match.Keys(&one) {
+		out = append(out, store.PackageKey{Ecosystem: k.Ecosystem, Name: k.Name})
+	}
+	return out
+}
+
+// Verdict matches a stored image with the advisories as of now. The error wraps
+// store.ErrNotFound when the image was never scanned.
+func (s *Images) Verdict(ctx context.Context, key string) (*scan.Report, error) {
+	d, err := s.opt.DB.Image(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	if d.Catalog == nil {
+		return nil, fmt.Errorf("image %s has been seen but not scanned (%s): %w", key, d.NotAssessed, store.ErrNotFound)
+	}
+	view, err := s.opt.DB.View(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	status, err := s.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &scan.Report{Catalog: *d.Catalog, Database: status.Info}
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.db != nil {
+		vulns, gaps, err := match.Match(d.Catalog, s.db, match.Options{Now: s.opt.Clock.Now().UnixNano()})
+		if err != nil {
+			return nil, fmt.Errorf("match %s: %w", key, err)
+		}
+		r.Vulnerabilities = vulns
+		r.NotAssessed = append(r.NotAssessed, gaps...)
+	}
+	for _, g := range status.Gaps {
+		if g.Data {
+			r.NotAssessed = append(r.NotAssessed, g)
+		}
+	}
+	match.Use(r, view)
+	return r, nil
+}
+
+// Bounds of a catalogue that comes from elsewhere.
+const (
+	maxText     = 4096
+	maxLayers   = 512
+	maxFindings = 20_000 // secrets, missteps, malware, gaps: each
+	maxListed   = 1024   // labels, environment, history…: each
+)
+
+// Check says what of a catalogue from elsewhere is out of bounds: whoever may submit
+// scans must not be able to fill the store or break those who read it.
+func Check(c *scan.Catalog) error {
+	bad := func(where, format string, args ...any) error {
+		return fmt.Errorf("%w: %s: %s", ErrCatalog, where, fmt.Sprintf(format, args...))
+	}
+	i := &c.Image
+	for _, d := range []struct{ where, digest string }{{"image.digest", i.Digest}, {"image.indexDigest", i.IndexDigest}, {"image.configDigest", i.ConfigDigest}} {
+		if d.digest != "" && !validDigest(d.digest) {
+			return bad(d.where, "%.80q is not sha256: and 64 hex digits", d.digest)
+		}
+	}
+	for _, n := range []struct {
+		where     string
+		have, max int
+	}{
+		{"packages", len(c.Packages), store.MaxImagePackages}, {"image.layers", len(i.Layers), maxLayers}, {"image.tags", len(i.Tags), maxListed}, {"secrets", len(c.Secrets), maxFindings},
+		{"config", len(c.Config), maxFindings}, {"malware", len(c.Malware), maxFindings}, {"notAssessed", len(c.NotAssessed), maxFindings}, {"image.config.labels", len(i.Config.Labels), maxListed},
+		{"image.config.env", len(i.Config.Env), maxListed}, {"image.config.history", len(i.Config.History), maxListed}, {"image.config.entrypoint", len(i.Config.Entrypoint), maxListed}, {"image.config.cmd", len(i.Config.Cmd), maxListed},
+	} {
+		if n.have > n.max {
+			return bad(n.where, "%d of them, at most %d", n.have, n.max)
+		}
+	}
+	if i.Size < 0 || c.ScannedAt < 0 {
+		return bad("image", "a size or time is negative")
+	}
+	text := func(where string, all ...string) error {
+		for _, s := range all {
+			if len(s) > maxText {
+				return bad(where, "a text of %d bytes, at most %d", len(s), maxText)
+			}
+			if !utf8.ValidString(s) {
+				return bad(where, "a text is not UTF-8")
+			}
+		}
+		return nil
+	}
+	if err := text("image", i.Name, i.Repository, i.Platform, string(i.Kind), c.Distro.ID, c.Distro.Version, c.Distro.Name, c.Distro.Codename); err != nil {
+		return err
+	}
+	if err := text("image.tags", i.Tags...); err != nil {
+		return err
+	}
+	for j := range c.Packages {
+		p := &c.Packages[j]
+		where := fmt.Sprintf("packages[%d]", j)
+		if p.Name == "" || p.Type == "" {
+			return bad(where, "it has no name or no type")
+		}
+		if len(p.Files) > scan.MaxFiles || len(p.Dirs) > scan.MaxFiles || len(p.Licenses) > maxListed {
+			return bad(where, "%d files and %d directories, at most %d", len(p.Files), len(p.Dirs), scan.MaxFiles)
+		}
+		if p.Layer < -1 || p.Layer >= max(len(i.Layers), 1) {
+			return bad(where, "layer %d of %d", p.Layer, len(i.Layers))
+		}
+		if err := text(where, string(p.Type), p.Name, p.Version, p.Arch, p.Source, p.SourceVersion, p.Module, p.Vendor, p.PURL, p.Location, p.OwnedBy); err != nil {
+			return err
+		}
+	}
+	for j := range c.Secrets {
+		x := &c.Secrets[j]
+		if err := text(fmt.Sprintf("secrets[%d]", j), x.Rule, x.Title, x.Path, x.Where, x.Redacted); err != nil {
+			return err
+		}
+		// The value itself is never kept, whoever scanned.
+		if shown := strings.TrimRight(x.Redacted, "*…"); utf8.RuneCountInString(shown) > 4 {
+			return bad(fmt.Sprintf("secrets[%d].redacted", j), "more than four characters of a secret are shown")
+		}
+		if x.Line < 0 || x.Line > math.MaxInt32 || !x.Severity.Valid() {
+			return bad(fmt.Sprintf("secrets[%d]", j), "its line or severity is out of range")
+		}
+	}
+	return nil
+}
+
+func validDigest(s string) bool {
+	hex, ok := strings.CutPrefix(s, "sha256:")
+	return ok && len(hex) == 64 && strings.Trim(hex, "0123456789abcdef") == ""
+}
