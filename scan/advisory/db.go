@@ -515,3 +515,44 @@ func (db *DB) Verify() error {
 	}
 	return nil
 }
+
+// Stale returns a Gap for every feed that was last read longer ago than maxAge; both
+// are in nanoseconds. The database as a whole may be young and one feed old, because
+// its publisher could not be reached.
+func (db *DB) Stale(now, maxAge int64) []scan.Gap {
+	var gaps []scan.Gap
+	for _, f := range db.dir.Feeds {
+		if f.Records == 0 || now-f.Fetched <= maxAge {
+			continue
+		}
+		g := scan.Gap{
+			What:   "advisories of " + f.Name,
+			Reason: "last read on " + day(f.Fetched),
+			Remedy: "dockreeve db update --feed " + f.Name,
+			Data:   true,
+		}
+		if f.Error != "" {
+			g.Reason += ": " + f.Error
+		}
+		gaps = append(gaps, g)
+	}
+	return gaps
+}
+
+// FeedDetail is a feed of the database with what only its keeper needs to know.
+type FeedDetail struct {
+	scan.FeedInfo
+	URL       string   `json:"url,omitempty"`
+	Withdrawn int      `json:"withdrawn,omitempty"`
+	Skipped   int      `json:"skipped,omitempty"` // bad records of the last read
+	Why       []string `json:"why,omitempty"`     // the first few of them, with reasons
+}
+
+// Feeds returns the feeds in detail, by name.
+func (db *DB) Feeds() []FeedDetail {
+	list := make([]FeedDetail, 0, len(db.dir.Feeds))
+	for _, s := range db.dir.Feeds {
+		list = append(list, FeedDetail{FeedInfo: s.FeedInfo, URL: s.URL, Withdrawn: s.Withdrawn, Skipped: s.Skipped, Why: s.Why})
+	}
+	return list
+}

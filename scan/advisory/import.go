@@ -84,7 +84,9 @@ type job struct {
 	path string
 	opt  Options
 	now  int64
-	b    *builder
+	// built is the age that the new database gets; now, unless nothing could be read.
+	built int64
+	b     *builder
 	lock *os.File
 	// config names the licences of feeds.
 	config *Config
@@ -105,6 +107,7 @@ func begin(path string, opt Options) (*job, error) {
 		return nil, fmt.Errorf("%s: another update of the database is running; wait for it to end", path)
 	}
 	j := &job{path: path, opt: opt, now: opt.now(), lock: lock}
+	j.built = j.now
 	var old *DB
 	if !opt.Rebuild {
 		old, _, err = OpenLast(path)
@@ -184,13 +187,13 @@ func (j *job) finish(results []FeedResult, changed bool) (*Result, error) {
 				c.date = max(c.date, c.state.Date)
 			}
 		}
-		if c.date == 0 {
-			c.date = j.now
+		if c.date == 0 || c.date > j.now {
+			c.date = j.now // some records are dated in the future
 		}
 		c.state.Date = c.date
 	}
 	j.opt.say("writing %s", j.path)
-	if err := j.b.write(j.path, j.now, changed); err != nil {
+	if err := j.b.write(j.path, j.built, changed); err != nil {
 		return nil, err
 	}
 	db, err := Open(j.path)

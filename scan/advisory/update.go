@@ -53,6 +53,9 @@ func Update(ctx context.Context, path string, opt UpdateOptions) (*Result, error
 	if err != nil {
 		return nil, err
 	}
+	if _, err := mirrored(opt.Mirror, feeds[0].URL); err != nil {
+		return nil, err
+	}
 	j, err := begin(path, opt.Options)
 	if err != nil {
 		return nil, err
@@ -92,6 +95,9 @@ func Update(ctx context.Context, path string, opt UpdateOptions) (*Result, error
 	if failed == len(feeds) && j.b.old == nil {
 		return nil, fmt.Errorf("no feed could be read; the first: %s: %s", feeds[0].Name, j.b.feed(feeds[0].Name).state.Error)
 	}
+	if failed == len(feeds) {
+		j.built = j.b.old.dir.Built // an update that brought nothing makes nothing younger
+	}
 	res, err := j.finish(nil, changed > 0)
 	if err == nil && failed == len(feeds) {
 		err = fmt.Errorf("no feed could be read; the last good data stays; the first: %s: %s", feeds[0].Name, j.b.feed(feeds[0].Name).state.Error)
@@ -116,7 +122,11 @@ func (o *UpdateOptions) choose() ([]Feed, error) {
 	}
 	for _, name := range o.Feeds {
 		if !found[name] {
-			return nil, fmt.Errorf("there is no feed %q; see `dockreeve db status --feeds`", clip(name, 80))
+			var names []string
+			for _, f := range o.Config.Feeds {
+				names = append(names, f.Name)
+			}
+			return nil, fmt.Errorf("there is no feed %q; the feeds are %s", clip(name, 80), strings.Join(names, ", "))
 		}
 	}
 	if len(list) == 0 {

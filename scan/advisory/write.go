@@ -320,10 +320,14 @@ func (o *output) writeRecords() error {
 		if o.b.changes[string(feed)].mode == refused {
 			return nil
 		}
-		if key != nil && !bytes.Equal(k, key) {
-			if err := put(); err != nil {
+		if key != nil && bytes.Equal(k, key) {
+			if joins(string(feed)) {
+				var err error
+				value, err = join(value, v)
 				return err
 			}
+		} else if err := put(); err != nil {
+			return err
 		}
 		key, value = append(key[:0], k...), append(value[:0], v...)
 		return nil
@@ -338,6 +342,32 @@ func (o *output) writeRecords() error {
 		return err
 	}
 	return o.end("records", o.records)
+}
+
+// joins reports whether a feed may speak of one id and package in several places, which
+// are all true: OVAL has a definition for each.
+func joins(feed string) bool {
+	return strings.HasPrefix(feed, "azurelinux/") || strings.HasPrefix(feed, "ubuntu-")
+}
+
+// join adds what a second record says of packages to the first.
+func join(a, b []byte) ([]byte, error) {
+	one, err := decodeRecord(a)
+	if err != nil {
+		return nil, err
+	}
+	two, err := decodeRecord(b)
+	if err != nil {
+		return nil, err
+	}
+	body := func(a *Affected) string { return a.Ecosystem + "\x00" + a.Name + "\x00" + string(appendAffected(nil, a)) }
+	for i := range two.Affected {
+		have := body(&two.Affected[i])
+		if len(one.Affected) < maxAffected && !slices.ContainsFunc(one.Affected, func(a Affected) bool { return body(&a) == have }) {
+			one.Affected = append(one.Affected, two.Affected[i])
+		}
+	}
+	return appendRecord(nil, one), nil
 }
 
 // keeps reports whether a record of the old database goes into the new one.
