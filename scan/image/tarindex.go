@@ -61,7 +61,7 @@ func indexTar(f io.ReaderAt, size int64, what string) (*tarIndex, error) {
 				return nil, fmt.Errorf("%s: %w", what, err)
 			}
 			e := tarEntry{offset: offset, size: h.Size}
-			if offset+h.Size > size {
+			if h.Size > size-offset {
 				e.broken = fmt.Sprintf("the archive is cut off: it has %d of the %d bytes of %s", max(size-offset, 0), h.Size, name)
 			}
 			for k := range h.PAXRecords {
