@@ -35,6 +35,9 @@ func (b *builder) readSecDB(in io.Reader) (feed string, err error) {
 			if err := errors.Join(plain("distroversion", release, 40), plain("reponame", repo, 40)); err != nil {
 				return err
 			}
+			if err := b.may("alpine/" + release + "/" + repo); err != nil {
+				return err
+			}
 			feed = "alpine/" + release + "/" + repo
 			c = b.feed(feed)
 			c.mode = replacing

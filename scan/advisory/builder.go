@@ -66,6 +66,7 @@ type builder struct {
 	changes map[string]*change
 	scores  *scores           // nil = unchanged
 	kev     map[string][]byte // nil = unchanged
+	only    string            // the feed that a document must be; "" = any
 	key     []byte
 	value   []byte
 }
@@ -77,6 +78,14 @@ func newBuilder(tmp string, old *DB) *builder {
 }
 
 func (b *builder) close() { b.records.close() }
+
+// may reports whether a document that turns out to be of this feed may be read.
+func (b *builder) may(feed string) error {
+	if b.only != "" && b.only != feed {
+		return fmt.Errorf("it is %s, not %s", feed, b.only)
+	}
+	return nil
+}
 
 // feed returns the change of a feed, made on first use from what the old database
 // knows of it.

@@ -87,7 +87,7 @@ type job struct {
 	// built is the age that the new database gets; now, unless nothing could be read.
 	built int64
 	b     *builder
-	lock *os.File
+	lock  *os.File
 	// config names the licences of feeds.
 	config *Config
 }
@@ -462,6 +462,12 @@ const (
 	formatTar     = "tar"
 )
 
+// singleFeeds are the formats that only one feed has.
+var singleFeeds = map[string]string{
+	formatKEV: feedKEV, formatEPSS: feedEPSS, formatTracker: feedDebian, formatVEX: feedRedHat,
+	formatTar: "an archive", formatOSV: "a single OSV record",
+}
+
 const (
 	sniffed    = 16 << 10  // bytes looked at to tell a format
 	maxRecords = 4_000_000 // files of one archive
@@ -482,6 +488,12 @@ func (b *builder) readDocument(name string, open func() (io.ReadCloser, error)) 
 		}
 		return feedState{}, err
 	}
+	format := sniff(head)
+	if feed, ok := singleFeeds[format]; ok {
+		if err := b.may(feed); err != nil {
+			return feedState{}, err
+		}
+	}
 	// A whole feed of which only a part could be read is not taken at all: records that
 	// are not there would count as withdrawn.
 	whole := func(feed string, err error) (feedState, error) {
@@ -490,7 +502,7 @@ func (b *builder) readDocument(name string, open func() (io.ReadCloser, error)) 
 		}
 		return feedState{}, err
 	}
-	switch sniff(head) {
+	switch format {
 	case formatKEV:
 		return whole(feedKEV, b.readKEV(r))
 	case formatEPSS:

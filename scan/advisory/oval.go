@@ -116,6 +116,9 @@ func (b *builder) readOVAL(open func() (io.ReadCloser, error)) (feed string, err
 	if err != nil {
 		return "", err
 	}
+	if err := b.may(feed); err != nil {
+		return "", err
+	}
 	c := b.feed(feed)
 	c.mode, c.date = replacing, f.date
 	err = readTwice(open, func(d *xml.Decoder, section string, el xml.StartElement) error {

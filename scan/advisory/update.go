@@ -171,47 +171,19 @@ func (u *updater) document(ctx context.Context, c *change, f Feed, address strin
 		return err
 	}
 	defer func() { _ = d.Close() }()
-	was := u.j.b.snapshot()
+	u.j.b.only = f.Name
+	defer func() { u.j.b.only = "" }()
 	_, err = u.j.b.readDocument(f.Name, func() (io.ReadCloser, error) {
 		if _, err := d.Seek(0, io.SeekStart); err != nil {
 			return nil, err
 		}
 		return decompress(io.NopCloser(d.File))
 	})
-	if others := u.j.b.since(was, f.Name); len(others) > 0 {
-		// The file is of another feed than the address promises.
-		for _, name := range others {
-			u.j.b.changes[name].fail(fmt.Errorf("it came from the address of %s", f.Name))
-		}
-		if err == nil {
-			err = fmt.Errorf("%s holds %s instead", address, strings.Join(others, ", "))
-		}
-	}
 	if err != nil {
 		return err
 	}
 	c.state.ETag, c.state.LastModified = d.ETag, d.LastModified
 	return nil
-}
-
-// snapshot and since tell which feeds got records in between.
-func (b *builder) snapshot() map[string]int {
-	m := map[string]int{}
-	for name, c := range b.changes {
-		m[name] = c.records
-	}
-	return m
-}
-
-func (b *builder) since(was map[string]int, but string) []string {
-	var list []string
-	for name, c := range b.changes {
-		if name != but && c.records > was[name] {
-			list = append(list, name)
-		}
-	}
-	slices.Sort(list)
-	return list
 }
 
 // osv reads one ecosystem: the records changed since the last time where that is known,

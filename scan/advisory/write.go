@@ -360,7 +360,9 @@ func join(a, b []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	body := func(a *Affected) string { return a.Ecosystem + "\x00" + a.Name + "\x00" + string(appendAffected(nil, a)) }
+	body := func(a *Affected) string {
+		return a.Ecosystem + "\x00" + a.Name + "\x00" + string(appendAffected(nil, a))
+	}
 	for i := range two.Affected {
 		have := body(&two.Affected[i])
 		if len(one.Affected) < maxAffected && !slices.ContainsFunc(one.Affected, func(a Affected) bool { return body(&a) == have }) {
