@@ -60,6 +60,7 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.ingest != nil {
 		group.Go(func() error { return s.ingest.Run(ctx) })
 	}
+	group.Go(func() error { return s.images.Run(ctx) })
 	group.Go(func() error { return s.keep(ctx) })
 	return group.Wait()
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/dockreeve/dockreeve/link"
 	"github.com/dockreeve/dockreeve/server/api"
 	"github.com/dockreeve/dockreeve/server/auth"
+	"github.com/dockreeve/dockreeve/server/images"
 	"github.com/dockreeve/dockreeve/server/ingest"
 	"github.com/dockreeve/dockreeve/store"
 )
@@ -27,9 +28,12 @@ const DefaultListen = "127.0.0.1:7370"
 type Options struct {
 	DB       *store.DB
 	Receiver link.Receiver // nil = nothing comes in, and status says so
-	Ledger   *link.Ledger  // what the near end of an in-process link counts, so that status tells it too; nil = none
-	UI       http.Handler  // the console; nil = none
-	Version  string
+	// Images says how images are kept up to date; its DB, Raise, Lost, Clock and Log are
+	// set by New. The zero value matches nothing and scans nothing, and status says so.
+	Images  images.Options
+	Ledger  *link.Ledger // what the near end of an in-process link counts, so that status tells it too; nil = none
+	UI      http.Handler // the console; nil = none
+	Version string
 
 	Listen      string   // host:port; "" = DefaultListen; port 0 takes a free one
 	AllowRemote bool     // let Listen be more than this machine
@@ -48,6 +52,7 @@ type Server struct {
 	listener net.Listener
 	auth     *auth.Auth
 	ingest   *ingest.Ingest // nil without a Receiver
+	images   *images.Images
 	handler  http.Handler
 }
 
@@ -73,12 +78,26 @@ func New(opt Options) (*Server, error) {
 		opt.Log.Warn("listening beyond this machine without TLS: put a proxy with TLS in front, or give a certificate")
 	}
 	s := &Server{opt: opt, listener: l}
-	s.auth = auth.New(auth.Options{Store: opt.DB, Clock: opt.Clock, TLS: opt.TLS != nil, Hosts: s.hosts()})
+	s.auth = auth.New(auth.Options{Store: opt.DB, Clock: opt.Clock, TLS: opt.TLS != nil, Hosts: s.hosts(), CI: api.ForCI})
 	if opt.Receiver != nil {
 		s.ingest = ingest.New(ingest.Options{Store: opt.DB, Receiver: opt.Receiver, Ledger: opt.Ledger, Clock: opt.Clock, Log: opt.Log})
 	}
+	s.images = images.New(s.imageOptions())
 	s.handler = s.routes()
 	return s, nil
+}
+
+// imageOptions joins the keeper of images with the rest. What it finds goes through an
+// intake like any finding, and so does what it loses.
+func (s *Server) imageOptions() images.Options {
+	opt := s.opt.Images
+	opt.DB, opt.Clock, opt.Log = s.opt.DB, s.opt.Clock, s.opt.Log
+	in := s.ingest
+	if in == nil {
+		in = ingest.New(ingest.Options{Store: s.opt.DB, Ledger: s.opt.Ledger, Clock: s.opt.Clock, Log: s.opt.Log})
+	}
+	opt.Raise, opt.Lost = in.Raise, in.Ledger().Lost
+	return opt
 }
 
 func listen(opt Options) (net.Listener, error) {
@@ -132,16 +151,19 @@ func (s *Server) SignInURL(ctx context.Context) (string, error) {
 func (s *Server) Handler() http.Handler { return s.handler }
 
 func (s *Server) routes() http.Handler {
-	a := api.New(api.Options{DB: s.opt.DB, Ingest: s.ingest, Version: s.opt.Version, Who: auth.Who, Clock: s.opt.Clock, Log: s.opt.Log})
+	a := api.New(api.Options{DB: s.opt.DB, Ingest: s.ingest, Images: s.images, Version: s.opt.Version, Who: auth.Who, Clock: s.opt.Clock, Log: s.opt.Log})
 	calls := http.NewServeMux()
 	a.Register(calls)
 	calls.HandleFunc("/auth/link", s.auth.NewLink)
+	calls.HandleFunc("/auth/ci", s.auth.NewCI)
 	mux := http.NewServeMux()
 	inside := s.auth.Required(calls)
 	for _, path := range a.Paths() {
 		mux.Handle(path, inside)
 	}
 	mux.Handle("/auth/link", inside)
+	mux.Handle("/auth/ci", inside)
+	mux.HandleFunc("/hooks/registry/{kind}", s.images.Hook) // has secrets of its own
 	mux.Handle("/metrics", s.metrics())
 	mux.HandleFunc("/signin", s.auth.SignIn)
 	mux.HandleFunc("/signout", s.auth.SignOut)
@@ -149,5 +171,8 @@ func (s *Server) routes() http.Handler {
 	if s.opt.UI != nil {
 		mux.Handle("/", s.opt.UI)
 	}
-	return api.WithDeadlines(s.auth.Front(http.MaxBytesHandler(mux, api.MaxRequest+1024)))
+	return api.WithDeadlines(s.auth.Front(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r.Body = http.MaxBytesReader(w, r.Body, api.MaxBody(r.URL.Path))
+		mux.ServeHTTP(w, r)
+	})))
 }

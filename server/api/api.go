@@ -19,6 +19,7 @@ import (
 	"github.com/dockreeve/dockreeve/internal/clock"
 	"github.com/dockreeve/dockreeve/link"
 	"github.com/dockreeve/dockreeve/query"
+	"github.com/dockreeve/dockreeve/server/images"
 	"github.com/dockreeve/dockreeve/server/ingest"
 	"github.com/dockreeve/dockreeve/store"
 )
@@ -27,6 +28,7 @@ import (
 type Options struct {
 	DB      *store.DB
 	Ingest  *ingest.Ingest // nil = nothing comes in here, and status says so
+	Images  *images.Images // nil = images are only shown, and status says so
 	Version string
 	Who     func(context.Context) string // the signed-in name; nil = "unknown"
 	Clock   clock.Clock                  // nil means the machine's
@@ -39,6 +41,7 @@ type Options struct {
 type API struct {
 	opt     Options
 	watches chan struct{} // one token per open stream
+	submits chan struct{} // one token per scan being taken in
 }
 
 var (
@@ -64,12 +67,13 @@ func New(opt Options) *API {
 	if opt.MaxWatchers <= 0 {
 		opt.MaxWatchers = 256
 	}
-	return &API{opt: opt, watches: make(chan struct{}, opt.MaxWatchers)}
+	return &API{opt: opt, watches: make(chan struct{}, opt.MaxWatchers), submits: make(chan struct{}, maxSubmits)}
 }
 
 // Paths are the prefixes under which Register puts the services.
 func (a *API) Paths() []string {
-	return []string{"/" + dockreevev1connect.AlertServiceName + "/", "/" + dockreevev1connect.ChangeServiceName + "/", "/" + dockreevev1connect.StatusServiceName + "/"}
+	return []string{"/" + dockreevev1connect.AlertServiceName + "/", "/" + dockreevev1connect.ChangeServiceName + "/", "/" + dockreevev1connect.StatusServiceName + "/",
+		"/" + dockreevev1connect.ImageServiceName + "/"}
 }
 
 // Register puts the services on mux, under Paths.
@@ -84,6 +88,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.Handle(dockreevev1connect.NewAlertServiceHandler(a, opts...))
 	mux.Handle(dockreevev1connect.NewChangeServiceHandler(a, opts...))
 	mux.Handle(dockreevev1connect.NewStatusServiceHandler(a, opts...))
+	mux.Handle(dockreevev1connect.NewImageServiceHandler(a, append(opts, connect.WithReadMaxBytes(MaxScan+4096))...))
 }
 
 // fail gives an error its code. What is the caller's doing is told whole; what is
@@ -92,7 +97,7 @@ func (a *API) fail(err error) error {
 	var q *query.Error
 	code := connect.CodeInternal
 	switch {
-	case errors.As(err, &q), errors.Is(err, store.ErrCursor), errors.Is(err, store.ErrOrder), errors.Is(err, store.ErrLimit):
+	case errors.As(err, &q), errors.Is(err, store.ErrCursor), errors.Is(err, store.ErrOrder), errors.Is(err, store.ErrImageOrder), errors.Is(err, store.ErrLimit):
 		code = connect.CodeInvalidArgument
 	case errors.Is(err, store.ErrNotFound):
 		code = connect.CodeNotFound

@@ -149,6 +149,15 @@ func (a *API) GetStatus(ctx context.Context, _ *connect.Request[v1.GetStatusRequ
 				Reason: failing.Error(), Remedy: "nothing is lost: senders hold what is not stored, and storing is tried again"})
 		}
 	}
+	if a.opt.Images != nil {
+		status, err := a.opt.Images.Status(ctx)
+		if err != nil {
+			return nil, a.fail(err)
+		}
+		for i := range status.Gaps {
+			out.NotAssessed = append(out.NotAssessed, gapOf(&status.Gaps[i]))
+		}
+	}
 	slices.SortFunc(out.Hops, func(x, y *v1.HopCount) int { return strings.Compare(x.Hop, y.Hop) })
 	return connect.NewResponse(out), nil
 }

@@ -31,6 +31,7 @@ import (
 const (
 	CodeLife    = 10 * time.Minute
 	SessionLife = 12 * time.Hour
+	CILife      = 365 * 24 * time.Hour
 )
 
 // The kinds of credential, as the store knows them.
@@ -38,6 +39,7 @@ const (
 	kindCode    = "code"
 	kindSession = "session"
 	kindToken   = "token"
+	kindCI      = "ci" // of a pipeline: may call only what Options.CI lets it
 )
 
 // secretPrefix marks a token so that scanners of leaked secrets can know it.
@@ -62,6 +64,8 @@ type Options struct {
 	// Hosts are the names the server may be called by, with port: the Host
 	// headers it answers and the origins it takes requests from.
 	Hosts []string
+	// CI says which paths a pipeline's token may call; nil = none.
+	CI func(path string) bool
 }
 
 // Auth signs people in and guards handlers. Safe for concurrent use.

@@ -119,6 +119,9 @@ func (a *Auth) who(r *http.Request) (string, error) {
 			return "", ErrDenied
 		}
 		c, err := a.check(r.Context(), kindToken, secret)
+		if errors.Is(err, ErrDenied) && a.opt.CI != nil && a.opt.CI(r.URL.Path) {
+			c, err = a.check(r.Context(), kindCI, secret)
+		}
 		return c.Label, err
 	}
 	cookie, err := r.Cookie(a.cookieName())
@@ -203,6 +206,30 @@ func (a *Auth) NewLink(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Write([]byte(SignInPath(code) + "\n")) // the client may be gone
+}
+
+// NewCI answers a signed-in operator with a token for pipelines: it may hand in scans,
+// ask for verdicts and record gates, for a year. The form value label says whose it is.
+func (a *Auth) NewCI(w http.ResponseWriter, r *http.Request) {
+	if r.Method != http.MethodPost {
+		http.Error(w, "POST for a new token", http.StatusMethodNotAllowed)
+		return
+	}
+	label := strings.ToValidUTF8(strings.TrimSpace(r.FormValue("label")), "")
+	if len(label) > 100 {
+		http.Error(w, "label: at most 100 bytes", http.StatusBadRequest)
+		return
+	}
+	if label == "" {
+		label = "pipeline"
+	}
+	secret, err := a.issue(r.Context(), kindCI, "ci: "+label, CILife)
+	if err != nil {
+		http.Error(w, "no token can be made now: "+err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.Write([]byte(secretPrefix + secret + "\n")) // the client may be gone
 }
 
 // SignInPath is the path of the link that uses code.

@@ -14,6 +14,7 @@ import (
 	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/finding"
 	"github.com/dockreeve/dockreeve/internal/clock"
+	"github.com/dockreeve/dockreeve/inuse"
 	"github.com/dockreeve/dockreeve/link"
 	"github.com/dockreeve/dockreeve/store"
 )
@@ -266,14 +267,72 @@ func TestNoFindingIsRefusedForItsNamesOrItsLength(t *testing.T) {
 	}
 }
 
+func TestReportsOfUse(t *testing.T) {
+	const head = `"node":"n","container":"c","workload":"w"`
+	for _, tc := range []struct{ in, why string }{
+		{`{` + head + `,"since":1,"until":2,"full":true,"loads":[{"path":"bin/sh","first":1,"last":2,"changed":true}]}`, ""},
+		{`{` + head + `,"since":0,"until":2,"notWatched":"lost"}`, ""},
+		{`{` + head + `,"since":0,"until":2}`, "since never"},
+		{`{` + head + `,"since":3,"until":2}`, "watched from 3 until 2"},
+		{`{` + head + `,"since":-1,"until":2}`, "watched from -1"},
+		{`{"node":"n","workload":"w","since":1,"until":2}`, "names a container of 0 bytes"},
+		{`{"container":"c","workload":"w","since":1,"until":2}`, "node name"},
+		{`{` + head + `,"since":1,"until":2,"loads":[{"path":"/bin/sh","first":1,"last":2}]}`, "leading slash"},
+		{`{` + head + `,"since":1,"until":2,"loads":[{"path":"","first":1,"last":2}]}`, "leading slash"},
+		{`{` + head + `,"since":1,"until":2,"loads":[{"path":"a","first":0,"last":2}]}`, "loaded from 0"},
+		{`{` + head + `,"since":1,"until":2,"loads":[{"path":"a","first":3,"last":2}]}`, "loaded from 3"},
+		{`{` + head + `,"since":1,"until":2,"image":"` + strings.Repeat("i", maxUseName+1) + `"}`, "a name of 1025 bytes"},
+		{`{` + head + `,"since":1,"until":2,"rootfs":"` + strings.Repeat("i", maxUsePath+1) + `"}`, "a text of 4097 bytes"},
+		{`{` + head + `,"since":1,"until":2,"loads":[` + strings.Repeat(`{"path":"a","first":1,"last":2},`, inuse.MaxPaths) + `{"path":"a","first":1,"last":2}]}`, "8193 files"},
+		{`{` + head + `,"since":"x"}`, "use:"},
+	} {
+		it, err := decode(link.Envelope{Kind: link.KindUse, Lane: link.LaneEvent, Seq: 7, Bytes: []byte(tc.in)})
+		if tc.why == "" {
+			if err != nil || it.Use == nil || it.Use.Container != "c" || it.Lane != link.LaneEvent || it.Seq != 7 {
+				t.Errorf("%.200s: %+v, %v", tc.in, it, err)
+			}
+			continue
+		}
+		if err == nil || !strings.Contains(err.Error(), tc.why) || it.Use != nil {
+			t.Errorf("%.200s: %v, want an error with %q", tc.in, err, tc.why)
+		}
+	}
+}
+
+// Whatever the tracker says, decode takes.
+func TestDecodeTakesWhatATrackerSays(t *testing.T) {
+	tr := inuse.New(inuse.Options{Node: "n"})
+	tr.Begin(1, nil)
+	c := &event.Container{ID: strings.Repeat("c", 200), Image: strings.Repeat("\xff", 9000), Name: strings.Repeat("ü", 5000), Rootfs: strings.Repeat("\x01", 9000), Unknown: strings.Repeat("ü", 9000)}
+	for i := range 3000 {
+		p := &event.Process{PID: 1, Start: 1, Container: c, ExePath: "/" + strings.Repeat("\x02\xfe", i%2048) + fmt.Sprint(i)}
+		tr.Observe(&event.Event{Type: event.TypeExecve, Time: 5, Container: c, Process: p})
+	}
+	tr.Loss(event.Loss{Hop: "sensor.kernel", Reason: "ring_full", Lane: event.LaneLoad, Count: 1, To: 9})
+	reports := append(tr.Due(7), tr.Due(10*inuse.FullEvery)...)
+	for _, r := range reports {
+		b, err := json.Marshal(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := decode(link.Envelope{Kind: link.KindUse, Bytes: b}); err != nil {
+			t.Errorf("%.300v", err)
+		}
+	}
+	if len(reports) < 10 {
+		t.Errorf("%d reports", len(reports))
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	f.Add(uint8(link.KindFinding), good("a", 1))
 	f.Add(uint8(link.KindLoss), []byte(`{"hop":"a","reason":"b","count":1}`))
 	f.Add(uint8(link.KindStatus), []byte(`{"node":"a","since":1,"gaps":[{"what":"x"}]}`))
 	f.Add(uint8(link.KindRules), []byte(`{"node":"a","rules":[{"id":"x"}]}`))
+	f.Add(uint8(link.KindUse), []byte(`{"node":"a","container":"c","workload":"w","since":1,"until":2,"loads":[{"path":"bin/sh","first":1,"last":2}]}`))
 	f.Fuzz(func(t *testing.T, kind uint8, b []byte) {
 		it, err := decode(link.Envelope{Kind: link.Kind(kind), Bytes: b})
-		some := it.Finding != nil || it.Loss != nil || it.Status != nil || it.Rules != nil
+		some := it.Finding != nil || it.Loss != nil || it.Status != nil || it.Rules != nil || it.Use != nil
 		if some != (err == nil) {
 			t.Fatalf("error %v, item %+v", err, it)
 		}
