@@ -23,7 +23,9 @@ func placeOf(p string) place {
 	case ".env", ".properties", ".ini", ".cfg", ".conf", ".cnf", ".yaml", ".yml", ".json", ".toml", ".xml", ".config", ".tfvars", ".tfstate", ".npmrc", ".pypirc", ".netrc", ".credentials", ".secret", ".secrets":
 		w.config = true
 	case ".md", ".rst", ".txt", ".html", ".htm", ".adoc", ".1", ".3", ".5", ".7", ".8", ".tex", ".info":
-		w.doc = true
+		// A note that says what it holds is no manual.
+		w.doc = !strings.Contains(base, "secret") && !strings.Contains(base, "credential") && !strings.Contains(base, "password") && !strings.Contains(base, "token")
+		w.config = !w.doc
 	case ".py", ".js", ".ts", ".mjs", ".cjs", ".jsx", ".tsx", ".rb", ".php", ".java", ".cs", ".go", ".kt", ".scala", ".sh", ".bash", ".ps1", ".pl", ".lua", ".groovy", ".tf", ".gradle", ".vb", ".swift", ".rs", ".sql":
 	default:
 		w.config = ext == "" && strings.HasPrefix(p, "etc/") || base[0] == '.' || strings.HasPrefix(base, ".env") || strings.HasPrefix(base, "env.") || base == "credentials" || base == "environment"

@@ -44,18 +44,21 @@ func (t *filter) build(rules []rule) {
 func (d *Detector) run(f *finder) {
 	t := &d.filter
 	b := f.content
-	i := 0
-	for ; i+8 <= len(b); i += 6 {
-		v := binary.LittleEndian.Uint64(b[i:]) | fold<<32 | fold
+	p := b
+	for len(p) >= 16 { // six places, twelve bytes on
+		v := binary.LittleEndian.Uint64(p) | fold<<32 | fold
+		w := binary.LittleEndian.Uint64(p[6:]) | fold<<32 | fold
 		g0, g1, g2 := t.grams[gramHash(uint32(v))], t.grams[gramHash(uint32(v>>16))], t.grams[gramHash(uint32(v>>32))]
-		if g0|g1|g2 == 0 {
-			continue
+		g3, g4, g5 := t.grams[gramHash(uint32(w))], t.grams[gramHash(uint32(w>>16))], t.grams[gramHash(uint32(w>>32))]
+		if g0|g1|g2|g3|g4|g5 != 0 {
+			i := len(b) - len(p)
+			for k, g := range [...]uint8{g0, g1, g2, g3, g4, g5} {
+				d.try(f, i+2*k, g)
+			}
 		}
-		d.try(f, i, g0)
-		d.try(f, i+2, g1)
-		d.try(f, i+4, g2)
+		p = p[12:]
 	}
-	for i = max(0, i-1); i+4 <= len(b); i++ {
+	for i := max(0, len(b)-len(p)-1); i+4 <= len(b); i++ {
 		d.look(f, i)
 	}
 }
