@@ -6,6 +6,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -141,5 +142,45 @@ func TestJSONIsReadBack(t *testing.T) {
 	b, _ := json.Marshal(sample())
 	if !bytes.Equal(a, b) {
 		t.Errorf("read back differs:\n%s\n%s", a, b)
+	}
+}
+
+// docs/scan-format.md speaks of every field of the JSON.
+func TestThePageKnowsEveryField(t *testing.T) {
+	page, err := os.ReadFile(filepath.Join("..", "..", "docs", "scan-format.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	seen := map[reflect.Type]bool{}
+	var visit func(reflect.Type)
+	visit = func(v reflect.Type) {
+		switch v.Kind() {
+		case reflect.Pointer, reflect.Slice, reflect.Map:
+			visit(v.Elem())
+			return
+		case reflect.Struct:
+		default:
+			return
+		}
+		if seen[v] {
+			return
+		}
+		seen[v] = true
+		for i := range v.NumField() {
+			name, _, _ := strings.Cut(v.Field(i).Tag.Get("json"), ",")
+			if name != "" && !strings.Contains(string(page), "`"+name+"`") {
+				t.Errorf("docs/scan-format.md does not speak of %s.%s", v.Name(), name)
+			}
+			visit(v.Field(i).Type)
+		}
+	}
+	visit(reflect.TypeFor[document]())
+	if len(seen) < 15 {
+		t.Errorf("only %d types seen", len(seen))
+	}
+	for _, f := range Formats() {
+		if !strings.Contains(string(page), "`"+f.Name+"`") && f.Name != "json" {
+			t.Errorf("docs/scan-format.md does not speak of -o %s", f.Name)
+		}
 	}
 }

@@ -18,6 +18,9 @@ func (l *list[T]) UnmarshalJSON(b []byte) error {
 	if bytes.Equal(bytes.TrimSpace(b), []byte("null")) {
 		return nil
 	}
+	if len(b) <= smallList {
+		return json.Unmarshal(b, (*[]T)(l)) // cannot grow to much, and is far the commonest
+	}
 	return each(b, func(dec *json.Decoder) error {
 		if len(*l) >= maxList {
 			return fmt.Errorf("%w: a list of over %d entries", ErrBound, maxList)

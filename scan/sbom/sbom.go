@@ -23,6 +23,7 @@ const (
 	MaxBytes    = 128 << 20 // of one document
 	MaxPackages = 200_000   // components of any kind, nested ones too
 	maxList     = 20_000    // properties, licences, files… of one component
+	smallList   = 32 << 10  // bytes of JSON that hold fewer
 	maxText     = 4096      // bytes of a name, version, package URL or path
 	maxDepth    = 32        // of components within components
 	maxGaps     = 1000
