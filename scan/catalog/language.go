@@ -157,6 +157,15 @@ func parseRecord(f *file, b []byte) {
 		}
 	}
 	own := path.Base(info)
+	// A top directory with an __init__.py is this package's; without, it is a namespace
+	// that several share, and what counts is what lies in it.
+	type inner struct {
+		name string
+		dir  bool
+	}
+	tops := map[string][]inner{}
+	var order []string
+	regular := map[string]bool{}
 	lines(b, func(line []byte) {
 		name := line
 		if base == "RECORD" {
@@ -182,19 +191,39 @@ func parseRecord(f *file, b []byte) {
 		if root == "" || root == "." {
 			rest, ok = p, true
 		}
-		switch top, _, deep := strings.Cut(rest, "/"); {
-		case !ok:
-			add(false, p) // a program, usually
-		case top == own || top == "__pycache__" && deep:
-			if top == "__pycache__" {
-				add(false, p)
-			}
-		case deep:
-			add(true, path.Join(root, top))
-		default:
+		top, below, deep := strings.Cut(rest, "/")
+		switch {
+		case !ok: // a program, usually
 			add(false, p)
+		case top == own:
+		case top == "__pycache__", !deep:
+			add(false, p)
+		case below == "__init__.py":
+			regular[top] = true
+			fallthrough
+		default:
+			if _, ok := tops[top]; !ok {
+				if len(order) >= 256 {
+					return
+				}
+				order = append(order, top)
+			}
+			second, _, dir := strings.Cut(below, "/")
+			in := inner{second, dir}
+			if known := tops[top]; len(known) < 64 && !slices.Contains(known, in) {
+				tops[top] = append(known, in)
+			}
 		}
 	})
+	for _, top := range order {
+		if regular[top] || len(tops[top]) >= 64 {
+			add(true, path.Join(root, top))
+			continue
+		}
+		for _, in := range tops[top] {
+			add(in.dir, path.Join(root, top, in.name))
+		}
+	}
 	if len(o.Dirs)+len(o.Scripts) > 0 {
 		f.Owns = []owns{o}
 	}
