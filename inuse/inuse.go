@@ -35,7 +35,7 @@ type Report struct {
 
 // Load is one file that was loaded: executed, mapped executable, or read by an interpreter.
 type Load struct {
-	Path  string `json:"path"` // as the container sees it, without the leading slash
+	Path  string `json:"path"` // as the container sees it, without the leading slash; what is no UTF-8 is U+FFFD
 	First int64  `json:"first"`
 	Last  int64  `json:"last"` // as of the report; within a few minutes
 	// Changed says that the file was written or copied up in this container: what ran

@@ -71,7 +71,7 @@ func (t *Tracker) report(out []Report, b *box, ended bool) []Report {
 		}
 		l := b.loads[p]
 		r.Loads = append(r.Loads, Load{Path: p, First: l.first, Last: l.last, Changed: l.changed})
-		size += len(p) + 64
+		size += len(p)
 	}
 	if parts > 1 {
 		r.Full = false
@@ -129,10 +129,10 @@ func started(c *event.Container) int64 {
 
 // clip cuts names that somebody else chose to what a hub takes.
 func (r *Report) clip() {
-	const most = 1024
 	for _, s := range []*string{&r.Name, &r.Workload, &r.Image, &r.Digest, &r.ImageID, &r.Runtime} {
-		if len(*s) > most {
-			*s = strings.ToValidUTF8((*s)[:most], "")
-		}
+		*s = strings.ToValidUTF8((*s)[:min(len(*s), maxName)], "�")
+	}
+	for _, s := range []*string{&r.Rootfs, &r.Unknown} {
+		*s = strings.ToValidUTF8((*s)[:min(len(*s), maxPath-3)], "�")
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/dockreeve/dockreeve/event"
 )
@@ -26,12 +27,16 @@ const (
 	EndAfter   = 10 * second  // without a process this long, a container has ended
 )
 
-// Bounds of one report, so that it fits an envelope of the link, and of the processes
-// that tell whether a container lives.
+// Bounds of one report, so that it fits an envelope of the link (1 MiB) also where JSON
+// writes each byte of a path as six; of the processes that tell whether a container
+// lives; and of texts, as the hub takes them.
 const (
 	maxReportLoads = 2048
-	maxReportBytes = 512 << 10
+	maxReportBytes = 96 << 10 // of paths
 	maxProcesses   = 1 << 17
+	maxPath        = 4096
+	maxName        = 1024
+	maxID          = 200
 )
 
 // Options of a Tracker. The zero value works.
@@ -240,7 +245,7 @@ func (t *Tracker) box(c *event.Container, at int64, setup bool) *box {
 	if c == nil {
 		return nil
 	}
-	if c.ID == "" {
+	if c.ID == "" || len(c.ID) > maxID {
 		t.stats.Unnamed++
 		return nil
 	}
@@ -315,12 +320,19 @@ func clean(name string) string {
 	return "/" + strings.Join(out, "/")
 }
 
-// load notes a file. Paths that are not absolute name nothing in an image.
+// load notes a file. Paths that are not absolute, or longer than any program can say,
+// name nothing in an image.
 func (t *Tracker) load(b *box, path string, at int64, changed bool) {
-	if len(path) < 2 || path[0] != '/' {
+	if len(path) < 2 || path[0] != '/' || len(path) > maxPath {
+		t.stats.Outside++
 		return
 	}
-	path = path[1:]
+	if path = path[1:]; !utf8.ValidString(path) {
+		if path = strings.ToValidUTF8(path, "�"); len(path) > maxPath {
+			t.stats.Outside++
+			return
+		}
+	}
 	l := b.loads[path]
 	if l == nil {
 		switch {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/dockreeve/dockreeve/event"
@@ -133,7 +134,7 @@ func (s *Sensor) findLoads() {
 		}
 		n, err := readMaps(r, func(m mapped) {
 			key := file{p.CgroupID, m.dev, m.ino}
-			if seen[key] || len(f.files) >= maxFound {
+			if seen[key] || len(f.files) >= maxFound || strings.HasPrefix(m.path, "/memfd:") || strings.HasPrefix(m.path, "/SYSV") {
 				return
 			}
 			seen[key] = true

@@ -48,7 +48,7 @@ func (n *Node) tellUse(now int64, rest bool) error {
 			return fmt.Errorf("encode what container %s uses: %w", reports[i].Container, err)
 		}
 		// A lane that is full drops it, counts that and says so: the next full report heals it.
-		if err := n.opt.Sender.Send(context.Background(), link.LaneEvent, link.KindUse, b); err != nil && !errors.Is(err, link.ErrFull) {
+		if err := n.opt.Sender.Send(context.Background(), link.LaneEvent, link.KindUse, b); err != nil && !errors.Is(err, link.ErrFull) && !errors.Is(err, link.ErrTooBig) {
 			return fmt.Errorf("send what container %s uses: %w", reports[i].Container, err)
 		}
 	}
