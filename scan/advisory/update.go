@@ -3,6 +3,7 @@ package advisory
 import (
 	"archive/zip"
 	"bufio"
+	"bytes"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -365,58 +366,38 @@ var (
 // vex reads Red Hat's VEX documents: an archive to begin with, then those that
 // changes.csv and deletions.csv name.
 func (u *updater) vex(ctx context.Context, c *change, address string) error {
-	raw, err := u.small(ctx, address+"/changes.csv", 64<<20)
+	changes, err := u.vexList(ctx, address, "changes.csv")
 	if err != nil {
 		return err
 	}
-	whole := c.state.Records == 0 || c.state.Cursor == ""
-	changed, newest, err := vexChanges(raw, c.state.Cursor)
-	if err != nil {
-		return fmt.Errorf("changes.csv: %w", err)
+	deletions, err := u.vexList(ctx, address, "deletions.csv")
+	if err != nil && !errors.Is(err, errNotThere) {
+		return err
 	}
-	if !whole && len(changed) > maxVEXDiff {
+	old := c.state.Cursor
+	whole := c.state.Records == 0 || old == ""
+	since, _ := time.Parse(time.RFC3339Nano, old)
+	changed := changes.since(since)
+	if len(changed) > maxVEXDiff {
 		whole = true
 	}
+	gone := map[string]bool{} // file names
 	if whole {
-		latest, err := u.small(ctx, address+"/archive_latest.txt", 4096)
+		name, day, err := u.vexArchive(ctx, address)
 		if err != nil {
 			return err
 		}
-		m := archiveName.FindStringSubmatch(strings.TrimSpace(string(latest)))
-		if m == nil {
-			return fmt.Errorf("archive_latest.txt: %q is no name of an archive", clip(string(latest), 80))
+		// What changed since the day before the archive comes one by one, and is left out
+		// of the archive like what was deleted.
+		since = day.AddDate(0, 0, -1)
+		if changed = changes.since(since); len(changed) > maxVEXDiff {
+			return fmt.Errorf("changes.csv: %d documents changed since the archive %s, more than %d", len(changed), name, maxVEXDiff)
 		}
-		// What changed since the day before the archive comes one by one and is left out of
-		// the archive.
-		day, err := time.Parse(time.DateOnly, m[1])
-		if err != nil {
+		for _, n := range append(slices.Clone(changed), deletions.since(since)...) {
+			gone[path.Base(n)] = true
+		}
+		if err := u.vexWhole(ctx, c, address, name, gone); err != nil {
 			return err
-		}
-		if changed, newest, err = vexChanges(raw, day.AddDate(0, 0, -1).Format(time.RFC3339)); err != nil {
-			return fmt.Errorf("changes.csv: %w", err)
-		}
-		if len(changed) > maxVEXDiff {
-			return fmt.Errorf("changes.csv: %d documents changed since the archive %s, more than %d", len(changed), m[0], maxVEXDiff)
-		}
-		fresh := make(map[string]bool, len(changed))
-		for _, name := range changed {
-			fresh[path.Base(name)] = true
-		}
-		d, err := u.get.get(ctx, address+"/"+m[0], validators{})
-		if err != nil {
-			return err
-		}
-		defer func() { _ = d.Close() }()
-		r, err := decompress(io.NopCloser(d.File))
-		if err != nil {
-			return fmt.Errorf("%s: %w", m[0], err)
-		}
-		defer func() { _ = r.Close() }()
-		c.mode = replacing
-		bad, err := u.j.b.readTar(bufio.NewReaderSize(r, 64<<10), fresh)
-		c.note(m[0], bad, nil)
-		if err != nil {
-			return fmt.Errorf("%s: %w", m[0], err)
 		}
 	}
 	var mu sync.Mutex
@@ -425,7 +406,7 @@ func (u *updater) vex(ctx context.Context, c *change, address string) error {
 		if errors.Is(err, errNotThere) {
 			mu.Lock()
 			defer mu.Unlock()
-			c.withdraw(strings.ToUpper(vexName.FindStringSubmatch(name)[1]))
+			c.withdraw(vexCVE(name))
 			return nil
 		} else if err != nil {
 			return err
@@ -448,51 +429,110 @@ func (u *updater) vex(ctx context.Context, c *change, address string) error {
 	if err != nil {
 		return err
 	}
-	gone, err := u.small(ctx, address+"/deletions.csv", 64<<20)
-	if err == nil {
-		names, _, e := vexChanges(gone, c.state.Cursor)
-		if e != nil {
-			return fmt.Errorf("deletions.csv: %w", e)
-		}
-		for _, n := range names {
-			if !slices.Contains(changed, n) {
-				c.touch(strings.ToUpper(vexName.FindStringSubmatch(n)[1]))
+	// The two lists are not written at the same moment: a day of overlap loses nothing.
+	deleted := 0
+	for _, n := range deletions.since(since.AddDate(0, 0, -1)) {
+		if !changes.listed(n, deletions.when[n]) {
+			c.touch(vexCVE(n))
+			if deletions.when[n].After(since) {
+				deleted++
 			}
 		}
-	} else if !errors.Is(err, errNotThere) {
-		return err
 	}
-	unchanged := !whole && len(changed) == 0
-	c.state.Cursor = newest
-	if unchanged {
+	c.state.Cursor = changes.newest
+	if !whole && len(changed) == 0 && deleted == 0 {
 		return errUnchanged
 	}
 	return nil
 }
 
-// vexChanges reads lines of a quoted name and time, newest first, down to the cursor.
-func vexChanges(raw []byte, cursor string) (names []string, newest string, err error) {
-	r := csv.NewReader(strings.NewReader(string(raw)))
-	r.FieldsPerRecord = 2
-	since, _ := time.Parse(time.RFC3339Nano, cursor)
-	newest = cursor
+func vexCVE(name string) string { return strings.ToUpper(vexName.FindStringSubmatch(name)[1]) }
+
+// vexArchive says which archive is the newest, and of which day.
+func (u *updater) vexArchive(ctx context.Context, address string) (name string, day time.Time, err error) {
+	latest, err := u.small(ctx, address+"/archive_latest.txt", 4096)
+	if err != nil {
+		return "", day, err
+	}
+	m := archiveName.FindStringSubmatch(strings.TrimSpace(string(latest)))
+	if m == nil {
+		return "", day, fmt.Errorf("archive_latest.txt: %q is no name of an archive", clip(string(latest), 80))
+	}
+	day, err = time.Parse(time.DateOnly, m[1])
+	return m[0], day, err
+}
+
+// vexWhole reads an archive but for the documents named.
+func (u *updater) vexWhole(ctx context.Context, c *change, address, name string, but map[string]bool) error {
+	d, err := u.get.get(ctx, address+"/"+name, validators{})
+	if err != nil {
+		return err
+	}
+	defer func() { _ = d.Close() }()
+	r, err := decompress(io.NopCloser(d.File))
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	defer func() { _ = r.Close() }()
+	c.mode = replacing
+	bad, err := u.j.b.readTar(bufio.NewReaderSize(r, 64<<10), but)
+	c.note(name, bad, nil)
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}
+
+// vexTimes are the documents of a list with the time of each.
+type vexTimes struct {
+	when   map[string]time.Time
+	newest string
+}
+
+// since returns the documents later than t, in order of their names.
+func (v *vexTimes) since(t time.Time) []string {
+	if v == nil {
+		return nil
+	}
+	var list []string
+	for name, when := range v.when {
+		if when.After(t) {
+			list = append(list, name)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// listed reports whether a document is there with a time after t.
+func (v *vexTimes) listed(name string, t time.Time) bool { return v.when[name].After(t) }
+
+// vexList reads a list of quoted names and times.
+func (u *updater) vexList(ctx context.Context, address, file string) (*vexTimes, error) {
+	raw, err := u.small(ctx, address+"/"+file, 64<<20)
+	if err != nil {
+		return nil, err
+	}
+	v := &vexTimes{when: map[string]time.Time{}}
 	var last time.Time
+	r := csv.NewReader(bytes.NewReader(raw))
+	r.FieldsPerRecord, r.ReuseRecord = 2, true
 	for n := 1; ; n++ {
 		f, err := r.Read()
 		if errors.Is(err, io.EOF) {
-			return names, newest, nil
+			return v, nil
 		} else if err != nil {
-			return nil, "", err
+			return nil, fmt.Errorf("%s: %w", file, err)
 		}
 		t, e := time.Parse(time.RFC3339Nano, f[1])
 		if e != nil || !vexName.MatchString(f[0]) {
-			return nil, "", fmt.Errorf("line %d: %q, %q is no document and time", n, clip(f[0], 60), clip(f[1], 40))
+			return nil, fmt.Errorf("%s: line %d: %q, %q is no document and time", file, n, clip(f[0], 60), clip(f[1], 40))
 		}
 		if t.After(last) {
-			last, newest = t, f[1]
+			last, v.newest = t, strings.Clone(f[1])
 		}
-		if t.After(since) {
-			names = append(names, f[0])
+		if name := strings.Clone(f[0]); t.After(v.when[name]) {
+			v.when[name] = t
 		}
 	}
 }
