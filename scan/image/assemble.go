@@ -259,6 +259,8 @@ func (s *source) fill(ctx context.Context, f *found) (*Opened, error) {
 				}
 			}
 			o.layers[i].err = err
+		case strings.HasSuffix(d.MediaType, "+encrypted"):
+			o.layers[i].err = errors.New("encrypted: it can be read only with a key, by the runtime that runs it")
 		case !s.foreign && len(d.URLs) > 0 && (strings.Contains(d.MediaType, "foreign") || strings.Contains(d.MediaType, "nondistributable")):
 			o.layers[i].err = fmt.Errorf("kept at another address (%s), which is not asked unless foreign layers are allowed: %w", clip(d.URLs[0], 100), ErrLayerMissing)
 		}

@@ -112,12 +112,15 @@ func (d *daemon) get(ctx context.Context, ref, what string, query url.Values) (*
 	if len(query) > 0 {
 		u += "?" + query.Encode()
 	}
+	ctx, cancel := context.WithCancelCause(ctx)
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u, nil)
 	if err != nil {
+		cancel(nil)
 		return nil, err
 	}
 	res, err := d.http.Do(req)
 	if err != nil {
+		cancel(nil)
 		var inner *url.Error
 		if errors.As(err, &inner) {
 			err = inner.Err
@@ -127,6 +130,7 @@ func (d *daemon) get(ctx context.Context, ref, what string, query url.Values) (*
 		}
 		return nil, fmt.Errorf("Docker engine at %s: %w", d.at, err)
 	}
+	res.Body = newStalling(res.Body, ctx, cancel, 10*time.Minute, d.at)
 	if res.StatusCode == http.StatusOK {
 		return res, nil
 	}

@@ -233,6 +233,10 @@ func TestHostileLayouts(t *testing.T) {
 			m := d.putJSON(map[string]any{"schemaVersion": 2, "config": c, "layers": []any{}})
 			d.index(m)
 		}},
+		"signature": {"not a container image", func(d *blobDir) {
+			d.index(d.putJSON(map[string]any{"schemaVersion": 2, "config": d.put([]byte(config())), "layers": []any{
+				map[string]any{"mediaType": "application/vnd.dev.cosign.simplesigning.v1+json", "digest": sum(layer), "size": 1}}}))
+		}},
 		"too deep": {"indexes within each other", func(d *blobDir) {
 			m := d.putJSON(map[string]any{"schemaVersion": 2, "config": d.put([]byte(config())), "layers": []any{}})
 			for range maxDepth + 1 {
@@ -325,6 +329,33 @@ func TestDamagedLayersSayWhere(t *testing.T) {
 	}
 	if _, err := o.Layer(t.Context(), 7); err == nil {
 		t.Error("a layer that the image does not have: no error")
+	}
+}
+
+func TestEncryptedLayerIsAGap(t *testing.T) {
+	d := newBlobDir(t)
+	secret, open1 := d.put([]byte("…")), d.put(layerTar(t, "a", "1"))
+	secret["mediaType"] = "application/vnd.oci.image.layer.v1.tar+gzip+encrypted"
+	open1["mediaType"] = "application/vnd.oci.image.layer.v1.tar"
+	d.index(d.putJSON(map[string]any{"schemaVersion": 2, "config": d.put([]byte(config([]byte("…"), layerTar(t, "a", "1")))), "layers": []any{secret, open1}}))
+	o := open(t, d.dir, Options{})[0]
+	if len(o.Gaps) != 1 || !strings.HasPrefix(o.Image.Layers[0].NotAssessed, "encrypted") || !bytes.Equal(plain(t, o, 1), layerTar(t, "a", "1")) {
+		t.Errorf("%+v", o.Gaps)
+	}
+}
+
+func TestRedactionThatIsGiven(t *testing.T) {
+	tar := layerTar(t, "a", "1")
+	b, _ := json.Marshal([]saved{{Config: "c.json", Layers: []string{"1.tar"}}})
+	cfg := `{"os":"linux","rootfs":{"diff_ids":["` + sum(tar) + `"]},"config":{"Env":["A=zap"],"Cmd":"zap","Labels":{"x":"zap"}},"history":[{"created_by":"RUN zap"}]}`
+	in := piped(writeTar(t, file("manifest.json", string(b)), file("c.json", cfg), file("1.tar", string(tar))))
+	in.Redact = func(s string) string { return strings.ReplaceAll(s, "zap", "***") }
+	o := open(t, "-", in)[0]
+	if shown := fmt.Sprintf("%+v", o.Image); strings.Contains(shown, "zap") || strings.Count(shown, "***") != 5 {
+		t.Errorf("%s", shown)
+	}
+	if o.Unredacted.Env[0] != "A=zap" || o.Unredacted.Cmd[0] != "zap" {
+		t.Errorf("%+v", o.Unredacted)
 	}
 }
 

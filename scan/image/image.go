@@ -40,8 +40,11 @@ var (
 	ErrPlatform = errors.New("no image for the platform")
 	// ErrNotFound: the source answered, and does not have the image.
 	ErrNotFound = errors.New("image not found")
-	// ErrLayerMissing: the source names the layer but does not hold its content.
-	ErrLayerMissing = errors.New("layer content is not there")
+	// ErrLayerMissing: the source names a layer, or another blob, but does not hold it.
+	ErrLayerMissing = errors.New("content is not there")
+	// ErrNotImage: what the reference names is a chart, a signature or another
+	// artifact that registries keep beside images.
+	ErrNotImage = errors.New("not a container image")
 )
 
 // SBOMError says that a file is an SBOM. Content is at its first byte; whoever gets

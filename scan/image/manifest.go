@@ -94,7 +94,8 @@ func parseDocument(b []byte, what string) (*document, error) {
 	return &d, nil
 }
 
-// notImage says why a manifest describes no container image; nil: it may be one.
+// notImage says why a manifest describes no container image, as ErrNotImage; nil: it
+// may be one.
 func (d *document) notImage(what string) error {
 	kind := d.Config.MediaType
 	if d.ArtifactType != "" && kind != typeOCIConfig && kind != typeDockerConfig {
@@ -102,11 +103,21 @@ func (d *document) notImage(what string) error {
 	}
 	switch {
 	case kind == "", kind == typeOCIConfig, kind == typeDockerConfig, kind == "application/octet-stream":
-		return nil
 	case strings.HasPrefix(kind, "application/vnd.cncf.helm"):
-		return fmt.Errorf("%s: a Helm chart, not a container image", what)
+		return fmt.Errorf("%s: %w: a Helm chart", what, ErrNotImage)
+	default:
+		return fmt.Errorf("%s: %w: an artifact of type %s", what, ErrNotImage, clip(kind, 100))
 	}
-	return fmt.Errorf("%s: an artifact of type %s, not a container image", what, clip(kind, 100))
+	// Signatures and attestations borrow the configuration type of images.
+	for _, l := range d.Layers {
+		if l.MediaType == "" || strings.Contains(l.MediaType, ".image.layer.") || strings.Contains(l.MediaType, ".image.rootfs.") || l.MediaType == "application/octet-stream" {
+			return nil
+		}
+	}
+	if len(d.Layers) > 0 {
+		return fmt.Errorf("%s: %w: its layers are of type %s", what, ErrNotImage, clip(d.Layers[0].MediaType, 100))
+	}
+	return nil
 }
 
 // configFile is an image configuration.

@@ -22,7 +22,8 @@ import (
 //	host:[DIR]                               the running machine
 //	-                                        an archive from standard input
 //
-// The images called docker and registry are written docker.io/library/docker:TAG.
+// The images called docker and registry are written docker.io/library/docker:TAG;
+// docker://REF is registry:REF, as other tools write it.
 // Without a prefix a path that exists is recognised by its content; anything else is
 // an image reference, looked for in the Docker daemon, in containerd's store, and in
 // its registry, in this order. For an SBOM the error is a *SBOMError. Archives with
@@ -47,6 +48,9 @@ func Open(ctx context.Context, ref string, opt Options) ([]*Opened, error) {
 	case "registry":
 		return s.openRegistry(ctx, rest)
 	case "docker":
+		if name, ok := strings.CutPrefix(rest, "//"); ok { // as skopeo and podman write registries
+			return s.openRegistry(ctx, name)
+		}
 		return s.openDocker(ctx, rest)
 	case "containerd":
 		return s.openContainerd(ctx, rest)

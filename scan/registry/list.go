@@ -30,6 +30,10 @@ var (
 	digestName     = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
 )
 
+// attached: a tag under which tools keep signatures and attestations of the digest it
+// names, where a registry has no better place for them.
+var attached = regexp.MustCompile(`^sha256-[0-9a-f]{64}(\.[a-z]+)?$`)
+
 func validRepository(s string) bool { return len(s) <= 255 && repositoryName.MatchString(s) }
 
 // tag is one entry of a listing.
@@ -103,7 +107,7 @@ func (w *walk) tags(ctx context.Context, repo name.Repository) (tags []tag, all 
 			return false, fmt.Errorf("not a list of tags: %w", err)
 		}
 		for _, t := range page.Tags {
-			if tagName.MatchString(t) {
+			if tagName.MatchString(t) && !attached.MatchString(t) {
 				tags = append(tags, tag{name: t})
 			}
 		}
@@ -134,7 +138,7 @@ func (w *walk) azureTags(get func(string) (*http.Response, error), repo name.Rep
 			return false, fmt.Errorf("not a list of tags: %w", err)
 		}
 		for _, t := range page.Tags {
-			if !tagName.MatchString(t.Name) || t.Digest != "" && !digestName.MatchString(t.Digest) {
+			if !tagName.MatchString(t.Name) || attached.MatchString(t.Name) || t.Digest != "" && !digestName.MatchString(t.Digest) {
 				continue
 			}
 			// Tags that are not asked for must not use up the newest ones.

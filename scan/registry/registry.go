@@ -52,7 +52,8 @@ type Options struct {
 	Save func(*State) error
 	// Scan looks at one new digest; ref is host/repository@digest and tag the first
 	// name it was seen under. It is called once for each repository and digest, by
-	// several goroutines. After an error the digest counts as not seen.
+	// several goroutines. After an error the digest counts as not seen, except for
+	// image.ErrNotImage. The digest may be that of a manifest list.
 	Scan func(ctx context.Context, ref, tag, digest string) error
 }
 
@@ -63,6 +64,7 @@ type Summary struct {
 	Unchanged    int // tags whose digest was known
 	Scanned      int // digests handed to Scan
 	Failed       int // of them with an error
+	NotImages    int // of them that are charts, signatures and the like (image.ErrNotImage)
 	Skipped      int // repositories done before an earlier walk was interrupted
 	// Gaps is what could not be listed or scanned. Beyond a thousand they are only counted.
 	Gaps     []scan.Gap
@@ -274,6 +276,12 @@ func (w *walk) look(ctx context.Context, j job, cancel context.CancelCauseFunc) 
 		}
 	case !known:
 		o.err = w.opt.Scan(ctx, w.opt.Host+"/"+r+"@"+digest, j.tag, digest)
+		if errors.Is(o.err, image.ErrNotImage) {
+			o.err = nil // it will not become one
+			w.mu.Lock()
+			w.sum.NotImages++
+			w.mu.Unlock()
+		}
 		close(o.done)
 		if o.err != nil {
 			if ctx.Err() != nil {

@@ -477,6 +477,20 @@ func TestAzureListings(t *testing.T) {
 	}
 }
 
+func TestWhatIsNoImageIsNotAskedForAgain(t *testing.T) {
+	host := serve(t, &paged{})
+	push(t, host+"/charts/a:1")
+	push(t, host+"/charts/a:sha256-"+strings.Repeat("a", 64)+".sig")
+	r := &recorder{fail: func(string) error { return fmt.Errorf("charts/a: %w", image.ErrNotImage) }}
+	opt := options(host, r)
+	if sum := walked(t, opt); sum.Scanned != 1 || sum.NotImages != 1 || sum.Failed != 0 || len(sum.Gaps) != 0 {
+		t.Errorf("%+v", sum)
+	}
+	if sum := walked(t, opt); sum.Scanned != 0 || sum.Unchanged != 1 {
+		t.Errorf("%+v", sum)
+	}
+}
+
 func TestNewestElsewhereIsAGap(t *testing.T) {
 	host := serve(t, &paged{})
 	push(t, host+"/a:1")
