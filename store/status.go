@@ -264,6 +264,8 @@ func laneWord(l event.Lane) string {
 		return "activity"
 	case event.LaneAudit:
 		return "audit"
+	case event.LaneLoad:
+		return "load"
 	}
 	return ""
 }

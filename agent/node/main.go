@@ -30,7 +30,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	fs := flag.NewFlagSet("dockreeve-node", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.Usage = func() {
-		fmt.Fprintf(stderr, "dockreeve-node watches this machine's kernel and writes findings, losses and status as NDJSON.\nIt needs root and a kernel of 5.15 or newer with BTF.\n\n")
+		fmt.Fprintf(stderr, "dockreeve-node watches this machine's kernel and writes findings, losses, status and what containers use as NDJSON.\nIt needs root and a kernel of 5.15 or newer with BTF.\n\n")
 		fs.PrintDefaults()
 	}
 	var set RuleSet
