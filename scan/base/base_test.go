@@ -66,7 +66,9 @@ func TestOrderOfKnownDoesNotMatter(t *testing.T) {
 }
 
 func TestCompareCountsWhatANewerBaseChanges(t *testing.T) {
-	pkg := func(name string, layer int) scan.Package { return scan.Package{Type: scan.Deb, Name: name, Layer: layer} }
+	pkg := func(name string, layer int) scan.Package {
+		return scan.Package{Type: scan.Deb, Name: name, Layer: layer}
+	}
 	r := &scan.Report{}
 	r.Base = &scan.BaseImage{Layers: 1}
 	r.Packages = []scan.Package{pkg("libssl3", 0), pkg("app", 1)}

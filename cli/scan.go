@@ -1,0 +1,261 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dockreeve/dockreeve/scan"
+	"github.com/dockreeve/dockreeve/scan/gate"
+	"github.com/dockreeve/dockreeve/scan/scanner"
+)
+
+func newScan() *cobra.Command {
+	var f scanFlags
+	cmd := &cobra.Command{
+		Use:   "scan IMAGE...",
+		Short: "Scan images, archives, file systems and SBOMs: vulnerabilities, secrets, configuration",
+		Long: `Scan container images and say what is wrong with them.
+
+IMAGE is a reference such as registry.example/app:1 (looked for in the Docker daemon, in
+containerd's store, then in the registry), a file (docker save, OCI archive, SBOM), a
+directory (OCI layout, root file system), or "-" for an archive on standard input. A
+prefix leaves no doubt: registry: docker: containerd: archive: oci: dir: sbom: host:
+
+  dockreeve scan debian:12
+  dockreeve scan app.tar --fail-on high+fixable,kev -o table,sarif=app.sarif
+  docker save app | dockreeve scan -
+  dockreeve scan host:                       # this machine itself
+  dockreeve scan sbom.json                   # a list of packages made elsewhere
+
+Vulnerabilities come from the advisory database that "dockreeve db update" fetches, or
+"dockreeve db import" reads from files where there is no network. What could not be
+looked at is always said, and is never a pass.
+
+Exit codes: 0 clean, 1 the gate of --fail-on failed, 2 wrong usage, 3 could not scan,
+4 advisory database missing or too old, or without an ecosystem of this image.`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return f.run(cmd, args)
+		},
+	}
+	f.flags(cmd)
+	cmd.AddCommand(newScanRegistry())
+	return cmd
+}
+
+// scanFlags are what people may ask of a scan.
+type scanFlags struct {
+	source   sourceFlags
+	db       dbFlags
+	out      outputFlags
+	judge    judgeFlags
+	hub      hubFlags
+	scanners []string
+	malware  []string
+	lock     bool
+	timeout  time.Duration
+}
+
+func (f *scanFlags) flags(cmd *cobra.Command) {
+	f.source.flags(cmd)
+	f.db.flags(cmd)
+	f.out.flags(cmd)
+	f.judge.flags(cmd)
+	f.hub.flags(cmd)
+	fl := cmd.Flags()
+	fl.StringSliceVar(&f.scanners, "scanners", []string{"vuln", "secret", "config"}, "what to look for: vuln, secret, config, license, malware")
+	fl.StringSliceVar(&f.malware, "malware-list", nil, "files of SHA-256 hashes of known malware, for the malware scanner")
+	fl.BoolVar(&f.lock, "lock-files", false, "also report what lock files speak of, though it is not installed")
+	fl.DurationVar(&f.timeout, "timeout", 10*time.Minute, "give up after this long")
+}
+
+// run scans every image named, writes what was asked for, and returns the verdict as
+// an exit code.
+func (f *scanFlags) run(cmd *cobra.Command, refs []string) error {
+	outputs, err := f.out.parse(cmd, len(refs), f.source.platform == "all")
+	if err != nil {
+		return err
+	}
+	judge, err := f.judge.load(cmd)
+	if err != nil {
+		return err
+	}
+	opt, closeDB, err := f.options(cmd)
+	if err != nil {
+		return err
+	}
+	defer closeDB()
+	ctx, cancel := context.WithTimeout(cmd.Context(), f.timeout)
+	defer cancel()
+	show := newProgress(cmd.ErrOrStderr(), f.out.quiet)
+	defer show.done()
+	hub, err := f.hub.dial()
+	if err != nil {
+		return err
+	}
+
+	var verdicts []gate.Verdict
+	var failed []error
+	for _, ref := range refs {
+		show.say("scanning " + clean(ref))
+		reports, err := f.reports(ctx, scanner.New(opt), hub, ref)
+		if err != nil {
+			if errors.Is(err, context.DeadlineExceeded) {
+				err = fmt.Errorf("gave up after %v: allow more with --timeout: %w", f.timeout, err)
+			}
+			failed = append(failed, fmt.Errorf("%s: %w", ref, err))
+			continue
+		}
+		for _, r := range reports {
+			judge.apply(r)
+			v := gate.Evaluate(r, judge.policy)
+			verdicts = append(verdicts, v)
+			if err := hub.record(ctx, r, v, judge); err != nil {
+				failed = append(failed, fmt.Errorf("%s: record the gate: %w", ref, err))
+			}
+			show.done()
+			shown := judge.show(r)
+			if err := outputs.write(&shown, v, opt.Now()); err != nil {
+				return withCode(exitFailed, "%w", err)
+			}
+		}
+	}
+	if len(failed) > 0 {
+		return withCode(exitFailed, "%w", errors.Join(failed...))
+	}
+	return exitOf(verdicts)
+}
+
+// reports gives the reports of one reference: the server's where it has the digest,
+// else one made here.
+func (f *scanFlags) reports(ctx context.Context, s *scanner.Scanner, hub *hub, ref string) ([]*scan.Report, error) {
+	var out []*scan.Report
+	err := s.Each(ctx, ref, func(img *scan.Image, read func() (*scan.Catalog, error)) error {
+		r, err := hub.stored(ctx, img.Key())
+		if r == nil && err == nil {
+			var c *scan.Catalog
+			if c, err = read(); err != nil {
+				return err
+			}
+			if hub != nil {
+				r, err = hub.submit(ctx, c)
+			} else {
+				r, err = s.Report(c)
+			}
+		}
+		if err == nil {
+			out = append(out, r)
+		}
+		return err
+	})
+	return out, err
+}
+
+// options make the scanner's options and open the advisory database, which the
+// function returned closes.
+func (f *scanFlags) options(cmd *cobra.Command) (scanner.Options, func(), error) {
+	opt := scanner.Options{Now: func() int64 { return time.Now().UnixNano() }}
+	var err error
+	if opt.Image, err = f.source.options(); err != nil {
+		return opt, nil, err
+	}
+	opt.Image.Stdin = cmd.InOrStdin()
+	opt.Catalog.Cache = f.source.layerCache()
+	opt.Catalog.LockFiles = f.lock
+	for _, s := range f.scanners {
+		switch s {
+		case "vuln":
+			opt.Vulnerabilities = true
+		case "secret":
+			opt.Catalog.Secrets = true
+		case "config":
+			opt.Catalog.Config = true
+		case "license":
+			f.out.licenses = true
+		case "malware":
+			lists, err := loadMalware(f.malware)
+			if err != nil {
+				return opt, nil, err
+			}
+			opt.Catalog.Malware = lists
+		default:
+			return opt, nil, withCode(exitUsage, "--scanners %q: want vuln, secret, config, license or malware", s)
+		}
+	}
+	if len(f.malware) > 0 && opt.Catalog.Malware == nil {
+		return opt, nil, withCode(exitUsage, "--malware-list does nothing without --scanners malware")
+	}
+	if !opt.Vulnerabilities || f.hub.server != "" {
+		opt.Vulnerabilities = opt.Vulnerabilities && f.hub.server == ""
+		return opt, func() {}, nil
+	}
+	db, gaps, err := f.db.open()
+	if err != nil {
+		return opt, nil, err
+	}
+	opt.Advisories, opt.AdvisoryGaps, opt.MaxAge = db, gaps, f.db.maxAge.Nanoseconds()
+	return opt, func() {
+		if db != nil {
+			db.Close()
+		}
+	}, nil
+}
+
+// exitOf turns verdicts into an exit code: what could not be judged weighs more than
+// what failed, because a pass cannot be trusted then.
+func exitOf(verdicts []gate.Verdict) error {
+	code := exitOK
+	var why []string
+	for i := range verdicts {
+		v := &verdicts[i]
+		if c := v.ExitCode(); c > code {
+			code = c
+		}
+		if c := v.ExitCode(); c != exitOK {
+			why = append(why, v.String())
+		}
+	}
+	if code == exitOK {
+		return nil
+	}
+	return withCode(code, "%s", strings.Join(why, "\n"))
+}
+
+// progress says on a terminal what is going on, in one line that is wiped.
+type progress struct {
+	w    io.Writer
+	last int
+}
+
+func newProgress(w io.Writer, quiet bool) *progress {
+	if f, ok := w.(*os.File); quiet || !ok || !isTerminal(f) || os.Getenv("CI") != "" {
+		w = nil
+	}
+	return &progress{w: w}
+}
+
+func (p *progress) say(what string) {
+	if p.w == nil {
+		return
+	}
+	p.done()
+	if len(what) > 100 {
+		what = what[:97] + "..."
+	}
+	p.last = len(what)
+	fmt.Fprint(p.w, what)
+}
+
+func (p *progress) done() {
+	if p.w != nil && p.last > 0 {
+		fmt.Fprint(p.w, "\r"+strings.Repeat(" ", p.last)+"\r")
+		p.last = 0
+	}
+}
