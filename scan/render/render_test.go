@@ -184,3 +184,22 @@ func TestThePageKnowsEveryField(t *testing.T) {
 		}
 	}
 }
+
+// However narrow the terminal, an id that people look up is whole.
+func TestIDsAreNeverCut(t *testing.T) {
+	for cols := 40; cols <= 200; cols += 5 {
+		o := options()
+		o.Width = cols
+		have := write(t, func(w *bytes.Buffer) error { return Table(w, sample(), o) })
+		for _, v := range sample().Vulnerabilities {
+			if !strings.Contains(have, v.ID) {
+				t.Errorf("%d columns: %s is cut:\n%s", cols, v.ID, have)
+			}
+		}
+		for line := range strings.SplitSeq(have, "\n") {
+			if cols >= 80 && strings.HasPrefix(line, "  ") && width(line) > cols {
+				t.Errorf("%d columns: a line of %d: %s", cols, width(line), line)
+			}
+		}
+	}
+}

@@ -15,6 +15,7 @@ import (
 const (
 	tableRows   = 40
 	tableGroups = 25
+	minLast     = 12 // columns of a text that is worth showing
 )
 
 // Table writes the report for people: what was scanned, one line per vulnerability
@@ -198,7 +199,7 @@ func (t *table) more(n int, one, many string) {
 }
 
 // grid writes rows in columns. The last column takes what room is left; where there is
-// none, the widest of the others give.
+// none, the widest of the others give. Whatever is cut is whole in the other formats.
 func (t *table) grid(rows [][]string, paint func(row int) string) {
 	n := len(rows[0])
 	widths := make([]int, n)
@@ -223,17 +224,26 @@ func (t *table) grid(rows [][]string, paint func(row int) string) {
 		}
 		return sum
 	}
+	// The first two columns say what it is and stay whole as far as that is sane; the
+	// last explains, and goes where it would come out too short to say anything.
+	for c := range min(2, n) {
+		widths[c] = min(widths[c], 24)
+	}
 	if over := total() - t.cols; over > 0 && used[n-1] {
-		widths[n-1] = max(12, widths[n-1]-over)
+		if room := widths[n-1] - over; room >= minLast || n < 6 {
+			widths[n-1] = max(minLast, room)
+		} else {
+			used[n-1] = false
+		}
 	}
 	for total() > t.cols {
-		widest := 0
-		for c := range widths {
-			if used[c] && widths[c] > widths[widest] {
+		widest := -1
+		for c := 2; c < n; c++ {
+			if used[c] && (widest < 0 || widths[c] > widths[widest]) {
 				widest = c
 			}
 		}
-		if widths[widest] <= 8 {
+		if widest < 0 || widths[widest] <= 8 {
 			break
 		}
 		widths[widest]--
