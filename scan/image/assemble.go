@@ -269,8 +269,7 @@ func (s *source) fill(ctx context.Context, f *found) (*Opened, error) {
 	return o, nil
 }
 
-// describe fills in what the configuration says, and the gaps of layers known to be
-// missing.
+// describe fills in what the configuration says.
 func (o *Opened) describe(c *configFile, opt *Options) {
 	red := redactor{opt.Redact}
 	img := &o.Image
@@ -327,13 +326,6 @@ func (o *Opened) describe(c *configFile, opt *Options) {
 		}
 	}
 	img.Config = shown
-
-	for i := range o.layers {
-		if err := o.layers[i].err; err != nil {
-			img.Layers[i].NotAssessed = err.Error()
-			o.Gaps = append(o.Gaps, scan.Gap{What: fmt.Sprintf("layer %d", i), Reason: err.Error()})
-		}
-	}
 }
 
 func keys(m map[string]struct{}) []string {

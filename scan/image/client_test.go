@@ -462,8 +462,8 @@ func TestForeignLayersAreNotAskedFor(t *testing.T) {
 	}
 	push(t, host+"/app:1", img)
 	o := open(t, "registry:"+host+"/app:1", Options{Registry: patient(nil)})[0]
-	if _, err := o.Layer(t.Context(), 0); !errors.Is(err, ErrLayerMissing) || asked.Load() != 0 || len(o.Gaps) != 1 {
-		t.Errorf("%v, asked %d times, %+v", err, asked.Load(), o.Gaps)
+	if _, err := o.Layer(t.Context(), 0); !errors.Is(err, ErrLayerMissing) || asked.Load() != 0 {
+		t.Errorf("%v, asked %d times", err, asked.Load())
 	}
 	opt := Options{Registry: patient(nil)}
 	opt.Registry.ForeignLayers = true

@@ -65,7 +65,7 @@ type Options struct {
 	Platform string
 	// Redact takes the secrets out of a text before it enters scan.Image: an
 	// environment entry NAME=value, a history step, a label key=value, an argument.
-	// nil hides the values of names that look secret.
+	// The values of names that look secret are hidden with or without it.
 	Redact func(string) string
 
 	Stdin    io.Reader // read for "-"; nil = os.Stdin
@@ -98,7 +98,8 @@ type Opened struct {
 	// Unredacted is the configuration with its secrets, for looking for secrets in
 	// it. It must never be stored, sent or printed.
 	Unredacted scan.Config `json:"-"`
-	// Gaps is what was seen missing while opening; the layers concerned say so too.
+	// Gaps is what was seen missing while opening, layers excepted: who has seen the
+	// same layer elsewhere lacks nothing when its content is not here. See Missing.
 	Gaps []scan.Gap
 
 	layers []layer
@@ -140,6 +141,15 @@ func (o *Opened) Layer(ctx context.Context, i int) (io.ReadCloser, error) {
 		return &sized{r: r, left: l.size, what: what}, nil
 	}
 	return verify(r, l.digest, l.size, what), nil
+}
+
+// Missing is why the content of layer i is known not to be there before anyone asks
+// Layer for it, which then returns the same; nil = as far as is known it is there.
+func (o *Opened) Missing(i int) error {
+	if i < 0 || i >= len(o.layers) {
+		return nil
+	}
+	return o.layers[i].err
 }
 
 // LayerSize is how many bytes Layer will give, for showing progress; -1 is unknown.
