@@ -27,7 +27,7 @@ var attacks = []string{
 	"\x1b[2J\x1b]0;title\x07", "\u009b31m", "\u202egnp.exe", "\u2066a\u2069", "a\u200bb", "\U000e0041tag",
 	"##vso[task.setvariable variable=PATH]/evil", "x ##vso[task.complete result=Succeeded]", "##[set-env name=A]b", "a\n##vso[task.prependpath]/evil",
 	"::set-output name=a::b", "\n::error::injected", "a\r\n::add-mask::x", "word ::stop-commands::t", "%0A::warning::x", "a,file=b:c;d]e",
-	"</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "\"><svg onload=alert(1)>", "javascript:alert(1)", "{{.}}", "]]><x/>", "<!--",
+	"</script><script>alert(1)</script>", "<img src=x onerror=alert(1)>", "\"><svg onload=alert(1)>", "javascript:alert(1)", "javascript://evil.example/%0Aalert(1)", "{{.}}", "]]><x/>", "<!--",
 	"=cmd|'/C calc'!A0", "@everyone", "[click](https://evil.example)", "| a | b |", "`code`", "![x](https://evil.example/x.png)",
 	"\x00", "\xff\xfe", "\ufffe", "\u2028", "https://evil.example/\x1b[2J", "../../etc/passwd", strings.Repeat("A", 5000), "",
 }
