@@ -7,14 +7,19 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 
+	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/finding"
+	"github.com/dockreeve/dockreeve/inuse"
 	"github.com/dockreeve/dockreeve/link"
+	"github.com/dockreeve/dockreeve/process"
 	"github.com/dockreeve/dockreeve/sensor"
 	"github.com/dockreeve/dockreeve/test/scenario"
+	"github.com/dockreeve/dockreeve/trace"
 )
 
 // outbox keeps what a node sends; full makes it fail as a broken link does.
@@ -170,6 +175,53 @@ func TestABlindNodeSaysWhyAsLongAsItLives(t *testing.T) {
 	st := o.status(t)
 	if st.NotAssessed != "not root: EPERM" || st.Remedy != "run as root" || st.Since != 0 {
 		t.Errorf("status %+v", st)
+	}
+}
+
+// A trace that holds loads is reported as the run would have been; one that does not
+// still says where images run, and that their use was not watched.
+func TestAReplaySendsWhatContainersUse(t *testing.T) {
+	for _, loads := range []bool{true, false} {
+		c := &event.Container{ID: "c1", Name: "web", Image: "r.example/web:1", ImageDigest: "sha256:ab", CreatedTime: 500}
+		var b bytes.Buffer
+		w, err := trace.NewWriter(&b, trace.Header{Started: 1000, Loads: loads}, process.Snapshot{
+			Processes: []event.Kept{{Process: &event.Process{PID: 5, Start: 7, ExePath: "/bin/app", Comm: "app", Container: c}}},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e := &event.Event{ID: event.ID{Node: 1, Boot: 1, Lane: event.LaneLoad, Seq: 1}, Type: event.TypeLoad, Time: 2000, Boot: 1, Path: "/lib/libz.so", FDKind: event.FDFile, FD: -1, Flags: event.FlagMapped}
+		if err := errors.Join(w.Event(e, &event.Facts{PID: 5, Start: 7, HasContainer: true, Container: c}), w.Close("end")); err != nil {
+			t.Fatal(err)
+		}
+		path := filepath.Join(t.TempDir(), "loads.ndjson")
+		if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		o := &outbox{}
+		if err := newNode(t, o, path).Run(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		var got []inuse.Report
+		for _, s := range o.sent {
+			if s.Kind == link.KindUse {
+				var r inuse.Report
+				if err := json.Unmarshal(s.Bytes, &r); err != nil || s.Lane != link.LaneEvent {
+					t.Fatalf("lane %v, %v", s.Lane, err)
+				}
+				got = append(got, r)
+			}
+		}
+		if len(got) != 1 || got[0].Node != "edge" || got[0].Container != "c1" || got[0].Digest != "sha256:ab" || got[0].Workload != "container/web" {
+			t.Fatalf("loads %v: reports %+v", loads, got)
+		}
+		want := []inuse.Load{{Path: "bin/app", First: 1000, Last: 1000}, {Path: "lib/libz.so", First: 2000, Last: 2000}}
+		if r := got[0]; loads && (r.Since != 1000 || r.NotWatched != "" || !slices.Equal(r.Loads, want)) || !loads && (r.Since != 0 || r.NotWatched != "the trace holds no loads") {
+			t.Errorf("loads %v: %+v", loads, r)
+		}
+		if st := o.status(t); st.Events != 0 {
+			t.Errorf("%d events were counted; no rule sees loads", st.Events)
+		}
 	}
 }
 

@@ -23,7 +23,6 @@ import (
 	"github.com/dockreeve/dockreeve/inuse"
 	"github.com/dockreeve/dockreeve/process"
 	"github.com/dockreeve/dockreeve/sensor"
-	"github.com/dockreeve/dockreeve/test/need"
 	"github.com/dockreeve/dockreeve/trace"
 )
 
@@ -35,6 +34,8 @@ type useWatch struct {
 	said   map[string]*inuse.Report // by container, joined
 	loads  map[string]int           // load events by path
 	events map[event.Type]int
+	ofHost int // loads without a container
+	marks  int // execs with mark-flood among their arguments
 	losses []event.Loss
 	tape   *trace.Writer
 	sensor *sensor.Sensor
@@ -93,6 +94,12 @@ func (w *useWatch) begin(t *testing.T, tape io.Writer) {
 				w.events[e.Type]++
 				if e.Type == event.TypeLoad {
 					w.loads[strings.Clone(e.Path)]++
+					if e.Container == nil {
+						w.ofHost++
+					}
+				}
+				if e.Type == event.TypeExecve && slices.Contains(e.Process.Args, "mark-flood") {
+					w.marks++
 				}
 				w.track.Observe(e)
 				w.more.Broadcast()
@@ -500,24 +507,75 @@ func TestAMillionOpensAreOneLoad(t *testing.T) {
 	}
 }
 
-// TestTheHostAloneTellsNoLoads watches a machine whose containers do nothing.
+// TestTheHostAloneTellsNoLoads watches what the host's own processes load.
 func TestTheHostAloneTellsNoLoads(t *testing.T) {
-	need.Root(t)
 	w := openUse(t, sensor.Options{})
 	w.begin(t, nil)
+	own := filepath.Join(t.TempDir(), "own.py")
+	if err := os.WriteFile(own, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for range 3 {
-		if out, err := exec.CommandContext(t.Context(), "/bin/sh", "-c", "cat /etc/passwd | sort | tail -1").CombinedOutput(); err != nil {
+		if out, err := exec.CommandContext(t.Context(), "/bin/cat", own).CombinedOutput(); err != nil {
 			t.Fatal(err, string(out))
 		}
 	}
+	// What comes behind it has come when a container's load has.
+	b, err := sandbox.Create(t.Context(), sandbox.Options{Files: map[string]string{"/app/last.py": "x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if _, err := b.Exec(t.Context(), "/bin/cat", "/app/last.py"); err != nil {
+		t.Fatal(err)
+	}
+	w.path(t, b, "app/last.py")
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.loads[own] != 0 || w.ofHost != 0 {
+		t.Errorf("%d loads of the host came, %d of them of our own file", w.ofHost, w.loads[own])
+	}
+}
+
+// TestAFloodOfLoadsLosesNoExec loads thousands of files, each a new one, over the
+// smallest ring there can be, with a known number of execs meanwhile.
+func TestAFloodOfLoadsLosesNoExec(t *testing.T) {
+	files := python(t)
+	w := openUse(t, sensor.Options{LoadRing: os.Getpagesize()})
+	w.begin(t, nil)
+	b, err := sandbox.Create(t.Context(), sandbox.Options{Binaries: files})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	const flood = "import os\nfor i in range(5000):\n open('/tmp/f%d.py' % i, 'w').close()\nfor i in range(5000):\n open('/tmp/f%d.py' % i).close()"
+	run, err := b.Start(t.Context(), "/usr/bin/python3", "-I", "-S", "-B", "-c", flood)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const execs = 200
+	if _, err := b.Exec(t.Context(), "/bin/sh", "-c", fmt.Sprintf("for i in $(seq %d); do /bin/true mark-flood; done", execs)); err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Wait(); err != nil {
+		t.Fatal(err)
+	}
+	r := w.until(t, b.Name, "the loss of loads", func(r *inuse.Report) bool { return r.NotWatched != "" })
 	w.stop()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for p := range w.loads {
-		if _, err := os.Stat(p); err == nil && strings.Contains(p, "/libc.so") && len(w.track.Due(1)) == 0 {
-			t.Errorf("the host's own load of %s was told", p)
+	if w.marks != execs {
+		t.Errorf("%d of %d execs came", w.marks, execs)
+	}
+	for _, l := range w.losses {
+		if l.Lane != event.LaneLoad {
+			t.Errorf("lost besides loads: %+v", l)
 		}
 	}
+	if st := w.sensor.Stats(); st.Loads.RingFull == 0 || st.Process.RingFull+st.Activity.RingFull != 0 {
+		t.Errorf("stats %+v", st)
+	}
+	t.Logf("loads %+v, told as %q", w.sensor.Stats().Loads, r.NotWatched)
 }
 
 // TestLostLoadsBreakTheWatchAndNothingElse stalls the reader until loads are lost: the
@@ -645,4 +703,66 @@ func lines(t *testing.T, reports []*inuse.Report) []string {
 		out = append(out, string(b))
 	}
 	return out
+}
+
+// TestTheNodeSaysWhatContainersUse is dockreeve-node as somebody runs it alone.
+func TestTheNodeSaysWhatContainersUse(t *testing.T) {
+	needContainer(t)
+	bin := build(t, "dockreeve-node")
+	cmd := exec.CommandContext(t.Context(), bin, "-name", "edge", "-status-every", "100ms")
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		_ = cmd.Process.Signal(os.Interrupt)
+		_ = cmd.Wait()
+	}()
+	s := bufio.NewScanner(out)
+	s.Buffer(nil, 4<<20)
+	next := func(what string, ok func(kind string, data []byte) bool) {
+		t.Helper()
+		for s.Scan() {
+			var l struct {
+				Kind string
+				Data json.RawMessage
+			}
+			if err := json.Unmarshal(s.Bytes(), &l); err != nil {
+				t.Fatal(err)
+			}
+			if ok(l.Kind, l.Data) {
+				return
+			}
+		}
+		t.Fatalf("the node ended without %s: %v", what, s.Err())
+	}
+	next("a status", func(kind string, _ []byte) bool { return kind == "status" })
+	b, err := sandbox.Create(t.Context(), sandbox.Options{Image: "example/node:1", Files: map[string]string{"/app/a.py": "x"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if _, err := b.Exec(t.Context(), "/bin/cat", "/app/a.py"); err != nil {
+		t.Fatal(err)
+	}
+	next("a report of what was read", func(kind string, data []byte) bool {
+		var r inuse.Report
+		if kind != "use" {
+			return false
+		}
+		if err := json.Unmarshal(data, &r); err != nil {
+			t.Fatal(err)
+		}
+		return r.Container == b.Name && r.Node == "edge" && r.Image == "example/node:1" && loadOf(&r, "app/a.py") != nil
+	})
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	next("the last report", func(kind string, data []byte) bool {
+		var r inuse.Report
+		return kind == "use" && json.Unmarshal(data, &r) == nil && r.Container == b.Name && r.Ended && r.Full && loadOf(&r, "app/a.py") != nil && loadOf(&r, "bin/busybox") != nil
+	})
 }
