@@ -2,6 +2,7 @@ package advisory
 
 import (
 	"archive/zip"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/google/osv-scalibr/semantic"
 	gocvss20 "github.com/pandatix/go-cvss/20"
 	gocvss30 "github.com/pandatix/go-cvss/30"
 	gocvss31 "github.com/pandatix/go-cvss/31"
@@ -239,7 +241,7 @@ func (a *osvAffected) normalise() (Affected, error) {
 			commits = true
 			continue
 		}
-		ranges, err := pairEvents(r.Events)
+		ranges, err := pairEvents(a.Package.Ecosystem, r.Events)
 		if err != nil {
 			return to, fmt.Errorf("%s: %w", clip(a.Package.Name, 80), err)
 		}
@@ -255,13 +257,20 @@ func (a *osvAffected) normalise() (Affected, error) {
 }
 
 // pairEvents turns events into ranges: each introduced is closed by the fixed or last
-// affected that follows it.
-func pairEvents(events []osvEvent) ([]Range, error) {
+// affected that follows it in the ecosystem's order. Databases nearly always list them
+// in that order already.
+func pairEvents(ecosystem string, events []osvEvent) ([]Range, error) {
+	if !alternating(events) {
+		events = sortedEvents(ecosystem, events)
+	}
 	var list []Range
 	open := false
 	for _, e := range events {
 		switch {
 		case e.Introduced != "":
+			if open {
+				continue // affected already
+			}
 			in := e.Introduced
 			if in == "0" {
 				in = ""
@@ -269,24 +278,67 @@ func pairEvents(events []osvEvent) ([]Range, error) {
 			list = append(list, Range{Introduced: in})
 			open = true
 		case e.Fixed != "" || e.LastAffected != "":
-			if !open {
-				if n := len(list); n > 0 && list[n-1].LastAffected != "" && e.Fixed != "" {
-					// Both ends are given: the fixed version is the better one to know.
-					list[n-1].Fixed, list[n-1].LastAffected = e.Fixed, ""
-					continue
-				} else if n > 0 {
-					continue
-				}
-				list = append(list, Range{})
+			if open {
+				list[len(list)-1].Fixed, list[len(list)-1].LastAffected = e.Fixed, e.LastAffected
+				open = false
+			} else if n := len(list); n > 0 && list[n-1].LastAffected != "" && e.Fixed != "" {
+				// Both ends are given: the fixed version is the better one to know.
+				list[n-1].Fixed, list[n-1].LastAffected = e.Fixed, ""
 			}
-			list[len(list)-1].Fixed, list[len(list)-1].LastAffected = e.Fixed, e.LastAffected
-			open = false
 		}
 	}
 	if len(list) == 0 && len(events) > 0 {
-		return nil, errors.New("a range of versions without a beginning or an end")
+		return nil, errors.New("a range of versions without a beginning")
 	}
 	return list, nil
+}
+
+// alternating reports whether each introduced is followed by its end.
+func alternating(events []osvEvent) bool {
+	open := false
+	for _, e := range events {
+		switch {
+		case e.Introduced != "":
+			if open {
+				return false
+			}
+			open = true
+		case e.Fixed != "" || e.LastAffected != "":
+			if !open {
+				return false
+			}
+			open = false
+		}
+	}
+	return true
+}
+
+// sortedEvents orders events by version; "0" is before every version. Versions that
+// the ecosystem's order cannot read stay where they are.
+func sortedEvents(ecosystem string, events []osvEvent) []osvEvent {
+	events = slices.Clone(events[:min(len(events), maxRanges*2)])
+	text := func(e osvEvent) string { return cmp.Or(e.Introduced, e.Fixed, e.LastAffected) }
+	slices.SortStableFunc(events, func(a, b osvEvent) int {
+		x, y := text(a), text(b)
+		switch {
+		case x == y:
+			return 0
+		case x == "0":
+			return -1
+		case y == "0":
+			return 1
+		}
+		v, err := semantic.Parse(x, base(ecosystem))
+		if err != nil {
+			return 0
+		}
+		n, err := v.CompareStr(y)
+		if err != nil {
+			return 0
+		}
+		return n
+	})
+	return events
 }
 
 // addOSV takes one record as OSV writes it. With an ecosystem given, the packages of

@@ -158,9 +158,13 @@ func readTwice(open func() (io.ReadCloser, error), each func(d *xml.Decoder, sec
 	defer func() { _ = in.Close() }()
 	l := &leash{r: in, max: maxXML}
 	d := xml.NewDecoder(l)
-	l.used = d.InputOffset
+	// The decoder keeps a whole token, and a whole element where one is decoded: what is
+	// read is measured from the beginning of either.
+	from := int64(0)
+	l.used = func() int64 { return from }
 	var path []string
 	for {
+		from = d.InputOffset()
 		tok, err := d.Token()
 		if errors.Is(err, io.EOF) && len(path) == 0 {
 			return nil
@@ -170,17 +174,16 @@ func readTwice(open func() (io.ReadCloser, error), each func(d *xml.Decoder, sec
 		switch t := tok.(type) {
 		case xml.StartElement:
 			if len(path) == 2 {
-				// What one element holds is bounded too: the decoder keeps a whole element.
-				from := d.InputOffset()
-				l.used = func() int64 { return from }
 				if err := each(d, path[1], t); err != nil {
 					return fmt.Errorf("at byte %d: %w", d.InputOffset(), err)
 				}
-				l.used = d.InputOffset
 				continue
 			}
 			if len(path) == 0 && t.Name.Local != "oval_definitions" {
 				return fmt.Errorf("its root is <%.40s>, not <oval_definitions>", t.Name.Local)
+			}
+			if len(path) > 50 {
+				return errors.New("elements nested more than 50 deep")
 			}
 			path = append(path, t.Name.Local)
 		case xml.EndElement:
