@@ -19,6 +19,7 @@ import (
 	"github.com/dockreeve/dockreeve/rule"
 	"github.com/dockreeve/dockreeve/sensor"
 	"github.com/dockreeve/dockreeve/server"
+	"github.com/dockreeve/dockreeve/server/images"
 	"github.com/dockreeve/dockreeve/store"
 	"github.com/dockreeve/dockreeve/ui"
 )
@@ -26,6 +27,7 @@ import (
 func newUp() *cobra.Command {
 	var f ruleFlags
 	var o upOptions
+	var img imageFlags
 	var verbose bool
 	cmd := &cobra.Command{
 		Use:   "up",
@@ -35,7 +37,12 @@ that works once.
 
 Live events need root and a kernel of 5.15 or newer with BTF. Where they cannot be had
 this says why and what to do, and goes on without them; --replay plays a recorded trace
-instead. The console listens on the loopback address only.`,
+instead. The console listens on the loopback address only.
+
+The images of running containers are scanned from this machine's stores, or from the
+container's own root file system. Vulnerabilities need the advisory database: see
+"dockreeve db". Nothing is fetched unless --db-update, --pull-images or --registries
+asks for it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			which, err := f.which()
@@ -54,6 +61,9 @@ instead. The console listens on the loopback address only.`,
 				level = slog.LevelDebug
 			}
 			o.rules, o.which = set, which
+			if o.images, err = img.options(o.state, o.replay == ""); err != nil {
+				return err
+			}
 			o.log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
 			u, err := startUp(cmd.Context(), o)
 			if err != nil {
@@ -70,6 +80,7 @@ instead. The console listens on the loopback address only.`,
 	}
 	f.flags(cmd)
 	f.whichFlag(cmd)
+	img.flags(cmd)
 	cmd.Flags().StringVar(&o.listen, "listen", server.DefaultListen, "address of the console and the API; port 0 takes a free one")
 	cmd.Flags().StringVar(&o.state, "state", defaultState(), "directory of the database and the token")
 	cmd.Flags().StringVar(&o.replay, "replay", "", "play this trace instead of watching the kernel")
@@ -82,6 +93,7 @@ type upOptions struct {
 	listen, state, replay string
 	rules                 *rule.Rules
 	which                 detect.Which
+	images                images.Options
 	log                   *slog.Logger
 }
 
@@ -113,7 +125,7 @@ func startUp(ctx context.Context, o upOptions) (_ *up, err error) {
 	ledger := &link.Ledger{} // one for both ends, so that what the link loses reaches status
 	u.pipe = link.NewPipe(link.PipeOptions{Ledger: ledger})
 	u.server, err = server.New(server.Options{
-		DB: u.db, Receiver: u.pipe, Ledger: ledger, UI: ui.Handler(), Version: version, Listen: o.listen, StateDir: o.state, Log: o.log,
+		DB: u.db, Receiver: u.pipe, Ledger: ledger, UI: ui.Handler(), Version: version, Listen: o.listen, StateDir: o.state, Log: o.log, Images: o.images,
 	})
 	if err != nil {
 		return nil, err
@@ -192,6 +204,7 @@ func (u *up) greet(ctx context.Context, w io.Writer) error {
 		fmt.Fprintf(w, ", %d not assessed: \"dockreeve rules list\" says why", not)
 	}
 	fmt.Fprintln(w)
+	fmt.Fprintf(w, "  images    %s\n", u.advisories())
 	switch {
 	case u.blind != nil:
 		fmt.Fprintf(w, "\nNOT WATCHING this machine: %v.\nUntil then, play a recorded trace with --replay FILE.\n", u.blind)
@@ -201,6 +214,21 @@ func (u *up) greet(ctx context.Context, w io.Writer) error {
 		fmt.Fprintf(w, "\nWatching this machine. Try \"dockreeve demo attack\" in another terminal. Stop with Ctrl-C.\n")
 	}
 	return nil
+}
+
+// advisories says in one line what images are matched with.
+func (u *up) advisories() string {
+	path := u.opt.images.Database
+	switch info, err := os.Stat(path); {
+	case path == "":
+		return "not scanned"
+	case err != nil:
+		return "packages are listed; vulnerabilities are not assessed until \"dockreeve db update\" (or import) made " + path
+	case time.Since(info.ModTime()) > u.opt.images.MaxAge:
+		return fmt.Sprintf("advisories of %s, which is too old: \"dockreeve db update\"", info.ModTime().Format("2006-01-02"))
+	default:
+		return "advisories of " + info.ModTime().Format("2006-01-02 15:04")
+	}
 }
 
 // startEmbedded runs a server for as long as a demo takes, in a directory of its own.

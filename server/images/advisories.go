@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"maps"
 	"os"
 	"slices"
@@ -55,6 +56,11 @@ func (s *Images) reopen() error {
 	var db Advisories
 	if err == nil {
 		db, err = s.opt.Open(s.opt.Database)
+	}
+	if errors.Is(err, fs.ErrNotExist) && s.db == nil {
+		// An ordinary state of a new machine: said wherever it matters, no fault to log.
+		s.noDB = fmt.Errorf("there is no advisory database at %s yet: make one with dockreeve db update, or dockreeve db import where there is no network", s.opt.Database)
+		return nil
 	}
 	if err != nil {
 		if s.db == nil {
