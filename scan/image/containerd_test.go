@@ -320,3 +320,21 @@ func TestRealContainerd(t *testing.T) {
 		}
 	}
 }
+
+// The store of a busy node: two thousand names.
+func BenchmarkContainerdNames(b *testing.B) {
+	names := map[[2]string]string{}
+	for i := range 2000 {
+		names[[2]string{"k8s.io", fmt.Sprintf("registry.example/team/app%d:1", i)}] = sum([]byte(fmt.Sprint(i)))
+	}
+	f, err := os.Open(filepath.Join(writeStore(b, names, nil), containerdMeta))
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer f.Close()
+	for b.Loop() {
+		if got, err := storeNames(f, ""); err != nil || len(got) != len(names) {
+			b.Fatal(len(got), err)
+		}
+	}
+}

@@ -20,8 +20,8 @@ import (
 )
 
 // daemon speaks the two calls of the Docker Engine API that reading an image takes.
-// The engine's own client library would be ten times this program's share of the
-// binary for them.
+// The engine's own client library would add 1.2 MB to the binary for them, and
+// telemetry that nothing here reads.
 type daemon struct {
 	http *http.Client
 	base string // http://host
@@ -170,7 +170,10 @@ func (s *source) openDocker(ctx context.Context, ref string) ([]*Opened, error) 
 		return nil, err
 	}
 	defer d.http.CloseIdleConnections()
-	res, err := d.get(ctx, ref, "json", nil)
+	// An engine that hangs must not keep the other places from being asked.
+	quick, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	res, err := d.get(quick, ref, "json", nil)
 	if err != nil {
 		return nil, err
 	}
