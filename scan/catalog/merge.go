@@ -38,11 +38,12 @@ type layerView struct {
 	gone   map[string]bool
 	opaque map[string]bool
 	dead   map[string]bool // memo of directories
-	roots  []rootLink      // as the layers below left them
+	alias  map[string]bool // the same, of those spelled through a link of the root
+	roots  []rootLink
 }
 
 func newLayerView(r *record, roots []rootLink) *layerView {
-	l := &layerView{r: r, gone: make(map[string]bool, len(r.Gone)), opaque: make(map[string]bool, len(r.Opaque)), dead: map[string]bool{}, roots: roots}
+	l := &layerView{r: r, gone: make(map[string]bool, len(r.Gone)), opaque: make(map[string]bool, len(r.Opaque)), dead: map[string]bool{}, alias: map[string]bool{}, roots: roots}
 	for _, p := range r.Gone {
 		l.gone[p] = true
 	}
@@ -54,19 +55,21 @@ func newLayerView(r *record, roots []rootLink) *layerView {
 
 // hides reports whether the layer deletes or replaces what lies at p in the layers below.
 func (l *layerView) hides(p string) bool {
-	if l.hidesSpelled(p) {
+	if l.hidesSpelled(p, "", l.dead) {
 		return true
 	}
 	for _, root := range l.roots {
-		if rest, ok := strings.CutPrefix(p, root.target+"/"); ok && l.hidesSpelled(root.name+"/"+rest) {
+		if rest, ok := strings.CutPrefix(p, root.target+"/"); ok && l.hidesSpelled(root.name+"/"+rest, root.name, l.alias) {
 			return true
 		}
 	}
 	return false
 }
 
-func (l *layerView) hidesSpelled(p string) bool {
-	if l.gone[p] || l.hidesDir(parent(p)) {
+// hidesSpelled is hides for one spelling of the path. What happens to the link that
+// the spelling goes through, through, does not touch what lies behind it.
+func (l *layerView) hidesSpelled(p, through string, memo map[string]bool) bool {
+	if l.gone[p] || l.hidesDir(parent(p), through, memo) {
 		return true
 	}
 	x := hashPath(p)
@@ -74,21 +77,15 @@ func (l *layerView) hidesSpelled(p string) bool {
 }
 
 // hidesDir reports whether nothing of the directory below shows through.
-func (l *layerView) hidesDir(dir string) bool {
-	if l.opaque[dir] {
-		return true
+func (l *layerView) hidesDir(dir, through string, memo map[string]bool) bool {
+	if dir == through {
+		return l.opaque[dir]
 	}
-	if dir == "" {
-		return false
-	}
-	if dead, ok := l.dead[dir]; ok {
+	if dead, ok := memo[dir]; ok {
 		return dead
 	}
-	dead := l.gone[dir] || l.hidesDir(parent(dir))
-	if !dead && !slices.ContainsFunc(l.roots, func(r rootLink) bool { return r.name == dir }) {
-		dead = l.r.Plain.has(hashPath(dir))
-	}
-	l.dead[dir] = dead
+	dead := l.opaque[dir] || l.gone[dir] || l.hidesDir(parent(dir), through, memo) || l.r.Plain.has(hashPath(dir))
+	memo[dir] = dead
 	return dead
 }
 
@@ -101,18 +98,10 @@ func parent(p string) string {
 
 // apply puts a layer on top.
 func (v *view) apply(i int, r *record) {
-	l := newLayerView(r, v.roots)
-	v.layers = append(v.layers, l)
-	hidden := map[string]*entry{}
-	if i > 0 {
-		for p, e := range v.live {
-			if l.hides(p) {
-				hidden[p] = e
-				delete(v.live, p)
-			}
-		}
+	// Links first: the layer's own names are to be read with them in place.
+	if below := newLayerView(r, v.roots); i > 0 {
 		for p := range v.links {
-			if l.hides(p) {
+			if below.hides(p) {
 				delete(v.links, p)
 			}
 		}
@@ -125,6 +114,17 @@ func (v *view) apply(i int, r *record) {
 		}
 	}
 	v.findRoots()
+	l := newLayerView(r, v.roots)
+	v.layers = append(v.layers, l)
+	hidden := map[string]*entry{}
+	if i > 0 {
+		for p, e := range v.live {
+			if l.hides(p) {
+				hidden[p] = e
+				delete(v.live, p)
+			}
+		}
+	}
 	for j := range r.Files {
 		v.put(r.Files[j].Path, i, &r.Files[j], hidden)
 	}
