@@ -75,6 +75,10 @@ func printImages(w io.Writer, res *v1.ListImagesResponse, now time.Time) error {
 				fmt.Fprintf(tw, "%s\tnot assessed: %s\t\t\t\t\t%d\t%s\t%s\n", clean(i.Name), clean(i.NotAssessed), i.Running, ago(now, i.ScannedAt), clean(i.Key))
 				continue
 			}
+			if i.Packages == 0 {
+				fmt.Fprintf(tw, "%s\tno packages found, so nothing to match\t\t\t\t\t%d\t%s\t%s\n", clean(i.Name), i.Running, ago(now, i.ScannedAt), clean(i.Key))
+				continue
+			}
 			gaps := ""
 			if i.Gaps > 0 {
 				gaps = fmt.Sprintf(" (%d parts not assessed)", i.Gaps)
@@ -268,6 +272,8 @@ is, and with 4 when that cannot be said: no advisories, or running images withou
 			switch {
 			case res.Msg.AffectedTotal > 0:
 				return withCode(exitFindings, "")
+			case !res.Msg.Known:
+				return withCode(exitData, "whether anything is affected cannot be said: the advisories do not know %s", clean(args[0]))
 			case cov.GetAdvisories().GetNotAssessed() != "" || cov.GetAdvisories().GetStale() || len(cov.GetNotAssessed()) > 0:
 				return withCode(exitData, "whether anything is affected cannot be said for certain: see what is not assessed above")
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -17,6 +18,7 @@ import (
 	"github.com/dockreeve/dockreeve/detect"
 	"github.com/dockreeve/dockreeve/link"
 	"github.com/dockreeve/dockreeve/rule"
+	"github.com/dockreeve/dockreeve/scan/advisory"
 	"github.com/dockreeve/dockreeve/sensor"
 	"github.com/dockreeve/dockreeve/server"
 	"github.com/dockreeve/dockreeve/server/images"
@@ -218,17 +220,23 @@ func (u *up) greet(ctx context.Context, w io.Writer) error {
 
 // advisories says in one line what images are matched with.
 func (u *up) advisories() string {
-	path := u.opt.images.Database
-	switch info, err := os.Stat(path); {
-	case path == "":
+	opt := &u.opt.images
+	if opt.Database == "" {
 		return "not scanned"
-	case err != nil:
-		return "packages are listed; vulnerabilities are not assessed until \"dockreeve db update\" (or import) made " + path
-	case time.Since(info.ModTime()) > u.opt.images.MaxAge:
-		return fmt.Sprintf("advisories of %s, which is too old: \"dockreeve db update\"", info.ModTime().Format("2006-01-02"))
-	default:
-		return "advisories of " + info.ModTime().Format("2006-01-02 15:04")
 	}
+	db, err := advisory.Open(opt.Database)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "packages are listed; vulnerabilities are not assessed until \"dockreeve db update\" (or import) has made " + opt.Database
+	}
+	if err != nil {
+		return "vulnerabilities are not assessed: " + err.Error()
+	}
+	defer db.Close()
+	built := time.Unix(0, db.Info().Built)
+	if opt.MaxAge > 0 && time.Since(built) > opt.MaxAge {
+		return "matched with advisories of " + built.Format("2006-01-02") + ", which are TOO OLD: \"dockreeve db update\""
+	}
+	return "matched with advisories of " + built.Format("2006-01-02 15:04")
 }
 
 // startEmbedded runs a server for as long as a demo takes, in a directory of its own.
