@@ -4,7 +4,11 @@ import (
 	"archive/tar"
 	"bytes"
 	"context"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -148,4 +152,14 @@ const debianRelease = "ID=debian\nVERSION_ID=\"12\"\nVERSION_CODENAME=bookworm\n
 
 func stanza(name, version string, more ...string) string {
 	return "Package: " + name + "\nStatus: install ok installed\nArchitecture: amd64\n" + strings.Join(append(more, ""), "\n") + "Version: " + version + "\nDescription: x\n more\n\n"
+}
+
+// realKey makes a private key as openssl writes it.
+func realKey(t testing.TB) string {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, 2048)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(key)}))
 }

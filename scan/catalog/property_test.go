@@ -110,8 +110,10 @@ func TestLayersLikeUnpacked(t *testing.T) {
 			if len(links) > 0 || len(entries) > 0 {
 				aliased = nil
 			}
-			if len(links) > 0 {
+			if len(links) > 0 || slices.ContainsFunc(whiteouts, func(w item) bool { return w.name == ".wh.l" }) {
 				whiteouts = slices.DeleteFunc(whiteouts, func(w item) bool { return strings.HasPrefix(w.name, "l/") })
+			}
+			if len(links) > 0 {
 				links = append([]item{{name: ".wh.l"}}, links[len(links)-1])
 				links[1].name = strings.Replace(links[1].name, "-> /", "-> ", 1)
 			}

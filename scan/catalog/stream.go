@@ -108,15 +108,15 @@ func (s *stream) fill(ctx context.Context, src io.Reader, lim Limits) {
 		switch {
 		case n == 0 && err == nil:
 			err = fmt.Errorf("stalled after %d uncompressed bytes: %w", total, io.ErrNoProgress)
-		case err == io.EOF:
-			h.Sum(s.sum[:0])
-			s.n = total
-		case err != nil:
+		case err != nil && err != io.EOF:
 			err = fmt.Errorf("broken after %d uncompressed bytes: %w", total, err)
 		case total > lim.LayerBytes:
 			err = bound("more than %d uncompressed bytes", lim.LayerBytes)
 		case total > ratioFrom && total/max(1, in.n) > lim.LayerRatio:
 			err = bound("%d bytes unpack to more than %d: a decompression bomb", in.n, total)
+		case err == io.EOF:
+			h.Sum(s.sum[:0])
+			s.n = total
 		}
 		if !s.send(chunk{buf[:n], err}) || err != nil {
 			return

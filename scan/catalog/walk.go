@@ -77,7 +77,9 @@ func (w *walker) layer(ctx context.Context, open func() (io.ReadCloser, error)) 
 		if err != nil {
 			return "", w.broken(s, err)
 		}
-		if err := w.entry(h, s, tr); err != nil {
+		if err := w.entry(h, s, tr); errors.Is(err, io.ErrUnexpectedEOF) {
+			return "", w.broken(s, err)
+		} else if err != nil {
 			return "", err
 		}
 	}
