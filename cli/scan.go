@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -61,6 +62,7 @@ type scanFlags struct {
 	malware  []string
 	lock     bool
 	timeout  time.Duration
+	seen     *seen
 }
 
 func (f *scanFlags) flags(cmd *cobra.Command) {
@@ -146,8 +148,9 @@ func (f *scanFlags) reports(ctx context.Context, s *scanner.Scanner, hub *hub, r
 			}
 			if hub != nil {
 				r, err = hub.submit(ctx, c)
-			} else {
-				r, err = s.Report(c)
+			} else if r, err = s.Report(c); err == nil {
+				f.seen.compare(r, s.Report)
+				err = f.seen.add(c)
 			}
 		}
 		if err == nil {
@@ -168,6 +171,8 @@ func (f *scanFlags) options(cmd *cobra.Command) (scanner.Options, func(), error)
 	}
 	opt.Image.Stdin = cmd.InOrStdin()
 	opt.Catalog.Cache = f.source.layerCache()
+	f.seen = openSeen(f.source.seenDir())
+	opt.Bases = slices.Clone(f.seen.known)
 	opt.Catalog.LockFiles = f.lock
 	for _, s := range f.scanners {
 		switch s {

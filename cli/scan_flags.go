@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
@@ -65,10 +66,18 @@ func (f *sourceFlags) layerCache() string {
 	return filepath.Join(f.cacheRoot(), "layers")
 }
 
+// seenDir is where images scanned before are remembered; "" = nowhere.
+func (f *sourceFlags) seenDir() string {
+	if f.noCache {
+		return ""
+	}
+	return filepath.Join(f.cacheRoot(), "images")
+}
+
 func (f *sourceFlags) options() (image.Options, error) {
 	opt := image.Options{Platform: f.platform, ContainerdNamespace: f.namespace}
 	r := &opt.Registry
-	r.Insecure, r.CAFile = f.insecure, f.ca
+	r.Insecure, r.CAFile, r.Offline = f.insecure, f.ca, f.offline
 	for _, m := range f.mirrors {
 		of, mirror, ok := strings.Cut(m, "=")
 		if !ok || of == "" || mirror == "" {
@@ -108,6 +117,7 @@ func (f *judgeFlags) flags(cmd *cobra.Command) {
 // judge is what judgeFlags say, read.
 type judge struct {
 	policy   gate.Policy
+	ignore   []*gate.Ignores
 	vex      []*vex.Document
 	severity finding.Severity
 	inUse    bool
@@ -120,11 +130,21 @@ func (f *judgeFlags) load(cmd *cobra.Command) (*judge, error) {
 	if j.policy, err = gate.ParsePolicy(f.failOn...); err != nil {
 		return nil, withCode(exitUsage, "--fail-on: %w", err)
 	}
-	j.policy.AllowGaps = f.allowGaps
+	j.policy.AllowGaps, j.policy.Now = f.allowGaps, time.Now().UnixNano()
 	if f.severity != "" {
 		if j.severity, err = finding.ParseSeverity(f.severity); err != nil {
 			return nil, withCode(exitUsage, "--severity: %w", err)
 		}
+	}
+	for _, name := range f.ignoreFiles() {
+		ig, err := readIgnores(name)
+		if err != nil {
+			return nil, withCode(exitUsage, "%w", err)
+		}
+		for _, w := range ig.Warnings {
+			fmt.Fprintln(j.warn, "dockreeve:", clean(w))
+		}
+		j.ignore = append(j.ignore, ig)
 	}
 	for _, name := range f.vexFiles {
 		d, err := vex.Load(name)
@@ -136,12 +156,40 @@ func (f *judgeFlags) load(cmd *cobra.Command) (*judge, error) {
 	return j, nil
 }
 
+// ignoreFiles are those named, else those that lie where people put them.
+func (f *judgeFlags) ignoreFiles() []string {
+	if len(f.ignores) > 0 || f.noIgnore {
+		return f.ignores
+	}
+	var found []string
+	for _, name := range []string{".dockreeveignore.yaml", ".trivyignore", ".trivyignore.yaml", ".grype.yaml"} {
+		if _, err := os.Stat(name); err == nil {
+			found = append(found, name)
+		}
+	}
+	return found
+}
+
+func readIgnores(name string) (*gate.Ignores, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, fmt.Errorf("ignore file: %w", err)
+	}
+	defer f.Close()
+	return gate.ReadIgnores(name, f)
+}
+
 // apply takes away what people have decided about, and says on standard error which
 // VEX statements named a finding and did not apply.
 func (j *judge) apply(r *scan.Report) {
 	for _, n := range vex.Apply(r, j.vex...) {
 		if !n.Applied {
 			fmt.Fprintln(j.warn, "dockreeve: vex:", clean(n.String()))
+		}
+	}
+	for _, ig := range j.ignore {
+		for _, e := range ig.Apply(r, j.policy.Now).Expired {
+			fmt.Fprintln(j.warn, "dockreeve:", clean(e))
 		}
 	}
 }
@@ -233,6 +281,14 @@ func (o *outputs) write(r *scan.Report, v gate.Verdict, now int64) error {
 	opt.Now = now
 	opt.Failed = v.Words()
 	for _, x := range o.each {
+		if path := os.Getenv("GITHUB_STEP_SUMMARY"); path != "" && x.format.Name == "github" {
+			f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+			if err != nil {
+				return fmt.Errorf("the step's summary: %w", err)
+			}
+			defer f.Close()
+			opt.StepSummary = f
+		}
 		if x.file == "" {
 			if err := x.format.Write(x.w, r, opt); err != nil {
 				return fmt.Errorf("write %s: %w", x.format.Name, err)

@@ -49,6 +49,8 @@ type Registry struct {
 	// ForeignLayers allows fetching layers from addresses that an image names.
 	ForeignLayers bool
 	UserAgent     string
+	// Offline refuses to speak with any registry: ErrOffline.
+	Offline bool
 
 	Wait func(context.Context, time.Duration) error // between tries; nil waits
 	Now  func() int64                               // Unix nanoseconds, to read Retry-After dates; nil = the clock
@@ -81,6 +83,9 @@ type session struct {
 
 // NewClient checks the options. getenv nil is os.Getenv.
 func NewClient(opt Registry, getenv func(string) string) (*Client, error) {
+	if opt.Offline {
+		return nil, ErrOffline
+	}
 	if getenv == nil {
 		getenv = os.Getenv
 	}

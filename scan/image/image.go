@@ -40,6 +40,8 @@ var (
 	ErrPlatform = errors.New("no image for the platform")
 	// ErrNotFound: the source answered, and does not have the image.
 	ErrNotFound = errors.New("image not found")
+	// ErrOffline: only a registry may have it, and none may be asked.
+	ErrOffline = errors.New("no registry is asked while offline")
 	// ErrLayerMissing: the source names a layer, or another blob, but does not hold it.
 	ErrLayerMissing = errors.New("content is not there")
 	// ErrNotImage: what the reference names is a chart, a signature or another
