@@ -14,6 +14,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/dockreeve/dockreeve/event"
+	"github.com/dockreeve/dockreeve/internal/sandbox"
+	"github.com/dockreeve/dockreeve/process"
 	"github.com/dockreeve/dockreeve/test/need"
 )
 
@@ -189,4 +191,56 @@ func memory(b *testing.B) (rss, pss float64) {
 		}
 	}
 	return rss, pss
+}
+
+// BenchmarkLoads is what following loads costs the containers followed: opening a file
+// again and again, by a name that interpreters load and by one they do not, and mapping
+// it executable; each in turn without a sensor, with what the process table asks for,
+// and with loads too. Medians of the rounds, CPU time.
+func BenchmarkLoads(b *testing.B) {
+	need.Root(b)
+	need.Command(b, need.Kernel, "busybox")
+	need.Command(b, need.Kernel, "runc")
+	self, err := os.Executable()
+	if err != nil {
+		b.Fatal(err)
+	}
+	box, err := sandbox.Create(b.Context(), sandbox.Options{
+		Binaries: map[string]string{"/bin/child": self}, Files: map[string]string{"/app/a.py": "x", "/app/a.txt": "x"},
+	})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() {
+		if err := box.Close(); err != nil {
+			b.Error(err)
+		}
+	}()
+	without := process.Interest()
+	with := process.Interest()
+	with.Add(event.Need{Reason: "test", Types: event.NewTypeSet(event.TypeLoad)})
+	for _, w := range []struct {
+		name, child, file string
+		n                 int
+	}{{"open+close py", "flood", "/app/a.py", 100000}, {"open+close txt", "flood", "/app/a.txt", 100000}, {"mmap+munmap", "map", "/app/a.py", 100000}} {
+		b.Run(w.name, func(b *testing.B) {
+			one := func() float64 {
+				cmd := box.Command(b.Context(), "/bin/env", childEnv+"="+w.child, "GOMAXPROCS=1", "/bin/child", w.file, strconv.Itoa(w.n))
+				if out, err := cmd.CombinedOutput(); err != nil {
+					b.Fatalf("%s: %v: %s", w.child, err, out)
+				}
+				return float64((cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Nanoseconds()) / float64(w.n)
+			}
+			var none, before, after []float64
+			for range 5 {
+				none = append(none, one())
+				during(b, without, func(*Sensor) { before = append(before, one()) })
+				during(b, with, func(*Sensor) { after = append(after, one()) })
+			}
+			b.ReportMetric(0, "ns/op")
+			b.ReportMetric(median(none), "none-cpu-ns/op")
+			b.ReportMetric(median(before), "without-cpu-ns/op")
+			b.ReportMetric(median(after), "with-cpu-ns/op")
+		})
+	}
 }

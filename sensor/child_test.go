@@ -71,6 +71,24 @@ func child(what string, args []string) error {
 				return err
 			}
 		}
+	case "map":
+		n, err := strconv.Atoi(args[1])
+		if err != nil {
+			return err
+		}
+		fd, err := unix.Open(args[0], unix.O_RDONLY, 0)
+		if err != nil {
+			return err
+		}
+		for range n {
+			m, err := unix.Mmap(fd, 0, 4096, unix.PROT_READ|unix.PROT_EXEC, unix.MAP_PRIVATE)
+			if err != nil {
+				return err
+			}
+			if err := unix.Munmap(m); err != nil {
+				return err
+			}
+		}
 	case "getppid":
 		n, err := strconv.Atoi(args[0])
 		if err != nil {
