@@ -83,9 +83,19 @@ func (t *Tracker) report(out []Report, b *box, ended bool) []Report {
 // head is a report without loads.
 func (t *Tracker) head(b *box) Report {
 	c := b.c
+	from, since := started(c), b.since
+	if b.born != 0 {
+		// What its runtime says is of an earlier start, or not known yet.
+		if from < t.begun || from == 0 {
+			from = b.born
+		}
+		if since == b.born {
+			since = min(since, from) // nothing of its own ran before its set-up
+		}
+	}
 	r := Report{
 		Node: t.opt.Node, Container: c.ID, Name: c.Name, Workload: workload(c), Image: c.Image, Digest: c.ImageDigest, ImageID: c.ImageID,
-		Runtime: c.Runtime, Rootfs: c.Rootfs, Unknown: c.Unknown, Started: started(c), Since: b.since, Until: max(t.now, b.since), NotWatched: b.broken,
+		Runtime: c.Runtime, Rootfs: c.Rootfs, Unknown: c.Unknown, Started: from, Since: since, Until: max(t.now, b.since), NotWatched: b.broken,
 	}
 	if b.empty != 0 {
 		r.Until = max(b.empty, b.seen, b.since)

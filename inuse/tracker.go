@@ -86,6 +86,7 @@ type box struct {
 	fresh   []string // paths not reported yet
 	pids    map[process]bool
 	since   int64
+	born    int64  // its first event, where its set-up was seen; 0 = it was not
 	blind   string // why loads of this container cannot be known, for its whole life
 	broken  string // why since was moved
 	changed bool   // something but loads has changed since the last report
@@ -261,8 +262,8 @@ func (t *Tracker) box(c *event.Container, at int64, setup bool) *box {
 		return nil
 	}
 	b = &box{c: c, loads: map[string]*load{}, pids: map[process]bool{}, since: at, seen: at, empty: at, blind: t.opt.NotWatched}
-	if began := started(c); setup && began >= t.begun && began != 0 && t.begun != 0 {
-		b.since = min(at, began)
+	if setup && t.begun != 0 {
+		b.born = at
 	}
 	t.boxes[c.ID] = b
 	t.breaks(b)

@@ -126,6 +126,35 @@ func TestAContainerNamedLateIsWatchedSinceItWasNamed(t *testing.T) {
 	}
 }
 
+// The start that a runtime tells may come late, be that of an earlier life, or never
+// come: a container whose set-up was seen is watched from its start all the same.
+func TestAContainerWhoseSetUpWasSeenIsWatchedFromItsStart(t *testing.T) {
+	for name, tc := range map[string]struct{ told, started, since int64 }{
+		"never told":      {0, at + 9*second, at + 9*second},
+		"an earlier life": {at - 50*second, at + 9*second, at + 9*second},
+		"a moment before": {at + 8*second, at + 8*second, at + 8*second},
+		"a moment after":  {at + 10*second, at + 10*second, at + 9*second},
+	} {
+		tr := New(Options{})
+		tr.Begin(at, nil)
+		early := &event.Container{ID: "c1", Unknown: "still being looked up"}
+		p := proc(10, early, "/usr/bin/runc")
+		p.Phase = event.PhaseInit
+		tr.Observe(ev(event.TypeClone, at+9*second, p))
+		late := web()
+		late.CreatedTime = tc.told
+		tr.Replace(early, late)
+		if r := only(t, tr, at+20*second); r.Started != tc.started || r.Since != tc.since {
+			t.Errorf("%s: started +%d, since +%d, want +%d, +%d", name, (r.Started-at)/second, (r.Since-at)/second, (tc.started-at)/second, (tc.since-at)/second)
+		}
+		// A loss moves the watch behind the start for good.
+		tr.Loss(event.Loss{Hop: "sensor.kernel", Reason: "ring_full", Lane: event.LaneLoad, Count: 1, To: at + 30*second})
+		if r := only(t, tr, at+30*second); r.Started != tc.started || r.Since != at+30*second {
+			t.Errorf("%s: after a loss started %d, since %d", name, r.Started, r.Since)
+		}
+	}
+}
+
 func TestWhatIsNoLoad(t *testing.T) {
 	tr := New(Options{})
 	tr.Begin(at, nil)
