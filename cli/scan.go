@@ -62,7 +62,7 @@ type scanFlags struct {
 	malware  []string
 	lock     bool
 	timeout  time.Duration
-	seen     *seen
+	seen     *scanned
 }
 
 func (f *scanFlags) flags(cmd *cobra.Command) {

@@ -23,18 +23,18 @@ const (
 	maxSeenCatalog = 64 << 20 // bytes of one catalogue, unpacked
 )
 
-// seen remembers images scanned on this machine, so that the base of another one can be
+// scanned remembers images scanned on this machine, so that the base of another one can be
 // named and held against a newer one. It is a cache: what cannot be read is not there.
 // Safe for concurrent use.
-type seen struct {
+type scanned struct {
 	dir string // "" = remembers nothing
 
 	mu    sync.Mutex
 	known []base.Known
 }
 
-func openSeen(dir string) *seen {
-	s := &seen{dir: dir}
+func openSeen(dir string) *scanned {
+	s := &scanned{dir: dir}
 	if dir == "" {
 		return s
 	}
@@ -45,14 +45,14 @@ func openSeen(dir string) *seen {
 	return s
 }
 
-func (s *seen) index() string { return filepath.Join(s.dir, "index.json") }
+func (s *scanned) index() string { return filepath.Join(s.dir, "index.json") }
 
-func (s *seen) file(digest string) string {
+func (s *scanned) file(digest string) string {
 	return filepath.Join(s.dir, strings.ReplaceAll(digest, ":", "-")+".json.gz")
 }
 
 // add remembers an image, the newest last; the oldest beyond the bound are forgotten.
-func (s *seen) add(c *scan.Catalog) error {
+func (s *scanned) add(c *scan.Catalog) error {
 	key := c.Image.Key()
 	if s.dir == "" || key == "" || len(c.Image.Layers) == 0 {
 		return nil
@@ -96,7 +96,7 @@ func (s *seen) add(c *scan.Catalog) error {
 }
 
 // catalog is what an image held when it was scanned.
-func (s *seen) catalog(digest string) (*scan.Catalog, error) {
+func (s *scanned) catalog(digest string) (*scan.Catalog, error) {
 	f, err := os.Open(s.file(digest))
 	if err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ func (s *seen) catalog(digest string) (*scan.Catalog, error) {
 }
 
 // compare fills in what a newer base would change, where one was scanned here.
-func (s *seen) compare(r *scan.Report, report func(*scan.Catalog) (*scan.Report, error)) {
+func (s *scanned) compare(r *scan.Report, report func(*scan.Catalog) (*scan.Report, error)) {
 	if r.Base == nil || r.Base.Newer == "" {
 		return
 	}
