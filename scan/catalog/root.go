@@ -30,9 +30,9 @@ func ReadRoot(ctx context.Context, img scan.Image, root string, opt Options) (*s
 		return nil, fmt.Errorf("root file system %s: %w", root, err)
 	}
 	img.Layers = nil
-	t := &tree{root: r, w: newWalker(opt, opt.detector()), host: img.Kind == scan.KindHost}
+	t := &tree{w: newWalker(opt, opt.detector()), host: img.Kind == scan.KindHost}
 	t.device, _ = device(top)
-	if err := t.dir(ctx, "."); err != nil {
+	if err := t.dir(ctx, r, ""); err != nil {
 		var bound *boundError
 		if !errors.As(err, &bound) {
 			return nil, fmt.Errorf("root file system %s: %w", root, err)
@@ -45,9 +45,11 @@ func ReadRoot(ctx context.Context, img scan.Image, root string, opt Options) (*s
 	return c, nil
 }
 
+// maxDepth is of directories; each holds two open files while it is walked.
+const maxDepth = 200
+
 // tree walks a directory.
 type tree struct {
-	root   *os.Root
 	w      *walker
 	host   bool
 	device uint64
@@ -77,14 +79,16 @@ func (t *tree) skip(p string) (reason string, skip bool) {
 	return "", false
 }
 
-func (t *tree) dir(ctx context.Context, dir string) error {
-	if t.depth++; t.depth > 512 {
-		t.w.gap(dir, "directories nested more than 512 deep", "")
+// dir walks one directory; here is that directory, so that every name below it is
+// opened in one step and nothing that is moved meanwhile leads out.
+func (t *tree) dir(ctx context.Context, here *os.Root, dir string) error {
+	if t.depth++; t.depth > maxDepth {
+		t.w.gap(dir, fmt.Sprintf("directories nested more than %d deep", maxDepth), "")
 		t.depth--
 		return nil
 	}
 	defer func() { t.depth-- }()
-	d, err := t.root.Open(dir)
+	d, err := here.Open(".")
 	if err != nil {
 		t.unreadable(dir, err)
 		return nil
@@ -97,7 +101,7 @@ func (t *tree) dir(ctx context.Context, dir string) error {
 			if ctx.Err() != nil {
 				return context.Cause(ctx)
 			}
-			if err := t.entry(ctx, path.Join(dir, e.Name()), e); err != nil {
+			if err := t.entry(ctx, here, path.Join(dir, e.Name()), e); err != nil {
 				return err
 			}
 		}
@@ -126,7 +130,7 @@ func (t *tree) unreadable(p string, err error) {
 	t.w.gap(p, err.Error(), remedy)
 }
 
-func (t *tree) entry(ctx context.Context, p string, d fs.DirEntry) error {
+func (t *tree) entry(ctx context.Context, here *os.Root, p string, d fs.DirEntry) error {
 	w := t.w
 	if w.r.Entries++; w.r.Entries > w.opt.Limits.Entries {
 		return bound("more than %d files", w.opt.Limits.Entries)
@@ -155,32 +159,41 @@ func (t *tree) entry(ctx context.Context, p string, d fs.DirEntry) error {
 			return nil
 		}
 		w.dir(p, e)
-		return t.dir(ctx, p)
+		below, err := here.OpenRoot(d.Name())
+		if err != nil {
+			t.unreadable(p, err)
+			return nil
+		}
+		defer below.Close()
+		return t.dir(ctx, below, p)
 	case info.Mode()&fs.ModeSymlink != 0:
-		target, err := t.root.Readlink(p)
+		target, err := here.Readlink(d.Name())
 		if err != nil {
 			t.unreadable(p, err)
 			return nil
 		}
 		w.symlink(p, target, e)
 	case info.Mode().IsRegular():
-		return t.file(p, e, info)
+		return t.file(here, p, e, info)
 	default:
 		w.replace(p)
 	}
 	return nil
 }
 
-func (t *tree) file(p string, e config.Entry, info fs.FileInfo) error {
-	c := &fileContent{root: t.root, path: p, total: info.Size(), left: info.Size(), buf: t.w.chunk()}
+func (t *tree) file(here *os.Root, p string, e config.Entry, info fs.FileInfo) error {
+	c := &fileContent{root: here, name: info.Name(), total: info.Size(), left: info.Size(), buf: t.w.chunk()}
 	defer c.close()
+	// In a layer the bytes pass by anyway; here a file that is not marked as a program has
+	// to be opened to tell, and there may be millions.
+	t.w.byName = !loadable(p, int64(info.Mode().Perm())) && info.Size() < 1<<20
 	err := t.w.regular(p, int64(info.Mode().Perm()), e, c)
 	if err != nil {
 		t.unreadable(p, err)
 	}
 	if again := t.w.again; again != nil { // a program that needs random access, which a file has
 		t.w.again = nil
-		f, err := t.root.Open(p)
+		f, err := openRegular(here, info.Name())
 		if err != nil {
 			t.unreadable(p, err)
 			return nil
@@ -194,7 +207,7 @@ func (t *tree) file(p string, e config.Entry, info fs.FileInfo) error {
 // fileContent reads a file of the tree, opened when the first byte is asked for.
 type fileContent struct {
 	root        *os.Root
-	path        string
+	name        string
 	f           *os.File
 	total, left int64
 	buf         []byte
@@ -205,7 +218,8 @@ func (c *fileContent) rest() int64 { return c.left }
 
 func (c *fileContent) next(n int64) ([]byte, error) {
 	if c.f == nil {
-		f, err := openRegular(c.root, c.path)
+		n = min(n, 4096) // most files are let go after their first bytes
+		f, err := openRegular(c.root, c.name)
 		if err != nil {
 			return nil, err
 		}

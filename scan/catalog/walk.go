@@ -38,6 +38,7 @@ type walker struct {
 	again   map[string]kind
 	buf     []byte // reused
 	piece   []byte // see chunk
+	byName  bool   // the current file is not looked at for being a program
 	hash    *malware.Hasher
 	skipped map[string]int // what bounds cut off, by reason
 }
@@ -294,7 +295,7 @@ func (w *walker) regular(p string, mode int64, e config.Entry, c content) error 
 		err = w.random(p, k, c)
 	case k != unwanted || secret || facts:
 		err = w.text(p, k, secret, facts, c)
-	case size >= 64:
+	case size >= 64 && !w.byName:
 		err = w.maybeProgram(p, c)
 	}
 	if err != nil || !hash {
