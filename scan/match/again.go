@@ -2,6 +2,7 @@ package match
 
 import (
 	"slices"
+	"sync"
 
 	"github.com/dockreeve/dockreeve/scan"
 	"github.com/dockreeve/dockreeve/scan/advisory"
@@ -51,6 +52,38 @@ func ChangedSet(keys []advisory.Key) Changed {
 	return set
 }
 
+// Memo remembers what packages of many catalogues have in common. It may be used from
+// several goroutines. Its size is bounded; what does not fit is found out again.
+type Memo struct {
+	mu    sync.Mutex
+	known map[string][]scan.Vulnerability
+	size  int // findings and entries
+}
+
+// maxMemo bounds the findings and packages that a Memo keeps: some 100 MB.
+const maxMemo = 200_000
+
+// NewMemo makes an empty Memo.
+func NewMemo() *Memo { return &Memo{known: map[string][]scan.Vulnerability{}} }
+
+func (m *Memo) get(id string) ([]scan.Vulnerability, bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	v, ok := m.known[id]
+	return v, ok
+}
+
+func (m *Memo) put(id string, v []scan.Vulnerability) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.size+len(v)+1 > maxMemo {
+		clear(m.known)
+		m.size = 0
+	}
+	m.known[id] = v
+	m.size += len(v) + 1
+}
+
 // Again matches anew only the packages whose keys have changed; the rest of before, the
 // vulnerabilities of the same catalogue against the database before the update, stays
 // as it is, its use information too. touched is false when no package asks for a
@@ -58,6 +91,7 @@ func ChangedSet(keys []advisory.Key) Changed {
 // vulnerabilities have no key: see Rescore.
 func Again(c *scan.Catalog, before []scan.Vulnerability, changed Changed, db Advisories, opt Options) (vulns []scan.Vulnerability, touched bool, err error) {
 	m := newMatcher(c, db, opt)
+	m.shared = opt.Memo
 	again := make([]bool, len(c.Packages))
 	for i := range c.Packages {
 		for _, q := range asks(&c.Packages[i], m.release) {

@@ -59,7 +59,12 @@ func TestMatchingAgainIsMatchingAnew(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, touched, err := match.Again(c, old, match.ChangedSet(changed), now, match.Options{})
+		memo := match.NewMemo()
+		if _, _, err := match.Again(c, old, match.ChangedSet(changed), now, match.Options{Memo: memo}); err != nil {
+			t.Fatal(err)
+		}
+		// The second time all is remembered.
+		got, touched, err := match.Again(c, old, match.ChangedSet(changed), now, match.Options{Memo: memo})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -161,8 +166,9 @@ func BenchmarkAgain10000Catalogues1000Changes(b *testing.B) {
 	b.ResetTimer()
 	for range b.N {
 		touched, found := 0, 0
+		memo := match.NewMemo()
 		for _, c := range cs {
-			v, hit, err := match.Again(c, nil, set, d, match.Options{})
+			v, hit, err := match.Again(c, nil, set, d, match.Options{Memo: memo})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -11,8 +11,9 @@
 package match
 
 import (
+	"cmp"
 	"fmt"
-	"sort"
+	"slices"
 	"strings"
 
 	"github.com/dockreeve/dockreeve/scan"
@@ -47,6 +48,9 @@ type Options struct {
 	// Now (Unix nanoseconds) judges whether a distribution still gets fixes; 0 leaves
 	// that unjudged.
 	Now int64
+	// Memo, where it is set, lets Again share what it finds out between catalogues that
+	// hold the same packages. It belongs to one database and one set of options.
+	Memo *Memo
 	// Dev matches packages too that only a lock file speaks of.
 	Dev bool
 }
@@ -71,23 +75,35 @@ func Match(c *scan.Catalog, db Advisories, opt Options) (vulns []scan.Vulnerabil
 // Sort orders vulnerabilities: highest rank first, then by severity, id and package, so
 // that the same findings always stand in the same order.
 func Sort(vulns []scan.Vulnerability, packages []scan.Package) {
-	sort.SliceStable(vulns, func(i, j int) bool {
+	// The values are large: what moves while sorting is their places.
+	order := make([]int, len(vulns))
+	for i := range order {
+		order[i] = i
+	}
+	slices.SortFunc(order, func(i, j int) int {
 		a, b := &vulns[i], &vulns[j]
-		if a.Rank != b.Rank {
-			return a.Rank > b.Rank
+		if c := cmp.Compare(b.Rank, a.Rank); c != 0 {
+			return c
 		}
-		if a.Severity != b.Severity {
-			return a.Severity > b.Severity
+		if c := cmp.Compare(b.Severity, a.Severity); c != 0 {
+			return c
 		}
-		if a.ID != b.ID {
-			return a.ID < b.ID
+		if c := strings.Compare(a.ID, b.ID); c != 0 {
+			return c
 		}
-		pa, pb := &packages[a.Package], &packages[b.Package]
-		if pa.Name != pb.Name {
-			return pa.Name < pb.Name
+		if c := strings.Compare(packages[a.Package].Name, packages[b.Package].Name); c != 0 {
+			return c
 		}
-		return a.Package < b.Package
+		if c := cmp.Compare(a.Package, b.Package); c != 0 {
+			return c
+		}
+		return cmp.Compare(i, j)
 	})
+	sorted := make([]scan.Vulnerability, len(vulns))
+	for to, from := range order {
+		sorted[to] = vulns[from]
+	}
+	copy(vulns, sorted)
 }
 
 // ask is one question to the database: what is known of name, and the version to judge.
@@ -108,6 +124,7 @@ type matcher struct {
 	has     map[string]bool
 	done    map[string][]scan.Vulnerability // of packages that ask the same
 	n       tally
+	shared  *Memo // nil where gaps are wanted: they are counted while judging
 }
 
 func newMatcher(c *scan.Catalog, db Advisories, opt Options) *matcher {
@@ -190,18 +207,24 @@ func (m *matcher) packageAt(i int) ([]scan.Vulnerability, error) {
 	}
 	m.noteVendor(p)
 
-	var id strings.Builder
+	id := ""
 	for _, q := range live {
-		fmt.Fprintf(&id, "%s\x00%s\x00%s\x00", q.key.Ecosystem, q.key.Name, q.version)
+		id += q.key.Ecosystem + "\x00" + q.key.Name + "\x00" + q.version + "\x00"
 	}
-	id.WriteString(p.Arch + "\x00" + p.Module)
-	found, ok := m.done[id.String()]
+	id += p.Arch + "\x00" + p.Module
+	found, ok := m.done[id]
+	if !ok && m.shared != nil {
+		found, ok = m.shared.get(id)
+	}
 	if !ok {
 		var err error
 		if found, err = m.judge(p, live); err != nil {
 			return nil, err
 		}
-		m.done[id.String()] = found
+		m.done[id] = found
+		if m.shared != nil {
+			m.shared.put(id, found)
+		}
 	}
 	out := make([]scan.Vulnerability, len(found))
 	copy(out, found)

@@ -155,8 +155,8 @@ func (c claim) affectedBy(v string, cmp func(a, b string) int) bool {
 	if slices.Contains(c.versions, v) || len(c.versions) == 0 && c.silent {
 		return true // nothing said of versions means all of them, to the database
 	}
-	// Each introduced opens an interval that the next fixed or last_affected closes,
-	// in whatever order the intervals stand.
+	// Each introduced opens an interval, in whatever order the intervals stand; every
+	// fixed and last_affected behind it closes it, the lowest first.
 	for _, events := range c.ranges {
 		in := false
 		for _, e := range events {
@@ -167,15 +167,9 @@ func (c claim) affectedBy(v string, cmp func(a, b string) int) bool {
 				}
 				in = e["introduced"] == "0" || cmp(v, e["introduced"]) >= 0
 			case e["fixed"] != "":
-				if in && cmp(v, e["fixed"]) < 0 {
-					return true
-				}
-				in = false
+				in = in && cmp(v, e["fixed"]) < 0
 			case e["last_affected"] != "":
-				if in && cmp(v, e["last_affected"]) <= 0 {
-					return true
-				}
-				in = false
+				in = in && cmp(v, e["last_affected"]) <= 0
 			}
 		}
 		if in {
