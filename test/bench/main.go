@@ -42,6 +42,8 @@ func run(args []string) error {
 			return flood(args[1:])
 		case "opens":
 			return opens(args[1:])
+		case "floor":
+			return floor(args[1:])
 		case "node":
 			return profiledNode(args[1:])
 		}
@@ -75,6 +77,8 @@ func measurements() []measurement {
 		{"traced", true, traced},
 		{"engine", false, engine},
 		{"parts", false, parts},
+		{"scan", true, scanning},
+		{"fleet", false, fleet},
 	}
 }
 
@@ -83,7 +87,7 @@ func bench(args []string) error {
 	var c config
 	fs.StringVar(&c.repo, "repo", ".", "root of the repository")
 	out := fs.String("o", "out/bench.json", "where to write the numbers, from the root of the repository")
-	only := fs.String("only", "", "only these parts, comma separated: latency, node, flood, traced, engine, parts")
+	only := fs.String("only", "", "only these parts, comma separated: latency, node, flood, traced, engine, parts, scan, fleet")
 	note := fs.String("note", os.Getenv("DOCKREEVE_BENCH_NOTE"), "what to write beside the numbers, such as what else the machine was doing")
 	quick := fs.Bool("quick", false, "short windows, to try the harness: the numbers mean little")
 	if err := fs.Parse(args); err != nil {
