@@ -103,7 +103,22 @@ func appendAffected(b []byte, a *Affected) []byte {
 // gives zero values, so that callers check once.
 type reader struct {
 	b   []byte
+	src string // the same bytes as b had at first; texts are cut out of it. "" = each text is copied
 	err error
+}
+
+// newReader reads texts out of one copy of b instead of copying each: a list of
+// versions is hundreds of them.
+func newReader(b []byte) *reader { return &reader{b: b, src: string(b)} }
+
+// within returns a reader of the next length-prefixed part that shares src.
+func (r *reader) within() reader {
+	b := r.bytes()
+	if r.err != nil || r.src == "" {
+		return reader{b: b, err: r.err}
+	}
+	end := len(r.src) - len(r.b)
+	return reader{b: b, src: r.src[end-len(b) : end]}
 }
 
 func (r *reader) fail() { r.b, r.err = nil, errShort }
@@ -149,7 +164,14 @@ func (r *reader) bytes() []byte {
 	return s
 }
 
-func (r *reader) string() string { return string(r.bytes()) }
+func (r *reader) string() string {
+	b := r.bytes()
+	if r.src == "" || len(b) == 0 {
+		return string(b)
+	}
+	end := len(r.src) - len(r.b)
+	return r.src[end-len(b) : end]
+}
 
 // count reads the length of a list. Every element takes a byte at least, so a length
 // beyond what is left is damage and never an allocation.
@@ -225,7 +247,7 @@ func (r *reader) affected(a *Affected) {
 }
 
 func decodeRecord(b []byte) (*Record, error) {
-	r := &reader{b: b}
+	r := newReader(b)
 	rec := &Record{}
 	r.head(rec)
 	if n := r.count(); n > 0 {
@@ -245,7 +267,7 @@ func decodeRecord(b []byte) (*Record, error) {
 
 // decodeHead reads only what appendHead wrote.
 func decodeHead(b []byte) (*Record, error) {
-	r := &reader{b: b}
+	r := newReader(b)
 	rec := &Record{}
 	r.head(rec)
 	return rec, r.err

@@ -279,14 +279,14 @@ func (db *DB) AffectedIf(ecosystem, name string, keep func(*Affected) bool) ([]E
 	if err != nil || value == nil {
 		return nil, db.damaged(err)
 	}
-	r := reader{b: value}
-	n, _, _ := packageHead(&r)
+	r := newReader(value)
+	n, _, _ := packageHead(r)
 	var entries []Entry
 	walk := walker{t: db.records}
 	var ordinal uint64
 	for range n {
 		ordinal += r.uvarint()
-		in := reader{b: r.bytes()}
+		in := r.within()
 		a := Affected{Ecosystem: ecosystem, Name: name}
 		in.affected(&a)
 		if in.err != nil {

@@ -18,9 +18,9 @@ import (
 // front to back and read by position, so a lookup costs one read of one block.
 
 const (
-	blockSize    = 32 << 10 // of uncompressed bytes, at which a block is closed
+	blockSize    = 8 << 10  // of uncompressed bytes, at which a block is closed
 	maxBlock     = 64 << 20 // an uncompressed block beyond this is damage, or a package nobody has
-	cachedBlocks = 24       // decoded blocks kept per table
+	cachedBlocks = 64       // decoded blocks kept per table
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -210,7 +210,7 @@ func (t *table) read(i int, keep bool) ([]byte, error) {
 			return nil, fmt.Errorf("table %s, block at %d: %w", t.name, k.offset, err)
 		}
 	}
-	if keep && len(raw) <= 16*blockSize {
+	if keep && len(raw) <= 64*blockSize {
 		t.mu.Lock()
 		if len(t.cache) >= cachedBlocks {
 			copy(t.cache, t.cache[1:])
