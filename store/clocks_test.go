@@ -126,7 +126,7 @@ func TestClocksAgreeWithANaiveModel(t *testing.T) {
 		base := 1_000_000 * hour
 		now.Store(base)
 		ctx := context.Background()
-		db, err := Open(ctx, Options{Path: filepath.Join(dir, fmt.Sprint(runs.Add(1))+".db"), Now: now.Load})
+		db, err := Open(ctx, Options{Path: filepath.Join(dir, fmt.Sprint(runs.Add(1))+".db"), Now: now.Load, noSync: true})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -56,13 +56,12 @@ func (db *DB) PutImage(ctx context.Context, s ImageScan) (key string, counts sca
 	defer db.images.Unlock()
 	now := db.opt.Now()
 	list := gather(&s)
-	known, err := db.intern(ctx, list, now)
+	unmatched, err := db.intern(ctx, list, s.Matched, now)
 	if err != nil {
 		return "", counts, fmt.Errorf("store packages of %s: %w", s.Catalog.Image.Name, err)
 	}
-	if s.Matched {
-		cause := "a scan of " + s.Catalog.Image.Name
-		if err := db.rematch(ctx, known, cause, now); err != nil {
+	if len(unmatched) > 0 {
+		if err := db.rematch(ctx, unmatched, "the first advisories", now); err != nil {
 			return "", counts, err
 		}
 		if _, err := db.fold(ctx); err != nil {

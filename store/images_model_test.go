@@ -53,7 +53,7 @@ func TestCountsFollowWhateverHappens(t *testing.T) {
 				}
 			}
 			var err error
-			if db, err = Open(ctx, Options{Path: path, Now: now.Load}); err != nil {
+			if db, err = Open(ctx, Options{Path: path, Now: now.Load, noSync: true}); err != nil {
 				t.Fatal(err)
 			}
 		}

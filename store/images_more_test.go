@@ -235,8 +235,11 @@ func TestPagesOfImagesCoverAll(t *testing.T) {
 // BenchmarkAreWeAffected asks for one vulnerability among 10,000 images of 300
 // packages, of which 3,000 have it.
 func BenchmarkAreWeAffected(b *testing.B) {
-	const images, each = 10_000, 300
-	db, err := Open(b.Context(), Options{Path: filepath.Join(b.TempDir(), "x.db")})
+	images, each := 10_000, 300
+	if testing.Short() {
+		images = 1000
+	}
+	db, err := Open(b.Context(), Options{Path: filepath.Join(b.TempDir(), "x.db"), noSync: true})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -276,7 +279,7 @@ func BenchmarkAreWeAffected(b *testing.B) {
 	for name, f := range map[string]func(context.Context) error{
 		"by alias": func(ctx context.Context) error {
 			d, err := db.Vulnerability(ctx, "GHSA-XXXX")
-			if err == nil && (d.Total != 3334 || len(d.Affected) != 1000) {
+			if err == nil && (d.Total != int64(images+2)/3 || len(d.Affected) != min(1000, (images+2)/3)) {
 				return fmt.Errorf("%d affected", d.Total)
 			}
 			return err
@@ -311,5 +314,56 @@ func BenchmarkAreWeAffected(b *testing.B) {
 				}
 			}
 		})
+	}
+}
+
+func TestPruneKeepsWhatIsNeededAndBoundsTheRest(t *testing.T) {
+	f := open(t, Options{MaxContainers: 3})
+	f.putImage(t, imageOf(1, "r.example/a", []scan.Package{lib("old", "1"), lib("kept", "1")}, cve("CVE-OLD", 0, finding.Low, ""), cve("CVE-KEPT", 1, finding.Low, "")))
+	f.putImage(t, imageOf(1, "r.example/a", []scan.Package{lib("kept", "1")}, cve("CVE-KEPT", 0, finding.Low, "")))
+	at := f.now.Load()
+	for n := range 5 {
+		f.use(t, inuse.Report{Node: "n", Container: fmt.Sprint("c", n), Workload: "w", Digest: digest(1), Started: at, Since: at, Until: at + int64(n), Ended: n < 4})
+	}
+	if _, err := f.Prune(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	d, err := f.Image(t.Context(), digest(1))
+	if err != nil || len(d.Running) != 3 || d.Running[0].Container != "c4" || d.Running[0].Until != 0 {
+		t.Fatalf("%+v %v", d.Running, err)
+	}
+	if _, err := f.Vulnerability(t.Context(), "CVE-OLD"); !errors.Is(err, ErrNotFound) {
+		t.Fatalf("nothing has it any more: %v", err)
+	}
+	if d, err := f.Vulnerability(t.Context(), "CVE-KEPT"); err != nil || d.Images != 1 || d.RunningImages != 1 {
+		t.Fatalf("%+v %v", d, err)
+	}
+	losses, err := f.Losses(t.Context(), f.now.Load())
+	if err != nil || len(losses) != 1 || losses[0].Reason != "too_many_containers" || losses[0].Count != 2 {
+		t.Fatalf("%+v %v", losses, err)
+	}
+	f.now.Add(31 * 24 * hour)
+	if _, err := f.Prune(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if d, err := f.Image(t.Context(), digest(1)); err != nil || len(d.Running) != 1 || d.Image.Running != 1 {
+		t.Fatalf("%+v %v", d.Running, err)
+	}
+}
+
+func TestLoadsOfOneImageAreBounded(t *testing.T) {
+	f := open(t, Options{})
+	f.putImage(t, imageOf(1, "x", []scan.Package{lib("a", "1")}))
+	at := f.now.Load()
+	r := inuse.Report{Node: "n", Container: "c", Workload: "w", Digest: digest(1), Started: at, Since: at, Until: at}
+	for n := range maxLoads {
+		r.Loads = append(r.Loads, inuse.Load{Path: fmt.Sprint("p/", n), First: at, Last: at})
+	}
+	f.use(t, r)
+	r.Loads = []inuse.Load{{Path: "p/1", First: at, Last: at + 5}, {Path: "q/1", First: at, Last: at}, {Path: "q/2", First: at, Last: at}}
+	f.use(t, r)
+	losses, err := f.Losses(t.Context(), at)
+	if err != nil || len(losses) != 1 || losses[0].Count != 2 || losses[0].Reason != "too_many_loads" {
+		t.Fatalf("%+v %v", losses, err)
 	}
 }

@@ -177,29 +177,17 @@ func gather(s *ImageScan) []*interned {
 const internStep = 100
 
 // intern gives every package its row, writing those that are new with their
-// vulnerabilities, and returns what differs for those that are not.
-func (db *DB) intern(ctx context.Context, list []*interned, now int64) ([]PackageMatch, error) {
-	var fresh []*interned
-	var known []PackageMatch
-	for _, x := range list {
-		err := db.read.QueryRowContext(ctx, "SELECT n FROM packages WHERE ident = ?", x.ident).Scan(&x.n)
-		switch {
-		case errors.Is(err, sql.ErrNoRows):
-			fresh = append(fresh, x)
-		case err != nil:
-			return nil, db.explain(err)
-		default:
-			m := PackageMatch{N: x.n}
-			for _, v := range x.vulns {
-				m.Vulnerabilities = append(m.Vulnerabilities, *v)
-			}
-			known = append(known, m)
-		}
+// vulnerabilities. It returns what those have now that are known and were stored when
+// there were no advisories; of the others the advisories' changes keep track.
+func (db *DB) intern(ctx context.Context, list []*interned, matched bool, now int64) ([]PackageMatch, error) {
+	fresh, known, err := db.sift(ctx, list, matched)
+	if err != nil {
+		return nil, err
 	}
 	for part := range slices.Chunk(fresh, internStep) {
 		err := db.update(ctx, func(t *tx) error {
 			for _, x := range part {
-				if err := t.insertPackage(x, now); err != nil {
+				if err := t.insertPackage(x, matched, now); err != nil {
 					return err
 				}
 			}
@@ -212,14 +200,49 @@ func (db *DB) intern(ctx context.Context, list []*interned, now int64) ([]Packag
 	return known, nil
 }
 
-func (t *tx) insertPackage(x *interned, now int64) error {
+// sift finds the packages that have a row already.
+func (db *DB) sift(ctx context.Context, list []*interned, matched bool) (fresh []*interned, unmatched []PackageMatch, err error) {
+	tx, err := db.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return nil, nil, db.explain(err)
+	}
+	defer tx.Rollback()
+	find, err := tx.PrepareContext(ctx, "SELECT n, matched FROM packages WHERE ident = ?")
+	if err != nil {
+		return nil, nil, db.explain(err)
+	}
+	defer find.Close()
+	for _, x := range list {
+		var was int64
+		err := find.QueryRowContext(ctx, x.ident).Scan(&x.n, &was)
+		switch {
+		case errors.Is(err, sql.ErrNoRows):
+			fresh = append(fresh, x)
+		case err != nil:
+			return nil, nil, db.explain(err)
+		case matched && was == 0:
+			m := PackageMatch{N: x.n}
+			for _, v := range x.vulns {
+				m.Vulnerabilities = append(m.Vulnerabilities, *v)
+			}
+			unmatched = append(unmatched, m)
+		}
+	}
+	return fresh, unmatched, nil
+}
+
+func (t *tx) insertPackage(x *interned, matched bool, now int64) error {
 	p := x.pkg
+	was := 0
+	if matched {
+		was = 1
+	}
 	if err := t.row("SELECT COALESCE(MAX(n),0)+1 FROM packages", nil, &x.n); err != nil {
 		return err
 	}
-	if _, err := t.exec(`INSERT INTO packages (n, ident, distro, type, name, version, arch, source, source_version, module, vendor, owned_by, dev)
-		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)`, x.n, x.ident, x.distro, clean(string(p.Type)), clean(p.Name), clean(p.Version), clean(p.Arch),
-		clean(p.Source), clean(p.SourceVersion), clean(p.Module), clean(p.Vendor), clean(p.OwnedBy), dev(p)); err != nil {
+	if _, err := t.exec(`INSERT INTO packages (n, ident, distro, type, name, version, arch, source, source_version, module, vendor, owned_by, dev, matched)
+		VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?)`, x.n, x.ident, x.distro, clean(string(p.Type)), clean(p.Name), clean(p.Version), clean(p.Arch),
+		clean(p.Source), clean(p.SourceVersion), clean(p.Module), clean(p.Vendor), clean(p.OwnedBy), dev(p), was); err != nil {
 		return err
 	}
 	for _, k := range x.keys {
@@ -346,12 +369,14 @@ func (t *tx) worst(vuln int64) error {
 	return err
 }
 
+const factQuery = `SELECT v.id, v.n, v.kev, v.aliases, v.title, v.modified, pv.status, pv.fixed_in, pv.severity, pv.severity_from, pv.cvss, pv.vector, pv.source, pv.rank_base
+	FROM package_vulns pv JOIN vulns v ON v.n = pv.vuln WHERE pv.package = ?`
+
 // facts reads what is stored of a package: by the vulnerability's id.
-func (db *DB) facts(ctx context.Context, pkg int64) (map[string]storedFact, error) {
-	rows, err := db.read.QueryContext(ctx, `SELECT v.id, v.n, v.kev, v.aliases, v.title, v.modified, pv.status, pv.fixed_in, pv.severity, pv.severity_from, pv.cvss, pv.vector, pv.source, pv.rank_base
-		FROM package_vulns pv JOIN vulns v ON v.n = pv.vuln WHERE pv.package = ?`, pkg)
+func facts(ctx context.Context, query *sql.Stmt, pkg int64) (map[string]storedFact, error) {
+	rows, err := query.QueryContext(ctx, pkg)
 	if err != nil {
-		return nil, db.explain(err)
+		return nil, err
 	}
 	defer rows.Close()
 	out := map[string]storedFact{}
@@ -359,11 +384,11 @@ func (db *DB) facts(ctx context.Context, pkg int64) (map[string]storedFact, erro
 		var id string
 		var f storedFact
 		if err := rows.Scan(&id, &f.vuln, &f.kev, &f.aliases, &f.title, &f.modified, &f.status, &f.fixedIn, &f.severity, &f.severityFrom, &f.cvss, &f.vector, &f.source, &f.rank); err != nil {
-			return nil, db.explain(err)
+			return nil, err
 		}
 		out[id] = f
 	}
-	return out, db.explain(rows.Err())
+	return out, rows.Err()
 }
 
 type storedFact struct {
@@ -374,10 +399,15 @@ type storedFact struct {
 
 // ChangedPackages returns the packages ever seen that advisories of these keys speak of.
 func (db *DB) ChangedPackages(ctx context.Context, keys []PackageKey) ([]StoredPackage, error) {
+	find, err := db.read.PrepareContext(ctx, "SELECT "+packageColumns+" FROM package_keys k JOIN packages p ON p.n = k.package WHERE k.ecosystem = ? AND k.name = ?")
+	if err != nil {
+		return nil, db.explain(err)
+	}
+	defer find.Close()
 	seen := map[int64]bool{}
 	var out []StoredPackage
 	for _, k := range keys {
-		rows, err := db.read.QueryContext(ctx, "SELECT "+packageColumns+" FROM package_keys k JOIN packages p ON p.n = k.package WHERE k.ecosystem = ? AND k.name = ?", clean(k.Ecosystem), clean(k.Name))
+		rows, err := find.QueryContext(ctx, clean(k.Ecosystem), clean(k.Name))
 		if err != nil {
 			return nil, db.explain(err)
 		}
@@ -400,9 +430,18 @@ func (db *DB) ChangedPackages(ctx context.Context, keys []PackageKey) ([]StoredP
 	return out, nil
 }
 
+// Unmatched returns up to limit packages that were stored when there were no advisories.
+func (db *DB) Unmatched(ctx context.Context, limit int) ([]StoredPackage, error) {
+	return db.packages(ctx, "p.matched = 0 ORDER BY p.n LIMIT ?", limit)
+}
+
 // Packages returns up to limit packages ever seen with a number above after.
 func (db *DB) Packages(ctx context.Context, after int64, limit int) ([]StoredPackage, error) {
-	rows, err := db.read.QueryContext(ctx, "SELECT "+packageColumns+" FROM packages p WHERE p.n > ? ORDER BY p.n LIMIT ?", after, limit)
+	return db.packages(ctx, "p.n > ? ORDER BY p.n LIMIT ?", after, limit)
+}
+
+func (db *DB) packages(ctx context.Context, where string, args ...any) ([]StoredPackage, error) {
+	rows, err := db.read.QueryContext(ctx, "SELECT "+packageColumns+" FROM packages p WHERE "+where, args...)
 	if err != nil {
 		return nil, db.explain(err)
 	}

@@ -32,7 +32,8 @@ type Pruned struct {
 // pruneStep bounds what one transaction removes, so that storing never waits long.
 const pruneStep = 500
 
-// Prune enforces the bounds that depend on time and on the number of alerts. Call
+// Prune enforces the bounds that depend on time and on the number of alerts, containers
+// and clocks. Call
 // it every few minutes. An alert and its newest finding stay however old they
 // are; alerts go only when there are more than MaxAlerts: closed ones first, then
 // the least severe, then the oldest.
@@ -50,7 +51,7 @@ func (db *DB) Prune(ctx context.Context) (Pruned, error) {
 		total.Occurrences += step.Occurrences
 		total.Alerts += step.Alerts
 		if step.Occurrences < pruneStep && step.Alerts < pruneStep {
-			return total, nil
+			return total, db.pruneImages(ctx)
 		}
 	}
 }

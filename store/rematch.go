@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"database/sql"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -46,11 +47,16 @@ func (db *DB) rematch(ctx context.Context, list []PackageMatch, cause string, no
 		changes = changes[:0]
 		return err
 	}
+	query, err := db.read.PrepareContext(ctx, factQuery)
+	if err != nil {
+		return db.explain(err)
+	}
+	defer query.Close()
 	for i := range list {
 		m := &list[i]
-		have, err := db.facts(ctx, m.N)
+		have, err := facts(ctx, query, m.N)
 		if err != nil {
-			return err
+			return db.explain(err)
 		}
 		for j := range m.Vulnerabilities {
 			v := &m.Vulnerabilities[j]
@@ -76,7 +82,22 @@ func (db *DB) rematch(ctx context.Context, list []PackageMatch, cause string, no
 			}
 		}
 	}
-	return flush()
+	if err := flush(); err != nil {
+		return err
+	}
+	for part := range slices.Chunk(list, foldStep) {
+		if err := db.update(ctx, func(t *tx) error {
+			for i := range part {
+				if _, err := t.exec("UPDATE packages SET matched = 1 WHERE n = ? AND matched = 0", part[i].N); err != nil {
+					return err
+				}
+			}
+			return nil
+		}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // foldStep bounds what one transaction changes.
@@ -305,6 +326,8 @@ type folding struct {
 	holders map[int64][]holder       // by package
 	used    map[int64]map[int64]bool // by package: images that loaded it
 	ids     map[int64]string         // of vulnerabilities
+	holds   *sql.Stmt
+	carries *sql.Stmt
 }
 
 func (db *DB) fold(ctx context.Context) (int, error) {
@@ -312,6 +335,11 @@ func (db *DB) fold(ctx context.Context) (int, error) {
 	if err := f.read(ctx); err != nil || len(f.rows) == 0 {
 		return 0, err
 	}
+	if err := f.prepare(ctx); err != nil {
+		return 0, err
+	}
+	defer f.holds.Close()
+	defer f.carries.Close()
 	work, err := f.vulns(ctx)
 	if err != nil {
 		return 0, fmt.Errorf("bring images up to date with advisories: %w", err)
@@ -368,12 +396,24 @@ func (f *folding) read(ctx context.Context) error {
 	return db.explain(all.Err())
 }
 
+func (f *folding) prepare(ctx context.Context) error {
+	var err error
+	if f.holds, err = f.db.read.PrepareContext(ctx, "SELECT ip.image, ip.counted, CASE WHEN u.package IS NULL THEN 0 ELSE 1 END FROM image_packages ip LEFT JOIN image_use u ON u.image = ip.image AND u.package = ip.package WHERE ip.package = ?"); err != nil {
+		return f.db.explain(err)
+	}
+	f.carries, err = f.db.read.PrepareContext(ctx, "SELECT pv.package, v.id FROM vulns v LEFT JOIN package_vulns pv ON pv.vuln = v.n WHERE v.n = ?")
+	if err != nil {
+		f.holds.Close()
+	}
+	return f.db.explain(err)
+}
+
 // holding is the images that hold a package, read once.
 func (f *folding) holding(ctx context.Context, pkg int64) ([]holder, error) {
 	if h, ok := f.holders[pkg]; ok {
 		return h, nil
 	}
-	rows, err := f.db.read.QueryContext(ctx, "SELECT ip.image, ip.counted, CASE WHEN u.package IS NULL THEN 0 ELSE 1 END FROM image_packages ip LEFT JOIN image_use u ON u.image = ip.image AND u.package = ip.package WHERE ip.package = ?", pkg)
+	rows, err := f.holds.QueryContext(ctx, pkg)
 	if err != nil {
 		return nil, f.db.explain(err)
 	}
@@ -551,7 +591,7 @@ func (f *folding) differences(vuln int64, rows []*journal, after map[int64]bool,
 }
 
 func (f *folding) carriers(ctx context.Context, vuln int64) (map[int64]bool, error) {
-	rows, err := f.db.read.QueryContext(ctx, "SELECT pv.package, v.id FROM vulns v LEFT JOIN package_vulns pv ON pv.vuln = v.n WHERE v.n = ?", vuln)
+	rows, err := f.carries.QueryContext(ctx, vuln)
 	if err != nil {
 		return nil, f.db.explain(err)
 	}

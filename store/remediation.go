@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/finding"
 	"github.com/dockreeve/dockreeve/query"
 )
@@ -179,23 +178,6 @@ func (t *tx) startClock(w string, vuln, now int64) error {
 	_, err = t.exec(`INSERT INTO clocks (workload, vuln, started, severity, kev, absent, stopped, outcome) SELECT ?, n, ?, severity, kev, 0, 0, 0 FROM vulns WHERE n = ?
 		ON CONFLICT (workload, vuln, started) DO UPDATE SET absent = 0, stopped = 0, outcome = 0`, w, now, vuln)
 	return err
-}
-
-// pruneClocks keeps the number of clocks within its bound, stopped ones going first.
-func (t *tx) pruneClocks(now int64) error {
-	var n int64
-	if err := t.row("SELECT COUNT(*) FROM clocks", nil, &n); err != nil {
-		return err
-	}
-	over := min(n-int64(t.db.opt.MaxClocks), pruneStep)
-	if over <= 0 {
-		return nil
-	}
-	gone, err := t.exec(`DELETE FROM clocks WHERE rowid IN (SELECT rowid FROM clocks ORDER BY CASE WHEN stopped = 0 THEN 1 ELSE 0 END, stopped, started LIMIT ?)`, over)
-	if err != nil || gone == 0 {
-		return err
-	}
-	return t.loss("hub", &event.Loss{Hop: HopImages, Reason: "too_many_clocks", Count: uint64(gone), From: now, To: now}, now)
 }
 
 // RemediationFields is what a filter of remediation clocks may name.

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/inuse"
 	"github.com/dockreeve/dockreeve/scan"
 	"github.com/dockreeve/dockreeve/scan/match"
@@ -80,23 +81,54 @@ func (t *tx) use(r *inuse.Report, now int64) error {
 			return err
 		}
 	}
-	for i := range r.Loads[:min(len(r.Loads), maxLoads)] {
-		l := &r.Loads[i]
-		if l.Path == "" || len(l.Path) > maxPath || l.Changed { // a changed file is not the image's
-			continue
-		}
-		if _, err := t.exec(`INSERT INTO loads (ref, path, first, last, dirty) VALUES (?,?,?,?,1) ON CONFLICT (ref, path) DO UPDATE SET
-			first = CASE WHEN excluded.first < loads.first THEN excluded.first ELSE loads.first END,
-			last = CASE WHEN excluded.last > loads.last THEN excluded.last ELSE loads.last END, dirty = 1
-			WHERE excluded.first < loads.first OR excluded.last > loads.last`, ref, clean(l.Path), l.First, l.Last); err != nil {
-			return err
-		}
+	if err := t.loads(ref, r, now); err != nil {
+		return err
 	}
 	if fresh || oldRef != ref || oldEnded == 0 && r.Ended {
 		_, err = t.tell(ChangeImage, "")
 		return err
 	}
 	return nil
+}
+
+// loads stores the files loaded. When an image has as many as are kept, only those
+// known already are brought up to date, and the others are counted as lost.
+func (t *tx) loads(ref string, r *inuse.Report, now int64) error {
+	if len(r.Loads) == 0 {
+		return nil
+	}
+	const newer = `first = CASE WHEN excluded.first < loads.first THEN excluded.first ELSE loads.first END,
+		last = CASE WHEN excluded.last > loads.last THEN excluded.last ELSE loads.last END, dirty = 1
+		WHERE excluded.first < loads.first OR excluded.last > loads.last`
+	var have int
+	if err := t.row("SELECT COUNT(*) FROM loads WHERE ref = ?", []any{ref}, &have); err != nil {
+		return err
+	}
+	lost := uint64(max(0, len(r.Loads)-maxLoads))
+	for i := range r.Loads[:min(len(r.Loads), maxLoads)] {
+		l := &r.Loads[i]
+		if l.Path == "" || len(l.Path) > maxPath || l.Changed { // a changed file is not the image's
+			continue
+		}
+		path := clean(l.Path)
+		if have+i >= maxLoads {
+			var n int
+			if err := t.row("SELECT COUNT(*) FROM loads WHERE ref = ? AND path = ?", []any{ref, path}, &n); err != nil {
+				return err
+			}
+			if n == 0 {
+				lost++
+				continue
+			}
+		}
+		if _, err := t.exec("INSERT INTO loads (ref, path, first, last, dirty) VALUES (?,?,?,?,1) ON CONFLICT (ref, path) DO UPDATE SET "+newer, ref, path, l.First, l.Last); err != nil {
+			return err
+		}
+	}
+	if lost == 0 {
+		return nil
+	}
+	return t.loss(r.Node, &event.Loss{Hop: HopImages, Reason: "too_many_loads", Count: lost, From: now, To: now}, now)
 }
 
 // settleStep bounds what Settle does in one transaction.

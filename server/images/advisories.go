@@ -100,9 +100,7 @@ func (s *Images) rematch(ctx context.Context) error {
 		return err
 	}
 	if was.Version == info.Version {
-		// An earlier run may have been broken off at its last step.
-		_, err := s.opt.DB.Fold(ctx)
-		return err
+		return s.leftOver(ctx, info)
 	}
 	select {
 	case s.turn <- struct{}{}:
@@ -140,6 +138,27 @@ func (s *Images) rematch(ctx context.Context) error {
 	now := s.opt.Clock.Now().UnixNano()
 	s.opt.Log.Info("stored images matched again", "advisories", info.Version, "keys", len(keys), "all", all, "images_changed", changed)
 	return s.opt.DB.SetMatched(ctx, store.MatchState{Version: info.Version, Time: now, Images: changed, Ecosystems: ecosystems})
+}
+
+// leftOver finishes what an earlier run was broken off at, and matches what was stored
+// while there was no database.
+func (s *Images) leftOver(ctx context.Context, info scan.DatabaseInfo) error {
+	for {
+		list, err := s.opt.DB.Unmatched(ctx, packageStep)
+		if err != nil {
+			return err
+		}
+		if len(list) == 0 {
+			break
+		}
+		if err := s.matchPackages(ctx, list, "the first advisories"); err != nil {
+			return err
+		}
+	}
+	if _, err := s.opt.DB.Fold(ctx); err != nil {
+		return err
+	}
+	return s.gaps(ctx, false, info.Version)
 }
 
 func (s *Images) matchAll(ctx context.Context, cause string) error {

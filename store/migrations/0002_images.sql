@@ -77,9 +77,11 @@ CREATE TABLE packages (
   module TEXT NOT NULL,
   vendor TEXT NOT NULL,
   owned_by TEXT NOT NULL,
-  dev TEXT NOT NULL               -- 'dev' = only a lock file speaks of it
+  dev TEXT NOT NULL,              -- 'dev' = only a lock file speaks of it
+  matched BIGINT NOT NULL         -- 1 = with some version of the advisories; later ones follow by what they change
 );
 CREATE INDEX packages_name ON packages (name);
+CREATE INDEX packages_matched ON packages (matched);
 
 -- What the advisories call a package: how a changed advisory finds it.
 CREATE TABLE package_keys (
