@@ -218,7 +218,9 @@ func readLayer(ctx context.Context, layers Layers, i int, l *scan.Layer, opt Opt
 			"pull the image again; if it stays, somebody changed it or its configuration")
 	}
 	l.DiffID = diffID
-	store.put(diffID, r)
+	if !w.passing {
+		store.put(diffID, r)
+	}
 	return r
 }
 

@@ -265,3 +265,22 @@ func TestRootStaysInside(t *testing.T) {
 		t.Error("a root that is not there was read")
 	}
 }
+
+// TestNoRoom: what this machine could not do is said, and not remembered as if the
+// image were at fault.
+func TestNoRoom(t *testing.T) {
+	inner := zipOf(t, "META-INF/maven/a/b/pom.properties", "groupId=a\nartifactId=b\nversion=1\n")
+	s := imageOf(t, layerOf(t, item{name: "big.jar", body: strings.Repeat("x", inMemory+1) + inner}))
+	opt := Options{Cache: t.TempDir(), Temp: filepath.Join(t.TempDir(), "nowhere")}
+	c := read(t, s, opt)
+	if len(c.NotAssessed) != 1 || !strings.Contains(c.NotAssessed[0].Reason, "no room") {
+		t.Errorf("gaps: %+v", c.NotAssessed)
+	}
+	opt.Temp = t.TempDir()
+	c = read(t, s, opt)
+	noGaps(t, c)
+	want1(t, "packages", named(c), "[a:b 1@0]")
+	if list, _ := os.ReadDir(opt.Temp); len(list) != 0 {
+		t.Errorf("left behind: %v", list)
+	}
+}

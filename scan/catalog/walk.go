@@ -38,6 +38,7 @@ type walker struct {
 	again   map[string]kind
 	buf     []byte // reused
 	piece   []byte // see chunk
+	passing bool   // some gap is the fault of this moment, not of the layer: not to be cached
 	byName  bool   // the current file is not looked at for being a program
 	hash    *malware.Hasher
 	skipped map[string]int // what bounds cut off, by reason
@@ -225,6 +226,7 @@ func (w *walker) replace(p string) uint64 {
 	x := hashPath(p)
 	w.r.Plain = append(w.r.Plain, x)
 	delete(w.links, x)
+	delete(w.again, p)
 	w.forget(x)
 	if w.above[x] { // a directory with wanted files becomes something else
 		for i := range w.r.Files {
@@ -397,6 +399,7 @@ func (w *walker) random(p string, k kind, c content) error {
 	}
 	f, err := os.CreateTemp(w.opt.Temp, "dockreeve-*")
 	if err != nil {
+		w.passing = true
 		w.gap(p, "no room to read it: "+err.Error(), "make the temporary directory writable")
 		return nil
 	}
@@ -410,6 +413,7 @@ func (w *walker) random(p string, k kind, c content) error {
 			return err
 		}
 		if _, err := f.Write(b); err != nil {
+			w.passing = true
 			w.gap(p, "no room to read it: "+err.Error(), "free space in the temporary directory")
 			return nil
 		}
@@ -434,6 +438,7 @@ func (w *walker) parseRandom(p string, k kind, r io.ReaderAt, size int64) {
 func (w *walker) secondPass(ctx context.Context, open func() (io.ReadCloser, error)) error {
 	src, err := open()
 	if err != nil {
+		w.passing = true
 		for p := range w.again {
 			w.gap(p, "the layer could not be opened a second time: "+err.Error(), "")
 		}
