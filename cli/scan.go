@@ -81,6 +81,7 @@ func (f *scanFlags) flags(cmd *cobra.Command) {
 // run scans every image named, writes what was asked for, and returns the verdict as
 // an exit code.
 func (f *scanFlags) run(cmd *cobra.Command, refs []string) error {
+	f.out.licenses = slices.Contains(f.scanners, "license") || len(f.judge.deny) > 0
 	outputs, err := f.out.parse(cmd, len(refs), f.source.platform == "all")
 	if err != nil {
 		return err
@@ -117,7 +118,7 @@ func (f *scanFlags) run(cmd *cobra.Command, refs []string) error {
 		}
 		for _, r := range reports {
 			judge.apply(r)
-			v := gate.Evaluate(r, judge.policy)
+			v := judge.verdict(r)
 			verdicts = append(verdicts, v)
 			if err := hub.record(ctx, r, v, judge); err != nil {
 				failed = append(failed, fmt.Errorf("%s: record the gate: %w", ref, err))
@@ -182,8 +183,7 @@ func (f *scanFlags) options(cmd *cobra.Command) (scanner.Options, func(), error)
 			opt.Catalog.Secrets = true
 		case "config":
 			opt.Catalog.Config = true
-		case "license":
-			f.out.licenses = true
+		case "license": // packages state them anyway: it is a matter of showing
 		case "malware":
 			lists, err := loadMalware(f.malware)
 			if err != nil {

@@ -17,6 +17,7 @@ import (
 	"github.com/dockreeve/dockreeve/scan"
 	"github.com/dockreeve/dockreeve/scan/gate"
 	"github.com/dockreeve/dockreeve/scan/image"
+	"github.com/dockreeve/dockreeve/scan/license"
 	"github.com/dockreeve/dockreeve/scan/malware"
 	"github.com/dockreeve/dockreeve/scan/render"
 	"github.com/dockreeve/dockreeve/scan/vex"
@@ -111,6 +112,7 @@ func (f *judgeFlags) flags(cmd *cobra.Command) {
 	fl.StringSliceVar(&f.vexFiles, "vex", nil, "VEX documents: OpenVEX, CSAF, CycloneDX")
 	fl.StringVar(&f.severity, "severity", "", "show only findings of this severity and above; the gate sees all")
 	fl.BoolVar(&f.inUse, "in-use", false, "show only findings in packages seen loaded where the image runs; needs --server")
+	fl.StringSliceVar(&f.deny, "deny-license", nil, "fail on packages under these licences: SPDX ids (GPL-3.0, AGPL-*) or permissive, weak-copyleft, strong-copyleft, network-copyleft, proprietary, unknown")
 	fl.BoolVar(&f.allowGaps, "allow-gaps", false, "let a gate pass although layers or files could not be read")
 }
 
@@ -121,6 +123,7 @@ type judge struct {
 	vex      []*vex.Document
 	severity finding.Severity
 	inUse    bool
+	licenses license.Policy
 	warn     io.Writer
 }
 
@@ -131,6 +134,10 @@ func (f *judgeFlags) load(cmd *cobra.Command) (*judge, error) {
 		return nil, withCode(exitUsage, "--fail-on: %w", err)
 	}
 	j.policy.AllowGaps, j.policy.Now = f.allowGaps, time.Now().UnixNano()
+	j.licenses.Deny = f.deny
+	if err := j.licenses.Validate(); err != nil {
+		return nil, withCode(exitUsage, "--deny-license: %w", err)
+	}
 	if f.severity != "" {
 		if j.severity, err = finding.ParseSeverity(f.severity); err != nil {
 			return nil, withCode(exitUsage, "--severity: %w", err)
@@ -194,6 +201,29 @@ func (j *judge) apply(r *scan.Report) {
 	}
 }
 
+// verdict judges a report by the policy, licences included.
+func (j *judge) verdict(r *scan.Report) gate.Verdict {
+	v := gate.Evaluate(r, j.policy)
+	if len(j.licenses.Deny) == 0 {
+		return v
+	}
+	byRule := map[string]int{}
+	for _, d := range j.licenses.Evaluate(r.Packages).Denied {
+		i, ok := byRule[d.By]
+		if !ok {
+			i = len(v.Reasons)
+			byRule[d.By] = i
+			v.Reasons = append(v.Reasons, gate.Reason{Rule: "license " + d.By})
+		}
+		reason := &v.Reasons[i]
+		if reason.Count++; len(reason.Examples) < gate.MaxExamples {
+			reason.Examples = append(reason.Examples, r.Packages[d.Package].Name+" "+d.License)
+		}
+		v.Passed = false
+	}
+	return v
+}
+
 // show leaves out what --severity and --in-use do not ask for. The gate has seen it all.
 func (j *judge) show(r *scan.Report) scan.Report {
 	shown := *r
@@ -247,7 +277,7 @@ type output struct {
 
 // parse reads -o. A file takes one report, so several images need {} in its name.
 func (f *outputFlags) parse(cmd *cobra.Command, images int, allPlatforms bool) (*outputs, error) {
-	out := &outputs{opt: render.Options{Version: version, All: f.all, ShowSuppressed: f.suppressed}}
+	out := &outputs{opt: render.Options{Version: version, All: f.all, ShowSuppressed: f.suppressed, Licences: f.licenses}}
 	stdout := 0
 	for _, o := range f.formats {
 		name, file, _ := strings.Cut(o, "=")

@@ -102,7 +102,7 @@ func (f *scanFlags) walk(cmd *cobra.Command, walk registry.Options, statePath st
 		for _, r := range reports {
 			r.Image.Name = tag
 			judge.apply(r)
-			v := gate.Evaluate(r, judge.policy)
+			v := judge.verdict(r)
 			verdicts = append(verdicts, v)
 			c := scan.Count(r)
 			fmt.Fprintf(cmd.OutOrStdout(), "%s\t%s\t%d critical, %d high, %d known exploited of %d vulnerabilities in %d packages", clean(tag), clean(r.Image.Platform), c.Critical, c.High, c.KEV, c.Total, len(r.Packages))

@@ -137,6 +137,9 @@ func pageOf(r *scan.Report, o Options) *htmlPage {
 			p.Taken = append(p.Taken, htmlTaken{plain(s.ID), plain(pkg(r, &s.Vulnerability).Name), plain(s.By), plain(s.Reason), plain(s.Until)})
 		}
 	}
+	if !o.Licences {
+		return p
+	}
 	counts, none := licenceCounts(r)
 	for i, l := range counts {
 		if i == 200 {

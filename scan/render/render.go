@@ -29,6 +29,8 @@ type Options struct {
 	ShowSuppressed bool
 	// Vulnerabilities puts them into CycloneDX too; without it an SBOM lists packages.
 	Vulnerabilities bool
+	// Licences shows which licences the packages state, in what people read.
+	Licences bool
 	// StepSummary takes a page in Markdown beside the GitHub annotations; nil = none.
 	StepSummary io.Writer
 	// Failed are the reasons the gate failed, in words; empty = passed or no gate.

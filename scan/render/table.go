@@ -32,7 +32,9 @@ func Table(w io.Writer, r *scan.Report, o Options) error {
 	t.secrets()
 	t.malware()
 	t.config()
-	t.licences()
+	if o.Licences {
+		t.licences()
+	}
 	t.closing()
 	if err := t.w.Flush(); err != nil {
 		return fmt.Errorf("write the table: %w", err)

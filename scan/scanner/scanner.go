@@ -20,6 +20,7 @@ import (
 	"github.com/dockreeve/dockreeve/scan/base"
 	"github.com/dockreeve/dockreeve/scan/catalog"
 	"github.com/dockreeve/dockreeve/scan/image"
+	"github.com/dockreeve/dockreeve/scan/license"
 	"github.com/dockreeve/dockreeve/scan/match"
 	"github.com/dockreeve/dockreeve/scan/sbom"
 	"github.com/dockreeve/dockreeve/scan/secret"
@@ -118,6 +119,9 @@ func (s *Scanner) read(ctx context.Context, o *image.Opened) (*scan.Catalog, err
 	c, err := catalog.Read(ctx, o, s.opt.Catalog)
 	if err != nil {
 		return nil, err
+	}
+	for i := range c.Packages {
+		c.Packages[i].Licenses = license.Normalize(c.Packages[i].Licenses)
 	}
 	c.Base = base.Find(&c.Image, s.opt.Bases)
 	base.Mark(&c.Image, c.Base)

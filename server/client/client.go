@@ -72,27 +72,42 @@ func New(opt Options) (*Client, error) {
 	return c, nil
 }
 
-// SignInURL asks the server for a link that signs one browser in, once, within
-// ten minutes.
+// SignInURL asks for a link that signs one browser in, once, within ten minutes.
 func (c *Client) SignInURL(ctx context.Context) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+"/auth/link", nil)
+	path, err := c.post(ctx, "/auth/link", "a sign-in link", nil)
 	if err != nil {
-		return "", fmt.Errorf("ask for a sign-in link: %w", err)
+		return "", err
+	}
+	return c.base + path, nil
+}
+
+// PipelineToken asks for a token with which a pipeline may hand in scans, ask for
+// verdicts and record gates.
+func (c *Client) PipelineToken(ctx context.Context, label string) (string, error) {
+	return c.post(ctx, "/auth/ci", "a pipeline's token", url.Values{"label": {label}})
+}
+
+// post asks for a line of text.
+func (c *Client) post(ctx context.Context, path, what string, form url.Values) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+path, strings.NewReader(form.Encode()))
+	if err != nil {
+		return "", fmt.Errorf("ask for %s: %w", what, err)
 	}
 	req.Header.Set("Authorization", "Bearer "+c.token)
+	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	res, err := c.http.Do(req)
 	if err != nil {
-		return "", fmt.Errorf("ask for a sign-in link: is the server running? %w", err)
+		return "", fmt.Errorf("ask for %s: is the server running? %w", what, err)
 	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(res.Body, 4096))
 	if err != nil {
-		return "", fmt.Errorf("ask for a sign-in link: %w", err)
+		return "", fmt.Errorf("ask for %s: %w", what, err)
 	}
 	if res.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("ask for a sign-in link: the server answered %s: %s", res.Status, strings.TrimSpace(string(b)))
+		return "", fmt.Errorf("ask for %s: the server answered %s: %s", what, res.Status, strings.TrimSpace(string(b)))
 	}
-	return c.base + strings.TrimSpace(string(b)), nil
+	return strings.TrimSpace(string(b)), nil
 }
 
 // bearer adds the token to every call.
