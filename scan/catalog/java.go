@@ -119,7 +119,7 @@ func (j *jars) nested(where string, e *zip.File, depth int) error {
 		name = where + "!/" + e.Name[:1024]
 	}
 	if depth >= maxJarDepth {
-		return fmt.Errorf("%s: archives nested more than %d deep", name, maxJarDepth)
+		return fmt.Errorf("%s: archives nested more than %d deep", e.Name, maxJarDepth)
 	}
 	b, err := unzip(e, min(maxNested, j.budget))
 	if err != nil {
