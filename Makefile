@@ -5,7 +5,7 @@ export CGO_ENABLED ?= 0
 STATE ?=
 LDFLAGS := -s -w -X github.com/dockreeve/dockreeve/cli.version=$(shell git describe --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: up build test setup test-go test-kernel test-store test-ui conformance bench fuzz generate ui lint help
+.PHONY: up build test setup test-go test-kernel test-store test-scan test-ui conformance bench fuzz generate ui lint help
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +29,8 @@ test-kernel: ## real kernel events from real containers (root)
 	@SUITE=test-kernel test/setup/suite.sh kernel
 test-store: ## the store and the server on a real database
 	@SUITE=test-store test/setup/suite.sh store
+test-scan: ## `dockreeve scan` as it is built, on real images, beside dpkg, npm, go and the official schemas (root, debootstrap)
+	@SUITE=test-scan test/setup/suite.sh scan
 test-ui: ## console logic, and both screens in a real Chromium against a real server
 	@SUITE=test-ui test/setup/suite.sh ui
 

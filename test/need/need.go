@@ -17,8 +17,10 @@ const (
 	Kernel   = "kernel"   // root, BTF and eBPF
 	Chromium = "chromium" // a real browser, and Node
 	Postgres = "pg"
-	Lab      = "lab"    // the Kubernetes lab
-	Shared   = "shared" // conformance suites and big data, read from a path
+	Lab      = "lab"     // the Kubernetes lab
+	Debian   = "debian"  // debootstrap, dpkg and npm with their registries, for real images
+	Schemas  = "schemas" // the official JSON schemas of the outputs; `make setup` fetches them
+	Shared   = "shared"  // conformance suites and big data, read from a path
 )
 
 // Skip ends the test as skipped because what is missing, or fails it where

@@ -11,7 +11,10 @@ want runc runc "real containers for the kernel tests and the demo"
 want busybox busybox-static "root filesystem of those containers"
 want chromium chromium "the console's screens are tested in a real browser"
 want ip iproute2 "network namespaces of the test containers"
+want debootstrap debootstrap "scans of real images: a Debian to put into them"
+want unshare util-linux "scans without any network"
 want curl curl "the command-line tests fetch from the server as a stranger would"
+[ -f /usr/share/keyrings/debian-archive-keyring.gpg ] || need+=(debian-archive-keyring)
 if command -v busybox >/dev/null && ! busybox --list >/dev/null 2>&1; then need+=(busybox-static); fi
 # Node 20.19 or newer builds and tests the console.
 node_ok() { command -v node >/dev/null && node -e 'const [a,b]=process.versions.node.split(".").map(Number);process.exit(a>20||(a===20&&b>=19)?0:1)'; }
@@ -31,5 +34,23 @@ if command -v npm >/dev/null && ! node_ok; then
   dir="${DOCKREEVE_NODE_DIR:-$PWD/.dockreeve/node}"
   echo "this system's Node is older than 20.19: installing npm's own node package into $dir"
   mkdir -p "$dir" && npm install --silent --no-audit --no-fund --prefix "$dir" node@22 >/dev/null || echo "could not install a newer Node: the console's tests will be skipped"
+fi
+# The official JSON schemas of the outputs of a scan, as npm packages carry them. No package
+# of npm, Debian or the Go proxy carries that of SPDX 2.3: its tests read it only where
+# DOCKREEVE_SCHEMAS names a directory that has it.
+schemas="$PWD/.dockreeve/schemas"
+if command -v npm >/dev/null && ! [ -f "$schemas/complete" ]; then
+  tmp="$(mktemp -d)"
+  if (cd "$tmp" && npm pack --silent @cyclonedx/cyclonedx-library@10.3.0 @microsoft/jest-sarif@1.0.0-beta.0 >/dev/null && for f in *.tgz; do mkdir "$f.d" && tar -xzf "$f" -C "$f.d" || exit 1; done); then
+    mkdir -p "$schemas"
+    for f in "$tmp"/cyclonedx-*.d/package/res/schema/{bom-1.[2-6],spdx,jsf-0.82}.SNAPSHOT.schema.json; do
+      # The packages name the files they refer to by names of their own.
+      sed 's/\.SNAPSHOT\.schema\.json/.schema.json/g' "$f" > "$schemas/$(basename "${f/.SNAPSHOT/}")"
+    done
+    cp "$tmp"/microsoft-*.d/package/lib/schemas/sarif-2.1.0-rtm.5.json "$schemas/sarif-2.1.0.schema.json" && touch "$schemas/complete"
+  else
+    echo "could not fetch the official JSON schemas with npm: the tests that need them will be skipped"
+  fi
+  rm -rf "$tmp"
 fi
 exit 0
