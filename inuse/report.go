@@ -26,7 +26,8 @@ func (t *Tracker) due(now int64, all bool) []Report {
 		}
 	}
 	slices.Sort(ids)
-	var out []Report
+	out := t.done // before what follows under the same names
+	t.done = nil
 	for _, id := range ids {
 		b := t.boxes[id]
 		ended := b.ended(t.now)
@@ -86,7 +87,7 @@ func (t *Tracker) head(b *box) Report {
 	from, since := started(c), b.since
 	if b.born != 0 {
 		// What its runtime says is of an earlier start, or not known yet.
-		if from < t.begun || from == 0 {
+		if from < t.begun || from < b.after || from == 0 {
 			from = b.born
 		}
 		if since == b.born {

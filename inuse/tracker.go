@@ -58,6 +58,7 @@ type Tracker struct {
 	last  *event.Container // of the last event, known to be current
 	now   int64            // time of the last event
 	paths int              // of all boxes
+	done  []Report         // last reports of lives that another one of the same name followed
 	broke int64            // up to when losses broke the watch
 	why   string           // which
 	stats Stats
@@ -87,6 +88,7 @@ type box struct {
 	pids    map[process]bool
 	since   int64
 	born    int64  // its first event, where its set-up was seen; 0 = it was not
+	after   int64  // when the one that had its name before ended; 0 = none had
 	blind   string // why loads of this container cannot be known, for its whole life
 	broken  string // why since was moved
 	changed bool   // something but loads has changed since the last report
@@ -251,6 +253,14 @@ func (t *Tracker) box(c *event.Container, at int64, setup bool) *box {
 		return nil
 	}
 	b := t.boxes[c.ID]
+	after := int64(0)
+	if b != nil && setup && b.empty != 0 && len(b.loads) > 0 {
+		// What is set up where nothing runs any more is another life: the container was
+		// started again, or another one got its name, maybe of another image.
+		after = b.empty
+		t.finish(b)
+		b = nil
+	}
 	if b != nil {
 		if b.c != c {
 			t.describe(b, c)
@@ -263,11 +273,24 @@ func (t *Tracker) box(c *event.Container, at int64, setup bool) *box {
 	}
 	b = &box{c: c, loads: map[string]*load{}, pids: map[process]bool{}, since: at, seen: at, empty: at, blind: t.opt.NotWatched}
 	if setup && t.begun != 0 {
-		b.born = at
+		b.born, b.after = at, after
 	}
 	t.boxes[c.ID] = b
 	t.breaks(b)
 	return b
+}
+
+// finish ends a box whose name another one takes. Its last report waits for Due.
+func (t *Tracker) finish(b *box) {
+	delete(t.boxes, b.c.ID)
+	t.paths -= len(b.loads)
+	t.last = nil
+	if len(t.done) >= MaxContainers { // nobody asks for what is due
+		t.stats.Untracked++
+		return
+	}
+	b.full = 0 // all of it
+	t.done = t.report(t.done, b, true)
 }
 
 func (t *Tracker) describe(b *box, c *event.Container) {

@@ -105,6 +105,46 @@ func TestOneLifeOfAContainer(t *testing.T) {
 	}
 }
 
+// A name that is taken again at once, as `docker restart` and a pod's next try do, is two
+// lives: what the first one loaded is not said of the second, whose image may be another.
+func TestANameTakenAgainIsAnotherLife(t *testing.T) {
+	tr := New(Options{Node: "n"})
+	tr.Begin(at, nil)
+	first := proc(10, web(), "/usr/bin/runc")
+	first.Phase = event.PhaseInit
+	tr.Observe(ev(event.TypeClone, at+6*second, first))
+	first.Phase, first.ExePath = event.PhaseRun, "/bin/old"
+	tr.Observe(ev(event.TypeExecve, at+7*second, first))
+	only(t, tr, at+7*second)
+	// What is set up inside while it runs (an exec) is the same life.
+	inside := proc(11, first.Container, "/usr/bin/runc")
+	inside.Phase = event.PhaseInit
+	tr.Observe(ev(event.TypeClone, at+8*second, inside))
+	tr.Observe(ev(event.TypeProcexit, at+9*second, inside))
+	tr.Observe(ev(event.TypeProcexit, at+20*second, first))
+
+	next := web()
+	next.Image, next.ImageDigest, next.CreatedTime = "r.example/web:2", "sha256:cd", at+21*second
+	other := proc(20, next, "/usr/bin/runc")
+	other.Phase = event.PhaseInit
+	tr.Observe(ev(event.TypeClone, at+22*second, other))
+	other.Phase, other.ExePath = event.PhaseRun, "/bin/new"
+	tr.Observe(ev(event.TypeExecve, at+23*second, other))
+	rs := tr.Due(at + 24*second)
+	if len(rs) != 2 {
+		t.Fatalf("%d reports, want the last one of the first life and the first one of the second: %+v", len(rs), rs)
+	}
+	if r := rs[0]; !r.Ended || !r.Full || r.Digest != "sha256:ab" || r.Until != at+20*second || paths(r) != "bin/old" {
+		t.Errorf("last report of the first life: %+v", r)
+	}
+	if r := rs[1]; r.Ended || !r.Full || r.Digest != "sha256:cd" || r.Started != at+21*second || r.Since != at+21*second || paths(r) != "bin/new" {
+		t.Errorf("first report of the second life: %+v", r)
+	}
+	if s := tr.Stats(); s.Containers != 1 || s.Paths != 1 {
+		t.Errorf("kept: %+v", s)
+	}
+}
+
 func TestAContainerThatWasThereIsWatchedSinceTheWatchBegan(t *testing.T) {
 	tr := New(Options{})
 	c := web()
