@@ -106,8 +106,12 @@ func documents(t *testing.T, each func(t *testing.T, format string, doc []byte))
 }
 
 func TestOfficialSchemas(t *testing.T) {
-	schemas := map[string]*jsonschema.Schema{"CycloneDX": official(t, "bom-1.6.schema.json"), "SPDX": official(t, "spdx-2.3.schema.json")}
+	names := map[string]string{"CycloneDX": "bom-1.6.schema.json", "SPDX": "spdx-2.3.schema.json"}
+	schemas := map[string]*jsonschema.Schema{}
 	documents(t, func(t *testing.T, format string, doc []byte) {
+		if schemas[format] == nil {
+			schemas[format] = official(t, names[format]) // a format whose schema is missing skips by itself
+		}
 		v, err := jsonschema.UnmarshalJSON(bytes.NewReader(doc))
 		if err != nil {
 			t.Fatal(err)

@@ -35,8 +35,8 @@ if command -v npm >/dev/null && ! node_ok; then
   echo "this system's Node is older than 20.19: installing npm's own node package into $dir"
   mkdir -p "$dir" && npm install --silent --no-audit --no-fund --prefix "$dir" node@22 >/dev/null || echo "could not install a newer Node: the console's tests will be skipped"
 fi
-# The official JSON schemas of the outputs of a scan, as npm packages carry them. No package
-# of npm, Debian or the Go proxy carries that of SPDX 2.3: its tests read it only where
+# The official JSON schemas of the outputs of a scan, as npm packages carry them. None was found
+# that carries the one of SPDX 2.3: its tests read it only where
 # DOCKREEVE_SCHEMAS names a directory that has it.
 schemas="$PWD/.dockreeve/schemas"
 if command -v npm >/dev/null && ! [ -f "$schemas/complete" ]; then
