@@ -419,7 +419,7 @@ func (t *tx) putImage(s *ImageScan, packages []*interned, blob []byte, now int64
 		}
 	}
 	for _, v := range appeared {
-		if err := t.news(n, v.n, now); err != nil {
+		if err := t.news(n, v.n, now, false); err != nil {
 			return "", counts, err
 		}
 	}
@@ -544,9 +544,15 @@ func (t *tx) imageHistory(n, now int64, cause string, c scan.Counts, appeared, g
 	return err
 }
 
-// news notes a vulnerability new in an image when it is critical or known to be exploited.
-func (t *tx) news(image, vuln, now int64) error {
-	_, err := t.exec(`INSERT INTO news (image, vuln, time) SELECT ?, v.n, ? FROM vulns v WHERE v.n = ? AND (v.kev = 1 OR v.severity = 5) ON CONFLICT DO NOTHING`, image, now, vuln)
+// news notes a vulnerability that is new in an image: one known to be exploited always,
+// a critical one where advisories brought it. A scan of an image not seen before would
+// bring dozens at once, none of which is new to the world: those are in the list.
+func (t *tx) news(image, vuln, now int64, critical bool) error {
+	least := 6
+	if critical {
+		least = 5
+	}
+	_, err := t.exec(`INSERT INTO news (image, vuln, time) SELECT ?, v.n, ? FROM vulns v WHERE v.n = ? AND (v.kev = 1 OR v.severity >= ?) ON CONFLICT DO NOTHING`, image, now, vuln, least)
 	return err
 }
 
@@ -599,7 +605,7 @@ func (db *DB) NextScan(ctx context.Context, now int64) (ScanTarget, bool, error)
 		if t.ImageID == "" {
 			t.ImageID = id
 		}
-		if t.Digest == "" && ref != id && !strings.HasPrefix(ref, containerID) {
+		if t.Digest == "" && ref != id && isDigest(ref) {
 			t.Digest = ref
 		}
 	}

@@ -677,7 +677,7 @@ func (f *folding) tellImage(t *tx, n int64, w *imageWork) error {
 		return firstError(err, rows.Err())
 	}
 	for _, v := range w.listed {
-		if err := t.news(n, v, w.time); err != nil {
+		if err := t.news(n, v, w.time, true); err != nil {
 			return err
 		}
 	}
@@ -688,7 +688,7 @@ func (f *folding) tellImage(t *tx, n int64, w *imageWork) error {
 		return err
 	}
 	for _, v := range w.appeared {
-		if err := t.news(n, v, w.time); err != nil {
+		if err := t.news(n, v, w.time, true); err != nil {
 			return err
 		}
 	}

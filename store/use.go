@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/inuse"
@@ -62,9 +63,35 @@ func (t *tx) use(r *inuse.Report, now int64) error {
 	if err != nil && !fresh {
 		return err
 	}
+	// What reports after its end was started again, or its name was taken by another
+	// container, maybe of another image.
+	again := !fresh && oldEnded != 0 && !r.Ended && r.Until > oldEnded
+	nameless := strings.HasPrefix(ref, containerID)
+	switch {
+	case again && nameless:
+		if err := t.forgetLoads(ref); err != nil {
+			return err
+		}
+		if _, err := t.exec("DELETE FROM image_keys WHERE key = ?", ref); err != nil {
+			return err
+		}
+	case again:
+	case !fresh && nameless && !strings.HasPrefix(oldRef, containerID):
+		ref = oldRef // as it was found out
+	case !fresh && !nameless && strings.HasPrefix(oldRef, containerID):
+		if err := t.moveLoads(oldRef, ref); err != nil {
+			return err
+		}
+	}
+	if again {
+		if _, err := t.exec("UPDATE running SET ended = 0, since = ?, image_id = '', image_name = '', dirty = 1 WHERE node = ? AND container = ?", since, node, container); err != nil {
+			return err
+		}
+	}
 	if _, err := t.exec(`INSERT INTO running (node, container, name, workload, ref, image, image_name, image_id, runtime, rootfs, pid, unknown, not_watched, since, until, ended, dirty)
 		VALUES (?,?,?,?,?,0,?,?,?,?,?,?,?,?,?,?,1) ON CONFLICT (node, container) DO UPDATE SET
-		name = excluded.name, workload = excluded.workload, ref = excluded.ref, image_name = excluded.image_name, image_id = excluded.image_id, runtime = excluded.runtime,
+		name = excluded.name, workload = excluded.workload, ref = excluded.ref,
+		image_name = CASE WHEN excluded.image_name = '' THEN running.image_name ELSE excluded.image_name END, image_id = CASE WHEN excluded.image_id = '' THEN running.image_id ELSE excluded.image_id END, runtime = excluded.runtime,
 		rootfs = excluded.rootfs, pid = excluded.pid, unknown = excluded.unknown, not_watched = excluded.not_watched,
 		since = CASE WHEN excluded.since < running.since THEN excluded.since ELSE running.since END,
 		until = excluded.until, ended = CASE WHEN running.ended <> 0 THEN running.ended ELSE excluded.ended END,
@@ -84,7 +111,7 @@ func (t *tx) use(r *inuse.Report, now int64) error {
 	if err := t.loads(ref, r, now); err != nil {
 		return err
 	}
-	if fresh || oldRef != ref || oldEnded == 0 && r.Ended {
+	if fresh || again || oldRef != ref || oldEnded == 0 && r.Ended {
 		_, err = t.tell(ChangeImage, "")
 		return err
 	}
@@ -132,24 +159,35 @@ func (t *tx) loads(ref string, r *inuse.Report, now int64) error {
 }
 
 // settleStep bounds what Settle does in one transaction.
-const settleStep = 50
+const settleStep = 10
 
 // Settle joins what runs with the images known, files with packages, and looks at the
 // clocks that are due. It reports whether there is more to do. Call it after reports
 // came in, and now and then.
-func (db *DB) Settle(ctx context.Context) (more bool, err error) {
+func (db *DB) Settle(ctx context.Context) (more bool, err error) { return db.SettleWith(ctx, nil) }
+
+// SettleWith is Settle where somebody can tell what containers are made of whose
+// runtime does not: identify is asked once for each life of such a container. Nil means
+// that nobody can: then each is an image of its own.
+func (db *DB) SettleWith(ctx context.Context, identify func(context.Context, Nameless) Identity) (more bool, err error) {
+	unnamed := false
+	if identify != nil {
+		if unnamed, err = db.identifyNameless(ctx, identify); err != nil {
+			return false, fmt.Errorf("tell what containers are made of: %w", err)
+		}
+	}
 	db.images.Lock()
 	defer db.images.Unlock()
 	now := db.opt.Now()
 	n := 0
 	err = db.update(ctx, func(t *tx) error {
-		n, err = t.joinRunning(now)
+		n, err = t.joinRunning(identify != nil, now)
 		return err
 	})
 	if err != nil {
 		return false, fmt.Errorf("join what runs with its images: %w", err)
 	}
-	more = n == settleStep
+	more = n == settleStep || unnamed
 	again, err := db.settleLoads(ctx)
 	if err != nil {
 		return false, fmt.Errorf("join loads with packages: %w", err)
@@ -169,8 +207,13 @@ type runningRow struct {
 	image, ended                                                int64
 }
 
-func (t *tx) joinRunning(now int64) (int, error) {
-	rows, err := t.rows("SELECT node, container, workload, ref, image_id, image_name, unknown, image, ended FROM running WHERE dirty = 1 ORDER BY node, container LIMIT ?", settleStep)
+// joinRunning leaves out those that are still to be identified.
+func (t *tx) joinRunning(identified bool, now int64) (int, error) {
+	which := ""
+	if identified {
+		which = " AND ref NOT LIKE 'container:%'"
+	}
+	rows, err := t.rows("SELECT node, container, workload, ref, image_id, image_name, unknown, image, ended FROM running WHERE dirty = 1"+which+" ORDER BY node, container LIMIT ?", settleStep)
 	if err != nil {
 		return 0, err
 	}
@@ -263,6 +306,9 @@ func (t *tx) imageOf(r *runningRow, now int64) (int64, error) {
 	return n, nil
 }
 
+// endedUnseen is why there is no verdict on what ran too shortly.
+const endedUnseen = "its container ended before it could be looked into"
+
 // countRunning brings what an image's row and its vulnerabilities say of where it
 // runs up to date.
 func (t *tx) countRunning(n, now int64) error {
@@ -293,6 +339,17 @@ func (t *tx) countRunning(n, now int64) error {
 	}
 	if _, err := t.exec("UPDATE images SET running = ?, watched = ?, last_seen = CASE WHEN last_seen > ? THEN last_seen ELSE ? END, change_seq = ? WHERE n = ?", is, watched, seen, seen, int64(seq), n); err != nil {
 		return err
+	}
+	if flip := min(is, 1) - min(was, 1); flip != 0 || is == 0 {
+		// An image nobody has looked into: a container that starts is a new chance, and
+		// without one there is none.
+		q, args := "UPDATE images SET retry_at = 0, not_assessed = CASE WHEN not_assessed = ? THEN 'not scanned yet' ELSE not_assessed END WHERE n = ? AND scanned_at = 0", []any{endedUnseen, n}
+		if is == 0 {
+			q = "UPDATE images SET not_assessed = ? WHERE n = ? AND scanned_at = 0 AND tries = 0"
+		}
+		if _, err := t.exec(q, args...); err != nil {
+			return err
+		}
 	}
 	if flip := min(is, 1) - min(was, 1); flip != 0 {
 		if _, err := t.exec("UPDATE vulns SET running_images = running_images + ?, change_seq = ? WHERE n IN ("+imageVulns+")", flip, int64(seq), n); err != nil {

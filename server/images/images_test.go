@@ -258,6 +258,7 @@ func TestNewAdvisoriesReachStoredImagesWithoutAPull(t *testing.T) {
 
 func TestARebuildThatStillHasItOpensNoSecondAlert(t *testing.T) {
 	h := open(t, nil)
+	h.book.kev["CVE-2026-9999"] = &scan.KEV{Added: "2026-06-02"}
 	h.book.say("zlib", "CVE-2026-9999", finding.Critical, "1.3-1")
 	h.turnOver(t)
 	for n := 1; n <= 3; n++ {
@@ -269,6 +270,20 @@ func TestARebuildThatStillHasItOpensNoSecondAlert(t *testing.T) {
 	h.must(t, err)
 	if len(page.Alerts) != 1 || page.Alerts[0].Count != 3 {
 		t.Fatalf("%+v", page.Alerts)
+	}
+}
+
+func TestAFirstScanDoesNotFloodWithWhatIsOld(t *testing.T) {
+	h := open(t, nil)
+	h.book.say("zlib", "CVE-2020-1111", finding.Critical, "1.3-1")
+	h.turnOver(t)
+	h.submit(t, catalogOf(1, "r.example/web:1", "zlib=1.2-1"))
+	h.run(t, "c1", 1, "r.example/web:1")
+	if len(h.raised) != 0 {
+		t.Fatalf("%+v", h.raised)
+	}
+	if d, err := h.db.Image(t.Context(), digest(1)); err != nil || d.Counts.Critical != 1 {
+		t.Fatalf("%+v %v", d.Counts, err)
 	}
 }
 
@@ -309,6 +324,7 @@ func TestWhatRunsNowhereAndWasNotSeenLatelyIsOnlyHistory(t *testing.T) {
 
 func TestNewsIsNotLostWhenFindingsCannotBeStored(t *testing.T) {
 	h := open(t, nil)
+	h.book.kev["CVE-2026-9999"] = &scan.KEV{Added: "2026-06-02"}
 	h.book.say("zlib", "CVE-2026-9999", finding.Critical, "")
 	h.turnOver(t)
 	h.submit(t, catalogOf(1, "r.example/web:1", "zlib=1.2-1"))
@@ -384,6 +400,7 @@ func TestAnOldOrBrokenDatabaseIsSaid(t *testing.T) {
 
 func TestAnImageFirstSeenRunningIsScanned(t *testing.T) {
 	h := open(t, func(o *Options) { o.Local, o.Pull = true, true })
+	h.book.kev["CVE-2026-9999"] = &scan.KEV{Added: "2026-06-02"}
 	h.book.say("zlib", "CVE-2026-9999", finding.Critical, "1.3-1")
 	h.turnOver(t)
 	moved := catalogOf(9, "r.example/web:1", "zlib=9")
@@ -403,7 +420,7 @@ func TestAnImageFirstSeenRunningIsScanned(t *testing.T) {
 		t.Fatalf("asked %v", h.asked)
 	}
 	h.turnOver(t)
-	if len(h.raised) != 1 {
+	if len(h.raised) != 1 || h.raised[0].Severity != finding.Critical {
 		t.Fatalf("%d raised", len(h.raised))
 	}
 	if h.work.one(t.Context()) {
