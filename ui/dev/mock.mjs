@@ -2,20 +2,23 @@
 // the same Connect JSON protocol, the same paths, invented data. Not shipped.
 //
 //   node dev/mock.mjs            serves the API and ui/dist on 127.0.0.1:7301
+//   DIST                         the built console to serve, ui/dist
 //   PORT, RATE                   address; seconds between invented live events (0 = none, default 5)
-//   POST /mock/...               drives it: raise, touch, cut, down, empty, gaps
+//   POST /mock/...               drives it: raise, touch, cut, down, empty, gaps, scan, advisories, hostile-image, images-empty
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
+import { makeImages } from "./images.mjs";
 import { SEV, makeAlert, ns, rnd, rules, seedAlerts, unassessed } from "./data.mjs";
 
-const dist = join(fileURLToPath(new URL(".", import.meta.url)), "..", "dist");
+const dist = process.env.DIST ?? join(fileURLToPath(new URL(".", import.meta.url)), "..", "dist");
 const STATUS = ["unspecified", "open", "acknowledged", "resolved", "dismissed"];
 
 export function startMock({ port = 0, rate = 5, count = 137, host = "127.0.0.1", log = false } = {}) {
   const started = Date.now() - (3 * 3600 + 12 * 60) * 1000;
   let all = seedAlerts(Date.now(), count);
+  const pictures = makeImages(Date.now());
   let seq = 1000;
   let changes = [];
   let down = false;
@@ -53,6 +56,7 @@ export function startMock({ port = 0, rate = 5, count = 137, host = "127.0.0.1",
     : { since: "0", notAssessed: "eBPF programs could not be loaded: not running as root (CAP_BPF and CAP_PERFMON are missing)" };
 
   const api = {
+    ...pictures.api,
     "AlertService/ListAlerts": (q) => {
       const test = parse(q.filter ?? "");
       const order = q.order || "last_seen";
@@ -161,7 +165,11 @@ export function startMock({ port = 0, rate = 5, count = 137, host = "127.0.0.1",
       x.detail.eventJson = evil; x.detail.output = evil; x.detail.rule = { ...x.detail.rule, response: [evil], desc: evil, condition: evil };
       x.alert.lastSeen = ns(Date.now() + 1000);
       all.push(x); publish("alert", x.alert.id); out = x.alert;
-    } else if (what === "raise") out = raise(p.get("rule"), p.has("ctr") ? Number(p.get("ctr")) : undefined);
+    } else if (what === "scan") { out = { key: pictures.scan() }; publish("image", out.key); publish("vulnerability", ""); }
+    else if (what === "hostile-image") { out = { key: pictures.hostile() }; publish("image", out.key); }
+    else if (what === "advisories") { pictures.advisories(p.get("state") ?? "good"); publish("advisories", "v"); }
+    else if (what === "images-empty") { pictures.empty(); publish("image", ""); }
+    else if (what === "raise") out = raise(p.get("rule"), p.has("ctr") ? Number(p.get("ctr")) : undefined);
     else if (what === "touch") out = touch(p.get("id"));
     else if (what === "cut") for (const s of streams) s.end();
     else if (what === "down") { down = p.get("v") !== "0"; if (down) for (const s of streams) s.end(); }

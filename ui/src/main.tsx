@@ -5,5 +5,6 @@ import "./styles/base.css";
 import "./styles/shell.css";
 import "./styles/alerts.css";
 import "./styles/alert.css";
+import "./styles/images.css";
 
 createRoot(document.getElementById("root")!).render(<App />);

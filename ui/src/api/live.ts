@@ -3,8 +3,8 @@
 import { atom } from "../lib/atom";
 import { backoff } from "../lib/backoff";
 import { ms } from "../lib/time";
-import type { GetStatusResponse } from "../gen/dockreeve/v1/dockreeve_pb";
-import { aborted, changes, sentence, signedIn, status } from "./client";
+import type { AdvisoryStatus, GetStatusResponse } from "../gen/dockreeve/v1/dockreeve_pb";
+import { aborted, changes, images, sentence, signedIn, status } from "./client";
 
 export type Link =
   | { state: "connecting" }
@@ -16,20 +16,35 @@ export const link = atom<Link>({ state: "connecting" });
 /** What the server last said about itself, and when that was (this machine's clock). */
 export const health = atom<{ status: GetStatusResponse; at: number } | null>(null);
 
+/** What the server last said about its advisories; null until it has. */
+export const advisories = atom<AdvisoryStatus | null>(null);
+
 /** Server clock minus this clock, in milliseconds: ages are told by the server's. */
 export const skew = atom(0);
 
 export interface Told {
-  ids: ReadonlySet<string>; // alerts that changed
+  ids: ReadonlySet<string>; // what changed
+  many: boolean; // something that was not named changed too: anything may have
   reset: boolean; // too much was missed: fetch everything again
 }
-const listeners = new Set<(t: Told) => void>();
-export function onChange(f: (t: Told) => void): () => void {
-  listeners.add(f);
-  return () => listeners.delete(f);
+const listeners = new Set<{ kinds: ReadonlySet<string>; f: (t: Told) => void }>();
+
+/** Calls f when something of one of these kinds changed, or may have while the stream was away. */
+export function onChange(kinds: readonly string[], f: (t: Told) => void): () => void {
+  const l = { kinds: new Set(kinds), f };
+  listeners.add(l);
+  return () => listeners.delete(l);
+}
+
+function tell(all: ReadonlyArray<{ kind: string; id: string }>, reset: boolean, first: boolean): void {
+  for (const l of [...listeners]) {
+    const mine = all.filter((c) => l.kinds.has(c.kind));
+    if (mine.length || reset || first) l.f({ ids: new Set(mine.filter((c) => c.id && c.kind !== "advisories").map((c) => c.id)), many: mine.some((c) => !c.id || c.kind === "advisories"), reset });
+  }
 }
 
 const POLL = 10_000;
+const POLL_ADVISORIES = 60_000;
 let seq = 0n;
 let running = false;
 let wake: (() => void) | null = null;
@@ -41,6 +56,12 @@ export async function refreshStatus(): Promise<void> {
   const res = await status.getStatus({}, { timeoutMs: 8000 });
   skew.set(ms(res.now) - Date.now());
   health.set({ status: res, at: Date.now() });
+}
+
+/** Their age is told beside every count of images; a server that keeps none says so itself. */
+export async function refreshAdvisories(): Promise<void> {
+  const res = await images.getAdvisoryStatus({}, { timeoutMs: 8000 });
+  advisories.set(res.status ?? null);
 }
 
 /** Runs until the browser is signed out. */
@@ -58,23 +79,25 @@ export async function run(): Promise<void> {
         stop.abort();
       });
     }, POLL);
+    const slow = setInterval(() => { refreshAdvisories().catch(() => undefined); }, POLL_ADVISORIES);
     try {
       await refreshStatus();
+      refreshAdvisories().catch(() => undefined);
       for await (const m of changes.watch({ sinceSeq: seq }, { signal: stop.signal })) {
         const first = link.get().state !== "live";
         tries = 0;
         lostAt = 0;
         link.set({ state: "live" });
         seq = m.seq > seq ? m.seq : seq;
-        const ids = new Set(m.changes.filter((c) => c.kind === "alert" && c.id).map((c) => c.id));
-        if (m.changes.some((c) => c.kind !== "alert")) refreshStatus().catch(() => undefined);
-        if (ids.size || m.reset || m.changes.some((c) => c.kind === "alert")) for (const f of [...listeners]) f({ ids, reset: m.reset });
-        else if (first) for (const f of [...listeners]) f({ ids, reset: false });
+        if (m.changes.some((c) => c.kind === "status")) refreshStatus().catch(() => undefined);
+        if (m.reset || m.changes.some((c) => c.kind === "advisories")) refreshAdvisories().catch(() => undefined);
+        tell(m.changes, m.reset, first);
       }
     } catch (err) {
       if (!aborted(err)) why = sentence(err);
     } finally {
       clearInterval(poll);
+      clearInterval(slow);
       stop.abort();
     }
     if (!signedIn.get()) break;

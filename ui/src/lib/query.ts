@@ -43,6 +43,8 @@ export function withTerm(filter: string, term: string): string {
 }
 
 export const SEVERITIES = ["informational", "low", "medium", "high", "critical"] as const;
+/** With that for what nobody has rated, which a vulnerability can be and an alert cannot. */
+export const RATINGS = ["unrated", ...SEVERITIES] as const;
 export const STATUSES = ["open", "acknowledged", "resolved", "dismissed"] as const;
 
 /** Which of all values the terms of one enumerated field let through. */
@@ -79,33 +81,61 @@ export function choose(field: string, all: readonly string[], want: Set<string>,
   return [`${field}:${picked.join(",")}`];
 }
 
-/** What a list of alerts is asked for; lives in the address bar. */
+/** What a list is asked for; lives in the address bar. */
 export interface View {
   filter: string;
   order: string;
 }
 
+/** Where a list lives, and what it shows when its address names neither filter nor order. */
+export interface Place {
+  path: string;
+  view: View;
+}
+
 /** What opens when the address names no filter: what still waits for somebody. */
 export const DEFAULT_VIEW: View = { filter: "-status:resolved -status:dismissed", order: "last_seen" };
+export const ALERTS: Place = { path: "/alerts", view: DEFAULT_VIEW };
+export const IMAGES: Place = { path: "/images", view: { filter: "", order: "risk" } };
+export const VULNERABILITIES: Place = { path: "/vulnerabilities", view: { filter: "", order: "rank" } };
 
 /** Reads a view from the address bar's search part. */
-export function viewOf(search: string): View {
+export function viewOf(search: string, place: Place = ALERTS): View {
   const p = new URLSearchParams(search);
-  return { filter: p.get("q") ?? DEFAULT_VIEW.filter, order: p.get("order") ?? DEFAULT_VIEW.order };
+  return { filter: p.get("q") ?? place.view.filter, order: p.get("order") ?? place.view.order };
 }
 
-/** Writes a view as an address. ':', ',', '<', '>' and '=' stay readable where a URL allows it. */
-export function addressOf(v: View): string {
-  const q = encodeURIComponent(v.filter).replace(/%3A/g, ":").replace(/%2C/g, ",").replace(/%2F/g, "/").replace(/%20/g, "+");
-  const order = v.order === DEFAULT_VIEW.order ? "" : `&order=${encodeURIComponent(v.order)}`;
-  return `/alerts?q=${q}${order}`;
+/** A filter as part of an address: ':', ',' and '/' stay readable where a URL allows it. */
+const readable = (filter: string) => encodeURIComponent(filter).replace(/%3A/g, ":").replace(/%2C/g, ",").replace(/%2F/g, "/").replace(/%20/g, "+");
+
+/** Writes a view as an address. */
+export function addressOf(v: View, place: Place = ALERTS): string {
+  const parts = [];
+  if (v.filter !== "" || place.view.filter !== "") parts.push(`q=${readable(v.filter)}`);
+  if (v.order !== place.view.order) parts.push(`order=${encodeURIComponent(v.order)}`);
+  return place.path + (parts.length ? `?${parts.join("&")}` : "");
 }
+
+/** The address of a list with this filter, in the list's own order. */
+export const filtered = (place: Place, filter: string): string => addressOf({ ...place.view, filter }, place);
+
+// One entity, one address. ':' is kept: digests are easier to read with it.
+const segment = (s: string) => encodeURIComponent(s).replace(/%3A/g, ":");
+export const imageAddress = (key: string): string => `/images/${segment(key)}`;
+export const vulnerabilityAddress = (id: string): string => `/vulnerabilities/${segment(id)}`;
 
 /** The next order when a column's head is clicked: natural, turned round, default. */
-export function nextOrder(current: string, key: string): string {
+export function nextOrder(current: string, key: string, first = DEFAULT_VIEW.order): string {
   if (current === key) return `-${key}`;
-  if (current === `-${key}`) return key === DEFAULT_VIEW.order ? key : DEFAULT_VIEW.order;
+  if (current === `-${key}`) return key === first ? key : first;
   return key;
+}
+
+/** The filter with a term switched on, or off when it is there. */
+export function toggleTerm(filter: string, term: string): string {
+  const all = terms(filter);
+  const field = terms(term)[0]!.field;
+  return all.some((t) => t.text === term) ? all.filter((t) => t.text !== term).map((t) => t.text).join(" ") : withField(filter, field, [term]);
 }
 
 /** Fields a filter may name, for completion. The server says which exist; this only helps typing. */

@@ -9,17 +9,20 @@ export function visible(s: string): string {
   return s.replace(HIDDEN, (c) => `\\u{${c.charCodeAt(0).toString(16)}}`);
 }
 
-/** The same over every text in a message, in place. Bounded by the depth of the API's messages. */
+/** The same over every text in a message, keys of maps included, in place. Bounded by the depth of the API's messages. */
 export function reveal(value: unknown, depth = 0): void {
-  if (typeof value !== "object" || value === null || depth > 8) return;
+  if (typeof value !== "object" || value === null || ArrayBuffer.isView(value) || depth > 8) return;
   const o = value as Record<string, unknown>;
+  const map = !Array.isArray(value) && !Object.hasOwn(o, "$typeName");
   for (const k of Object.keys(o)) {
-    const v = o[k];
-    if (typeof v === "string") {
-      if (k !== "$typeName") {
-        const w = visible(v);
-        if (w !== v) o[k] = w;
-      }
+    let v = o[k];
+    if (typeof v === "string" && k !== "$typeName") {
+      const w = visible(v);
+      if (w !== v) o[k] = v = w;
     } else reveal(v, depth + 1);
+    if (map && visible(k) !== k) {
+      delete o[k];
+      o[visible(k)] = v;
+    }
   }
 }

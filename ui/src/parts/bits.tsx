@@ -19,11 +19,11 @@ export function Link({ to, children, ...rest }: { to: string; children: ReactNod
 }
 
 /** How long ago, kept fresh; the exact time is its hover. */
-export function Ago({ ns, suffix = false }: { ns: bigint; suffix?: boolean }) {
+export function Ago({ ns, suffix = false, plain = false }: { ns: bigint; suffix?: boolean; plain?: boolean }) {
   const at = ms(ns);
   const text = useText((now) => (ns === 0n ? "not assessed" : ago(at, now)));
   if (ns === 0n) return <span className="muted">not assessed</span>;
-  return <time dateTime={new Date(at).toISOString()} data-tip={exact(ns)}>{text}{suffix && text !== "now" ? " ago" : ""}</time>;
+  return <time dateTime={new Date(at).toISOString()} {...(plain ? {} : { "data-tip": exact(ns) })}>{text}{suffix && text !== "now" ? " ago" : ""}</time>;
 }
 
 /** A duration that grows while it is looked at. */
@@ -188,3 +188,13 @@ export function Tips() {
 
 /** What could not be assessed, with why: never an empty cell. */
 export const NotAssessed = ({ why }: { why?: string }) => <span className="muted">not assessed{why ? `: ${why}` : ""}</span>;
+
+/** Where rows will be, while the server is asked. */
+export const Skeleton = ({ what, lines = 12 }: { what: string; lines?: number }) => (
+  <div className="skeletons" aria-label={`Loading ${what}`} role="status">{Array.from({ length: lines }, (_, i) => <span key={i} className="skeleton" />)}</div>
+);
+
+/** A link out of the console, followed only when clicked; the other side is not told where from. Anything but a web address stays text. */
+export function Out({ to, children = to }: { to: string; children?: ReactNode }) {
+  return /^https?:\/\/[^\s\\]+$/i.test(to) ? <a href={to} target="_blank" rel="noreferrer noopener">{children}</a> : <span>{children}</span>;
+}

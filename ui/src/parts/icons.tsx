@@ -27,3 +27,6 @@ export const Down = icon("M8 3v9.5M4.5 9 8 12.5 11.5 9");
 export const Box = icon("M8 1.8 13.5 5v6L8 14.2 2.5 11V5zM2.5 5 8 8.2 13.5 5M8 8.2v6");
 export const Filter = icon("M2.5 3.5h11L9.5 8.5v4l-3 1v-5z");
 export const Retry = icon("M13 8a5 5 0 1 1-1.6-3.7M13 2v3h-3");
+export const Layers = icon("M8 2 14 5.2 8 8.4 2 5.2zM2.5 8.2 8 11.1l5.5-2.9M2.5 11.1 8 14l5.5-2.9");
+export const Bug = icon("M8 5.5a3 3 0 0 1 3 3v1.8a3 3 0 0 1-6 0V8.5a3 3 0 0 1 3-3zM5.8 5.9 4.4 3.2M10.2 5.9l1.4-2.7M5 9H1.8M14.2 9H11M5.2 11.6l-2.4 2M10.8 11.6l2.4 2M8 5.5v7.8");
+export const Book = icon("M3 3.2h4.2c.5 0 .8.4.8.9v9.2c0-.5-.3-.9-.8-.9H3zM13 3.2H8.8c-.5 0-.8.4-.8.9v9.2c0-.5.3-.9.8-.9H13z");

@@ -13,17 +13,18 @@ const shapes: Record<string, [path: string, letter: string, y: number]> = {
   none: ["M2.5 8h13v2h-13z", "", 12],
 };
 
-export function SeverityMark({ of, word = false }: { of: Severity; word?: boolean }) {
-  const name = severityName(of);
-  const key = name in shapes ? name : "none";
+/** word: true writes the severity's name beside the mark, a text writes that instead. */
+export function SeverityMark({ of, word = false, size = 18 }: { of: Severity; word?: boolean | string; size?: number }) {
+  const name = typeof word === "string" ? word : severityName(of);
+  const key = severityName(of) in shapes ? severityName(of) : "none";
   const [path, letter, y] = shapes[key]!;
   return (
-    <span className={`sev sev-${key}`} {...(word ? {} : { role: "img", "aria-label": name, "data-tip": name })}>
-      <svg width="18" height="18" viewBox="0 0 18 18" aria-hidden="true">
+    <span className={`sev sev-${key}`} {...(word !== false ? {} : { role: "img", "aria-label": name, "data-tip": name })}>
+      <svg width={size} height={size} viewBox="0 0 18 18" aria-hidden="true">
         <path d={path} fill="currentColor" />
         <text x="9" y={y}>{letter}</text>
       </svg>
-      {word && <b>{name}</b>}
+      {word !== false && name !== "" && <b>{name}</b>}
     </span>
   );
 }
@@ -43,6 +44,20 @@ export function StatusMark({ of }: { of: AlertStatus }) {
         <path d={statusPath[name] ?? ""} />
       </svg>
       {name}
+    </span>
+  );
+}
+
+/** Known to be exploited, beside its letters so that it is no colour alone. */
+export const Exploited = ({ tip = "known to be exploited (CISA KEV)" }: { tip?: string }) => <span className="kev" data-tip={tip}>KEV</span>;
+
+/** How a gate went. */
+export function GateMark({ of }: { of: string }) {
+  if (of !== "passed" && of !== "failed") return <span className="faint" data-tip="no pipeline has recorded a gate for this digest">none</span>;
+  return (
+    <span className={`gate gate-${of}`}>
+      <svg width="14" height="14" viewBox="0 0 16 16" fill="none" stroke="currentColor" strokeWidth="1.8" strokeLinecap="round" strokeLinejoin="round" aria-hidden="true"><path d={of === "passed" ? "M3.5 8.5 6.5 11.5l6-7" : "M4 4l8 8M12 4l-8 8"} /></svg>
+      {of}
     </span>
   );
 }

@@ -2,9 +2,9 @@ import { lazy, Suspense, useEffect } from "react";
 import { signedIn } from "../api/client";
 import { health, link, run } from "../api/live";
 import { useAtom } from "../lib/atom";
-import { useAddress } from "../lib/route";
+import { part, useAddress } from "../lib/route";
 import { Link, Menu, Tips } from "../parts/bits";
-import { Bell, Check, Keys, Moon, Pulse, Screen, SearchIcon, Sliders, Sun } from "../parts/icons";
+import { Bell, Book, Bug, Check, Keys, Layers, Moon, Pulse, Screen, SearchIcon, Sliders, Sun } from "../parts/icons";
 import { Toasts } from "../parts/toast";
 import { AlertsScreen } from "../screens/alerts/AlertsScreen";
 import { opened, typing } from "./commands";
@@ -16,24 +16,41 @@ import { SignedOut } from "./SignedOut";
 import { theme, type Theme } from "./theme";
 
 const AlertScreen = lazy(() => import("../screens/alert/AlertScreen"));
+const ImagesScreen = lazy(() => import("../screens/images/ImagesScreen"));
+const ImageScreen = lazy(() => import("../screens/image/ImageScreen"));
+const VulnerabilitiesScreen = lazy(() => import("../screens/vulnerabilities/VulnerabilitiesScreen"));
+const VulnerabilityScreen = lazy(() => import("../screens/vulnerability/VulnerabilityScreen"));
+const AdvisoriesScreen = lazy(() => import("../screens/advisories/AdvisoriesScreen"));
 const RulesScreen = lazy(() => import("../screens/rules/RulesScreen"));
 const HealthScreen = lazy(() => import("../screens/health/HealthScreen"));
 
+interface Room { to: string; name: string; short?: string; icon: React.ReactNode } // short is for a phone
+
 // The rooms that exist. One line for each screen.
-const rooms = [
+const rooms: Array<{ group: string; items: Room[] }> = [
   { group: "Respond", items: [{ to: "/alerts", name: "Alerts", icon: <Bell /> }] },
-  { group: "Tune", items: [{ to: "/rules", name: "Rules", icon: <Sliders /> }, { to: "/health", name: "Health", icon: <Pulse /> }] },
+  { group: "Inventory", items: [{ to: "/images", name: "Images", icon: <Layers /> }] },
+  { group: "Risk", items: [{ to: "/vulnerabilities", name: "Vulnerabilities", short: "Vulns", icon: <Bug /> }] },
+  { group: "Tune", items: [{ to: "/rules", name: "Rules", icon: <Sliders /> }, { to: "/advisories", name: "Advisories", icon: <Book /> }, { to: "/health", name: "Health", icon: <Pulse /> }] },
 ];
 
 function screen(address: string) {
   const [path = "/", search = ""] = address.split(/(?=\?)/);
   if (path === "/" || path === "/alerts" || path === "/alerts/") return <AlertsScreen search={search} />;
-  const one = /^\/alerts\/([^/]+)$/.exec(path);
-  if (one) return <AlertScreen id={decodeURIComponent(one[1]!)} key={one[1]} />;
-  if (path === "/rules") return <RulesScreen search={search} />;
-  if (path === "/health") return <HealthScreen />;
+  const [, list, name] = /^\/(alerts|images|vulnerabilities)\/([^/]+)$/.exec(path) ?? [];
+  const id = name === undefined ? null : part(name);
+  if (id !== null && list === "alerts") return <AlertScreen id={id} key={id} />;
+  if (id !== null && list === "images") return <ImageScreen imageKey={id} search={search} key={id} />;
+  if (id !== null && list === "vulnerabilities") return <VulnerabilityScreen id={id} key={id} />;
+  switch (path.replace(/(.)\/$/, "$1")) {
+    case "/images": return <ImagesScreen search={search} />;
+    case "/vulnerabilities": return <VulnerabilitiesScreen search={search} />;
+    case "/advisories": return <AdvisoriesScreen />;
+    case "/rules": return <RulesScreen search={search} />;
+    case "/health": return <HealthScreen />;
+  }
   return (
-    <div className="page"><div className="notice"><h1>There is no page at {path}</h1><p>Pages are <Link to="/alerts">Alerts</Link>, <Link to="/rules">Rules</Link> and <Link to="/health">Health</Link>. An alert's page is /alerts/ and its id.</p></div></div>
+    <div className="page"><div className="notice"><h1>There is no page at {path}</h1><p>Pages are {rooms.flatMap((g) => g.items).map((r, i) => <span key={r.to}>{i > 0 && ", "}<Link to={r.to}>{r.name}</Link></span>)}. An alert's page is /alerts/ and its id, an image's /images/ and its digest, a vulnerability's /vulnerabilities/ and its id.</p></div></div>
   );
 }
 
@@ -68,7 +85,7 @@ export function App() {
             <div className="label" id={`g-${g.group}`}>{g.group}</div>
             <ul aria-labelledby={`g-${g.group}`}>
               {g.items.map((r) => (
-                <li key={r.to}><Link to={r.to} className="room" aria-current={address.startsWith(r.to) || (r.to === "/alerts" && address.startsWith("/?")) || (r.to === "/alerts" && address === "/") ? "page" : undefined}>{r.icon}<span>{r.name}</span></Link></li>
+                <li key={r.to}><Link to={r.to} className="room" aria-current={new RegExp(`^${r.to}(/|\\?|$)`).test(address) || (r.to === "/alerts" && address.startsWith("/?")) || (r.to === "/alerts" && address === "/") ? "page" : undefined}>{r.icon}<span>{r.short ? <><span className="long">{r.name}</span><span className="short" aria-hidden="true">{r.short}</span></> : r.name}</span></Link></li>
               ))}
             </ul>
           </div>
@@ -76,7 +93,7 @@ export function App() {
         <div className="grow" />
         <div className="tools">
           <ThemeMenu />
-          <button type="button" className="btn plain icon" aria-label="keys and filters" data-tip="Keys and filters" onClick={() => opened.set("help")}><Keys /></button>
+          <button type="button" className="btn plain icon keys-button" aria-label="keys and filters" data-tip="Keys and filters" onClick={() => opened.set("help")}><Keys /></button>
         </div>
         {h && <div className="version clip" data-tip={`version ${h.status.version}`}>{h.status.version}</div>}
       </nav>

@@ -1,8 +1,10 @@
 import { useState } from "react";
-import { health, link } from "../api/live";
+import { advisories, health, link } from "../api/live";
 import { useAtom } from "../lib/atom";
 import { useNow } from "../lib/clock";
 import { ago, ms, num } from "../lib/time";
+import { advised } from "../lib/image";
+import { Link } from "../parts/bits";
 import { Check, Chevron, Warn } from "../parts/icons";
 import { assess } from "./honesty";
 import { WatchPanel } from "./WatchPanel";
@@ -14,7 +16,9 @@ export function HonestyBar() {
   const now = useNow();
   const [open, setOpen] = useState(false);
   const s = h?.status ?? null;
-  const a = assess(s, l, now);
+  const adv = useAtom(advisories);
+  const fresh = advised(adv, now);
+  const a = assess(s, l, now, adv);
   const w = s?.watched;
   const up = s?.nodes.filter((n) => n.reporting).length ?? 0;
   return (
@@ -26,10 +30,11 @@ export function HonestyBar() {
       </button>
       {s && (
         <dl>
-          <div><dt>nodes reporting</dt><dd>{up} of {s.nodes.length}</dd></div>
+          <div><dt>nodes<span className="roomy"> reporting</span></dt><dd>{up} of {s.nodes.length}</dd></div>
           <div><dt>last event</dt><dd>{w && w.lastEvent > 0n ? `${ago(ms(w.lastEvent), now)}${ago(ms(w.lastEvent), now) === "now" ? "" : " ago"}` : "none yet"}</dd></div>
           <div><dt>lost in 24 h</dt><dd>{w && w.since > 0n ? `${num(w.eventsLost)} of ${num(w.eventsSeen + w.eventsLost)}` : "not assessed"}</dd></div>
-          <div><dt>rules watching</dt><dd>{s.rulesWatching} of {s.rulesWatching + s.rulesNotAssessed}</dd></div>
+          {adv && <div><dt><Link to="/advisories">advisories</Link></dt><dd>{fresh.level === "warn" ? <span className="amber" data-tip={fresh.why}><Warn size={13} />{fresh.short}</span> : fresh.short}</dd></div>}
+          <div><dt>rules<span className="roomy"> watching</span></dt><dd>{s.rulesWatching} of {s.rulesWatching + s.rulesNotAssessed}</dd></div>
         </dl>
       )}
       {open && <WatchPanel onClose={() => setOpen(false)} />}

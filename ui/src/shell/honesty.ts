@@ -1,7 +1,8 @@
 // What the honesty bar says. Green only if everything it claims is true; the
 // first thing that is not gives the bar its sentence.
-import type { GetStatusResponse } from "../gen/dockreeve/v1/dockreeve_pb";
+import type { AdvisoryStatus, GetStatusResponse } from "../gen/dockreeve/v1/dockreeve_pb";
 import type { Link } from "../api/live";
+import { advised } from "../lib/image";
 import { ago, duration, ms, plural } from "../lib/time";
 
 /** Without an event for this long the bar is amber: even a quiet machine starts processes. */
@@ -13,7 +14,7 @@ export interface Honesty {
   reasons: string[]; // everything that keeps it from green, worst first
 }
 
-export function assess(s: GetStatusResponse | null, link: Link, now: number): Honesty {
+export function assess(s: GetStatusResponse | null, link: Link, now: number, advisories: AdvisoryStatus | null = null): Honesty {
   const reasons: string[] = [];
   let level: Honesty["level"] = "good";
   const say = (l: "warn" | "bad", text: string) => {
@@ -32,6 +33,9 @@ export function assess(s: GetStatusResponse | null, link: Link, now: number): Ho
   if (w && w.eventsLost > 0n) say("warn", `${plural(w.eventsLost, "event")} lost in 24 h`);
   if (s.rulesNotAssessed > 0) say("warn", `${plural(s.rulesNotAssessed, "rule")} not assessed`);
   for (const g of s.notAssessed) say("warn", `${g.what} not assessed`);
+  // The server names some of this as a gap of its own; what it names is not counted twice.
+  const fresh = advised(advisories, now);
+  if (fresh.level === "warn" && !s.notAssessed.some((g) => /advisor/i.test(g.what))) say("warn", `advisories ${fresh.short}${fresh.short === "missing" ? "" : `: ${fresh.why}`}`);
   if (s.rulesWatching === 0) say("bad", "no rule is watching");
   if (!w || w.since === 0n) say("bad", "nothing is watched");
   if (link.state === "lost") say("bad", `connection lost ${ago(link.since, Date.now())} ago`.replace("now ago", "just now"));

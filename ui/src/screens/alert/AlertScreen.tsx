@@ -12,7 +12,8 @@ import { screenCommands, typing } from "../../shell/commands";
 import { standOn } from "../alerts/AlertsScreen";
 import { setStatus } from "../alerts/setStatus";
 import { StatusDialog } from "../alerts/StatusDialog";
-import { lastAddress, lastOrder } from "../alerts/useAlertList";
+import { alertSource } from "../alerts/source";
+import { lastAddress, lastOrder } from "../../parts/list/useList";
 import { Attack, ContainerFacts, History, Process, Raw, Severity, Timing, ToDo, Why } from "./parts";
 import { Occurrences } from "./Occurrences";
 import { Tree } from "./Tree";
@@ -38,7 +39,7 @@ export default function AlertScreen({ id }: { id: string }) {
     const stop = new AbortController();
     void load(stop.signal);
     standOn(id);
-    const off = onChange((t) => { if (t.reset || t.ids.has(id) || t.ids.size === 0) { void load(); setTold((n) => n + 1); } });
+    const off = onChange(["alert"], (t) => { if (t.reset || t.many || t.ids.has(id) || t.ids.size === 0) { void load(); setTold((n) => n + 1); } });
     return () => { stop.abort(); off(); };
   }, [id, load]);
   useEffect(() => { document.title = detail?.alert ? `${detail.alert.title} · Dockreeve` : "Alert · Dockreeve"; }, [detail]);
@@ -52,7 +53,7 @@ export default function AlertScreen({ id }: { id: string }) {
   const keys = useRef<(e: KeyboardEvent) => void>(() => undefined);
   keys.current = (e) => {
     if (typing(e) || e.ctrlKey || e.metaKey || e.altKey) return;
-    const order = lastOrder();
+    const order = lastOrder(alertSource);
     const i = order.indexOf(id);
     const to = e.key === "j" ? order[i + 1] : e.key === "k" ? order[i - 1] : undefined;
     if ((e.key === "j" || e.key === "k") && i >= 0 && to) go(`/alerts/${to}`, true);
@@ -60,7 +61,7 @@ export default function AlertScreen({ id }: { id: string }) {
     else if (e.key === "s") act(AlertStatus.DISMISSED);
     else if (e.key === "r") act(AlertStatus.RESOLVED);
     else if (e.key === "o") act(AlertStatus.OPEN);
-    else if (e.key === "Escape") go(lastAddress());
+    else if (e.key === "Escape") go(lastAddress(alertSource));
     else return;
     e.preventDefault();
   };
@@ -78,7 +79,7 @@ export default function AlertScreen({ id }: { id: string }) {
     return () => screenCommands.set([]);
   }, [act]);
 
-  const crumb = <p className="crumb"><Link to={lastAddress()}><Back size={14} />Alerts</Link><span className="mono faint">{id}</span><Copy text={`${location.origin}/alerts/${id}`} what="address of this alert" /></p>;
+  const crumb = <p className="crumb"><Link to={lastAddress(alertSource)}><Back size={14} />Alerts</Link><span className="mono faint">{id}</span><Copy text={`${location.origin}/alerts/${id}`} what="address of this alert" /></p>;
   if (!detail?.alert) {
     return (
       <div className="page">

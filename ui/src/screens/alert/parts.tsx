@@ -1,17 +1,17 @@
 import { type Alert, type AlertDetail, type Condition } from "../../gen/dockreeve/v1/dockreeve_pb";
 import { TACTICS, techniqueName } from "../../lib/attack";
-import { addressOf, DEFAULT_VIEW, quote } from "../../lib/query";
+import { addressOf, DEFAULT_VIEW, filtered, imageAddress, IMAGES, quote } from "../../lib/query";
 import { duration, ms, num, utc } from "../../lib/time";
 import { Ago, Copy, End, Link, NotAssessed } from "../../parts/bits";
 import { Check, Cross } from "../../parts/icons";
 import { statusName } from "../../parts/marks";
 
 /** A fact with its name; an absent one says so. */
-function Fact({ name, value, why, mono = false, filter, end = false }: { name: string; value: string | undefined; why?: string | undefined; mono?: boolean; filter?: string; end?: boolean }) {
+function Fact({ name, value, why, mono = false, filter, to = filter === undefined ? "" : addressOf({ ...DEFAULT_VIEW, filter }), end = false }: { name: string; value: string | undefined; why?: string | undefined; mono?: boolean; filter?: string; to?: string; end?: boolean }) {
   return (
     <div>
       <dt>{name}</dt>
-      <dd>{value ? <>{end ? <End mono={mono}>{value}</End> : <span className={mono ? "mono wrap" : "wrap"}>{filter ? <Link to={addressOf({ ...DEFAULT_VIEW, filter })}>{value}</Link> : value}</span>}<Copy text={value} what={name} /></> : <NotAssessed {...(why ? { why } : {})} />}</dd>
+      <dd>{value ? <>{end ? to ? <Link to={to} className="end-link"><End mono={mono}>{value}</End></Link> : <End mono={mono}>{value}</End> : <span className={mono ? "mono wrap" : "wrap"}>{to ? <Link to={to}>{value}</Link> : value}</span>}<Copy text={value} what={name} /></> : <NotAssessed {...(why ? { why } : {})} />}</dd>
     </div>
   );
 }
@@ -28,7 +28,7 @@ export function Severity({ of }: { of: AlertDetail }) {
     <ul className="reasons">
       <li>The rule is written as {of.rule?.severity || "a severity that is not known"}{of.rule?.file ? <> in <code>{of.rule.file}{of.rule.line > 0 ? `:${of.rule.line}` : ""}</code></> : null}.</li>
       {a.count > 1n && <li>An alert takes the highest severity of its findings: {num(a.count)} so far.</li>}
-      <li className="muted">Not weighed, because not assessed: the workload's exposure and owner, known vulnerabilities of the image, what its identity may reach.</li>
+      <li className="muted">Not weighed, because not assessed: the workload's exposure and owner, known vulnerabilities of the image{of.alert?.subject?.container?.digest ? <> (<Link to={imageAddress(of.alert.subject.container.digest)}>see the image</Link>)</> : null}, what its identity may reach.</li>
     </ul>
   );
 }
@@ -43,8 +43,8 @@ export function ContainerFacts({ of }: { of: Alert }) {
       <Fact name="workload" value={of.subject?.workload && of.subject.workload !== "unknown" ? of.subject.workload : undefined} why={why ?? "no cluster agent names its owner"} filter={`workload:${quote(of.subject?.workload ?? "")}`} />
       <Fact name="container" value={c.name} why={why} />
       <Fact name="container id" value={c.id} mono end />
-      <Fact name="image" value={c.image} why={why} mono />
-      <Fact name="image digest" value={c.digest} why={why ?? "the runtime does not give it"} mono end />
+      <Fact name="image" value={c.image} why={why} mono to={c.digest ? imageAddress(c.digest) : c.image ? filtered(IMAGES, `image:${quote(c.image)}`) : ""} />
+      <Fact name="image digest" value={c.digest} why={why ?? "the runtime does not give it"} mono end to={c.digest ? imageAddress(c.digest) : ""} />
       <Fact name="pod" value={c.pod} why={pod} />
       <Fact name="namespace" value={c.namespace} why={pod} />
       <Fact name="runtime" value={c.runtime} why={why} />

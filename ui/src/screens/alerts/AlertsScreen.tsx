@@ -5,34 +5,38 @@ import { type Alert, AlertStatus } from "../../gen/dockreeve/v1/dockreeve_pb";
 import { useAtom } from "../../lib/atom";
 import { useNow } from "../../lib/clock";
 import { pillText } from "../../lib/merge";
-import { addressOf, type View, viewOf } from "../../lib/query";
+import { addressOf, DEFAULT_VIEW, type View, viewOf } from "../../lib/query";
 import { go } from "../../lib/route";
 import { num, plural } from "../../lib/time";
-import { Menu } from "../../parts/bits";
-import { Chevron, Columns as ColumnsIcon, Download, Retry, Up } from "../../parts/icons";
+import { Ago, End, Skeleton } from "../../parts/bits";
+import { Retry, Up } from "../../parts/icons";
+import { ColumnsMenu } from "../../parts/list/columns";
+import { download, everyRow, EXPORT_MOST, ExportMenu } from "../../parts/list/export";
+import { Grid, type Kept } from "../../parts/list/Grid";
+import { useList } from "../../parts/list/useList";
+import { SeverityMark, StatusMark } from "../../parts/marks";
 import { say } from "../../parts/toast";
 import { screenCommands, typing } from "../../shell/commands";
 import { watching } from "../../shell/honesty";
-import { AlertTable, forgetScroll } from "./AlertTable";
-import { COLUMNS, columnsShown, resetColumns } from "./columns";
+import { COLUMNS, kept as columnsKept, place } from "./columns";
 import { Empty } from "./Empty";
-import { download, everyRow, EXPORT_MOST } from "./export";
 import { FilterBar } from "./FilterBar";
 import { setStatus } from "./setStatus";
+import { alertSource } from "./source";
 import { StatusDialog } from "./StatusDialog";
-import { useAlertList } from "./useAlertList";
 
 // The row last stood on, for the way back from an alert.
 let keptActive: string | null = null;
+const keptScroll: Kept = { top: 0 };
 export const standOn = (id: string): void => { keptActive = id; };
 
 export function AlertsScreen({ search }: { search: string }) {
   const view = useMemo(() => viewOf(search), [search]);
-  const { state, reload, more, patch } = useAlertList(view);
+  const { state, reload, more, patch } = useList(alertSource, view);
   const [active, setActiveState] = useState<string | null>(keptActive);
   const [picked, setPicked] = useState<ReadonlySet<string>>(new Set());
   const [asking, setAsking] = useState<AlertStatus | null>(null);
-  const shown = useAtom(columnsShown);
+  const shown = useAtom(columnsKept.shown);
   const columns = useMemo(() => COLUMNS.filter((c) => shown.includes(c.key)), [shown]);
   const s = useAtom(health)?.status ?? null;
   const now = useNow();
@@ -47,7 +51,7 @@ export function AlertsScreen({ search }: { search: string }) {
   useEffect(() => { document.title = "Alerts · Dockreeve"; }, []);
 
   const setActive = useCallback((id: string) => { keptActive = id; setActiveState(id); }, []);
-  const show = useCallback((v: View) => { forgetScroll(); setPicked(new Set()); go(addressOf(v)); }, []);
+  const show = useCallback((v: View) => { keptScroll.top = 0; setPicked(new Set()); go(addressOf(v)); }, []);
   const onFilter = useCallback((filter: string) => { if (filter === state.view.filter) void reload(); else show({ ...state.view, filter }); }, [state.view, show, reload]);
   const pick = useCallback((id: string, range: boolean) => {
     setActive(id);
@@ -65,7 +69,7 @@ export function AlertsScreen({ search }: { search: string }) {
     anchor.current = id;
   }, [rows, setActive]);
   const pickAll = useCallback(() => setPicked((was) => (rows.every((r) => was.has(r.id)) ? new Set() : new Set(rows.map((r) => r.id)))), [rows]);
-  const renew = useCallback(() => { forgetScroll(); document.querySelector(".grid")?.scrollTo({ top: 0 }); void reload(); }, [reload]);
+  const renew = useCallback(() => { keptScroll.top = 0; document.querySelector(".grid")?.scrollTo({ top: 0 }); void reload(); }, [reload]);
 
   const targets = useCallback((): Alert[] => (picked.size > 0 ? rows.filter((r) => picked.has(r.id)) : rows.filter((r) => r.id === active)), [picked, rows, active]);
   const act = useCallback((to: AlertStatus) => {
@@ -109,8 +113,8 @@ export function AlertsScreen({ search }: { search: string }) {
   const save = async (as: "csv" | "json") => {
     const chosenRows = rows.filter((r) => picked.has(r.id));
     try {
-      const { rows: all, cut } = chosenRows.length ? { rows: chosenRows, cut: false } : await everyRow(state.view);
-      download(all, columns, as, new Date());
+      const { rows: all, cut } = chosenRows.length ? { rows: chosenRows, cut: false } : await everyRow(alertSource, state.view);
+      download("alerts", all, columns, as, new Date());
       say(`${plural(all.length, "alert")} written${cut ? `: the first ${num(EXPORT_MOST)}, there are more; narrow the filter for the rest` : ""}`);
     } catch (err) {
       say(`Nothing was exported: ${sentence(err)}`);
@@ -148,19 +152,8 @@ export function AlertsScreen({ search }: { search: string }) {
           <p className="counts clip" aria-live="off">{list ? <>{state.totalAll === 0n ? "No alert is stored" : <><b>{num(state.total)}</b> of {plural(state.totalAll, "alert")}</>}{denominator && <span className="muted"> · {denominator}</span>}</> : <span className="muted">Asking the server…</span>}</p>
         )}
         <div className="grow" />
-        <Menu name="columns" right label={<><ColumnsIcon size={14} /><span className="wide-only">Columns</span><Chevron size={12} /></>} className="btn plain">
-          {() => <>
-            {COLUMNS.map((c) => <label key={c.key} className="item"><input type="checkbox" checked={shown.includes(c.key)} disabled={c.key === "alert"} onChange={() => columnsShown.set(shown.includes(c.key) ? shown.filter((k) => k !== c.key) : [...shown, c.key])} />{c.label === "Sev" ? "Severity" : c.label}</label>)}
-            <hr /><button type="button" className="item" onClick={resetColumns}>As at first</button>
-          </>}
-        </Menu>
-        <Menu name="export" right label={<><Download size={14} /><span className="wide-only">Export</span><Chevron size={12} /></>} className="btn plain">
-          {(close) => <>
-            <p className="note">{picked.size ? `${num(picked.size)} selected` : `${num(state.total)} alerts that match`}, the {columns.length} columns shown, in this order</p>
-            <button type="button" className="item" onClick={() => { close(); void save("csv"); }}>CSV</button>
-            <button type="button" className="item" onClick={() => { close(); void save("json"); }}>JSON</button>
-          </>}
-        </Menu>
+        <ColumnsMenu columns={COLUMNS} kept={columnsKept} />
+        <ExportMenu note={`${picked.size ? `${num(picked.size)} selected` : `${num(state.total)} alerts that match`}, the ${columns.length} columns shown, in this order`} save={(as) => void save(as)} />
       </div>
       <div className="table-wrap">
         {pill && <button type="button" className="pill" onClick={renew} data-tip="bring the list up to date (n)"><Up size={14} /><span aria-live="polite">{pill}</span></button>}
@@ -170,11 +163,12 @@ export function AlertsScreen({ search }: { search: string }) {
             <button type="button" className="btn" onClick={() => void reload()}><Retry />Try again</button>
           </div>
         )}
-        {!list && state.loading && <Skeleton />}
+        {!list && state.loading && <Skeleton what="alerts" />}
         {list && rows.length === 0 && !state.filterError && <Empty state={state} onFilter={onFilter} />}
         {list && rows.length > 0 && (
-          <AlertTable rows={rows} columns={columns} order={state.view.order} total={state.total} left={left} active={active} picked={picked} loading={state.loading} more={state.cursor !== ""}
-            onOrder={(order) => show({ ...state.view, order })} onActive={setActive} onPick={pick} onPickAll={pickAll} onEnd={more} />
+          <Grid label="Alerts" rows={rows} columns={columns} order={state.view.order} firstOrder={DEFAULT_VIEW.order} total={state.total} left={left} active={active} loading={state.loading} more={state.cursor !== ""} kept={keptScroll}
+            pick={{ picked, onPick: pick, onPickAll: pickAll }} href={href} name={name} card={card}
+            onOrder={(order) => show({ ...state.view, order })} onActive={setActive} onEnd={more} />
         )}
       </div>
       {asking !== null && (
@@ -189,6 +183,11 @@ export function AlertsScreen({ search }: { search: string }) {
   );
 }
 
-function Skeleton() {
-  return <div className="skeletons" aria-label="Loading alerts" role="status">{Array.from({ length: 12 }, (_, i) => <span key={i} className="skeleton" />)}</div>;
-}
+// Not made anew for each drawing, so that rows that did not change are not drawn again.
+const href = (a: Alert) => `/alerts/${a.id}`;
+const name = (a: Alert) => a.title;
+const card = (a: Alert) => <>
+  <SeverityMark of={a.severity} />
+  <a href={`/alerts/${a.id}`} tabIndex={-1} className="text"><b className="clip">{a.title}</b><span className="muted two">{a.summary}</span></a>
+  <span className="side"><Ago ns={a.lastSeen} /><StatusMark of={a.status} /><End>{place(a).main}</End></span>
+</>;

@@ -1,5 +1,5 @@
 import { health } from "../../api/live";
-import type { ListState } from "./useAlertList";
+import type { AlertList } from "./source";
 import { useAtom } from "../../lib/atom";
 import { useNow } from "../../lib/clock";
 import { terms } from "../../lib/query";
@@ -9,10 +9,10 @@ import { Cross, Warn } from "../../parts/icons";
 import { watching } from "../../shell/honesty";
 
 /** No row to show: says what stands behind the nothing, and the next step. */
-export function Empty({ state, onFilter }: { state: ListState; onFilter: (f: string) => void }) {
+export function Empty({ state, onFilter }: { state: AlertList; onFilter: (f: string) => void }) {
   const s = useAtom(health)?.status ?? null;
   const now = useNow();
-  const w = state.watched ?? s?.watched;
+  const w = state.about ?? s?.watched;
   const { filter } = state.view;
   if (state.totalAll > 0n) {
     const parts = terms(filter);

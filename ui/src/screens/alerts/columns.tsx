@@ -1,19 +1,9 @@
 import type { Alert } from "../../gen/dockreeve/v1/dockreeve_pb";
-import { remembered } from "../../lib/atom";
 import type { Field } from "../../lib/table";
 import { duration, ms, num, utc } from "../../lib/time";
 import { Ago, End } from "../../parts/bits";
+import { type Column, columnsKept } from "../../parts/list/columns";
 import { SeverityMark, severityName, StatusMark, statusName } from "../../parts/marks";
-
-export interface Column {
-  key: string;
-  label: string;
-  width: string; // a grid track
-  order?: string; // the API's order key, when the list can be sorted by it
-  number?: boolean;
-  cell: (a: Alert) => React.ReactNode;
-  values: (a: Alert) => Field[]; // what an export writes for it
-}
 
 /** Where it happened, as short as it stays true. */
 export function place(a: Alert): { main: string; sub: string } {
@@ -31,16 +21,13 @@ function Where({ a }: { a: Alert }) {
   return <End tip={whole || p.main}>{p.main}</End>;
 }
 
-/** The narrowest a table of these columns gets before it scrolls sideways, in px. */
-export const minWidth = (columns: readonly Column[]): number => columns.reduce((n, c) => n + Number(/\d+/.exec(c.width)![0]) + 10, 34 + 20);
-
 const time = (ns: bigint) => (ns === 0n ? "" : utc(ms(ns)));
 const text = (key: string, value: string): Field[] => [{ key, value }];
 const dash = <span className="faint">–</span>;
 
-export const COLUMNS: readonly Column[] = [
-  { key: "severity", label: "Sev", width: "38px", order: "severity", cell: (a) => <SeverityMark of={a.severity} />, values: (a) => text("severity", severityName(a.severity)) },
-  { key: "alert", label: "Alert", width: "minmax(260px, 3fr)", cell: (a) => <span className="clip"><b>{a.title}</b> <span className="muted">{a.summary}</span></span>, values: (a) => [{ key: "id", value: a.id }, { key: "title", value: a.title }, { key: "summary", value: a.summary }] },
+export const COLUMNS: readonly Column<Alert>[] = [
+  { key: "severity", label: "Sev", name: "Severity", width: "38px", order: "severity", cell: (a) => <SeverityMark of={a.severity} />, values: (a) => text("severity", severityName(a.severity)) },
+  { key: "alert", label: "Alert", main: true, width: "minmax(260px, 3fr)", cell: (a) => <span className="clip"><b>{a.title}</b> <span className="muted">{a.summary}</span></span>, values: (a) => [{ key: "id", value: a.id }, { key: "title", value: a.title }, { key: "summary", value: a.summary }] },
   { key: "where", label: "Workload / container", width: "minmax(168px, 1.1fr)", cell: (a) => <Where a={a} />,
     values: (a) => [{ key: "workload", value: a.subject?.workload ?? "" }, { key: "container", value: a.subject?.container?.name ?? "" }, { key: "container_id", value: a.subject?.container?.id ?? "" }, { key: "container_not_assessed", value: a.subject?.container?.unknown ?? "" }] },
   { key: "process", label: "Process", width: "88px", cell: (a) => <span className="clip mono" data-tip={a.subject?.executable}>{a.subject?.process || dash}</span>, values: (a) => [{ key: "process", value: a.subject?.process ?? "" }, { key: "executable", value: a.subject?.executable ?? "" }] },
@@ -58,10 +45,6 @@ export const COLUMNS: readonly Column[] = [
     values: (a) => [{ key: "kernel_to_stored_ms", value: a.kernelTime && a.storedAt ? Math.round((ms(a.storedAt) - ms(a.kernelTime)) * 1000) / 1000 : "" }] },
 ];
 
-const DEFAULT = ["severity", "alert", "where", "process", "count", "first", "last", "status"];
-const known = new Set(COLUMNS.map((c) => c.key));
-
+const DEFAULT: readonly string[] = ["severity", "alert", "where", "process", "count", "first", "last", "status"];
 /** Which columns this browser shows, in the table's own order. */
-export const columnsShown = remembered<readonly string[]>("columns", DEFAULT, (v): v is readonly string[] => Array.isArray(v) && v.length > 0 && v.every((k) => typeof k === "string" && known.has(k)));
-
-export const resetColumns = (): void => columnsShown.set(DEFAULT);
+export const kept = columnsKept("columns", COLUMNS, DEFAULT);
