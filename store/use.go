@@ -20,6 +20,9 @@ const (
 	maxPath     = 4096
 	maxUseText  = 1024
 	containerID = "container:"
+	// lateReport is how far a report may lie behind its container's end and still be one
+	// that was overtaken by it; nanoseconds.
+	lateReport = int64(60e9)
 )
 
 // refOf is what a report calls its image: the digest that decides, else the container
@@ -65,7 +68,9 @@ func (t *tx) use(r *inuse.Report, now int64) error {
 	}
 	// What reports after its end was started again, or its name was taken by another
 	// container, maybe of another image.
-	again := !fresh && oldEnded != 0 && !r.Ended && r.Until > oldEnded
+	again := !fresh && oldEnded != 0 && !r.Ended && max(r.Started, r.Since) > oldEnded
+	// What was held to have ended, as nothing was heard of it, and goes on.
+	back := !again && !fresh && oldEnded != 0 && !r.Ended && r.Until > oldEnded+lateReport
 	nameless := strings.HasPrefix(ref, containerID)
 	switch {
 	case again && nameless:
@@ -80,6 +85,11 @@ func (t *tx) use(r *inuse.Report, now int64) error {
 		ref = oldRef // as it was found out
 	case !fresh && !nameless && strings.HasPrefix(oldRef, containerID):
 		if err := t.moveLoads(oldRef, ref); err != nil {
+			return err
+		}
+	}
+	if back {
+		if _, err := t.exec("UPDATE running SET ended = 0, dirty = 1 WHERE node = ? AND container = ?", node, container); err != nil {
 			return err
 		}
 	}
@@ -111,7 +121,7 @@ func (t *tx) use(r *inuse.Report, now int64) error {
 	if err := t.loads(ref, r, now); err != nil {
 		return err
 	}
-	if fresh || again || oldRef != ref || oldEnded == 0 && r.Ended {
+	if fresh || again || back || oldRef != ref || oldEnded == 0 && r.Ended {
 		_, err = t.tell(ChangeImage, "")
 		return err
 	}
