@@ -108,7 +108,7 @@ func TestReportsAgainChangeNothing(t *testing.T) {
 	}
 	r.Ended = true
 	f.use(t, r)
-	old.Until = at + 1 // late, and out of order
+	old.Until = at // late, and out of order
 	f.use(t, old)
 	if d, err := f.Image(t.Context(), digest(1)); err != nil || d.Image.Running != 0 || d.Running[0].Until == 0 {
 		t.Fatalf("an end is an end: %+v %v", d.Running, err)

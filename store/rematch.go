@@ -327,6 +327,7 @@ type folding struct {
 	used    map[int64]map[int64]bool // by package: images that loaded it
 	ids     map[int64]string         // of vulnerabilities
 	holds   *sql.Stmt
+	uses    *sql.Stmt
 	carries *sql.Stmt
 }
 
@@ -339,6 +340,7 @@ func (db *DB) fold(ctx context.Context) (int, error) {
 		return 0, err
 	}
 	defer f.holds.Close()
+	defer f.uses.Close()
 	defer f.carries.Close()
 	work, err := f.vulns(ctx)
 	if err != nil {
@@ -398,12 +400,17 @@ func (f *folding) read(ctx context.Context) error {
 
 func (f *folding) prepare(ctx context.Context) error {
 	var err error
-	if f.holds, err = f.db.read.PrepareContext(ctx, "SELECT ip.image, ip.counted, CASE WHEN u.package IS NULL THEN 0 ELSE 1 END FROM image_packages ip LEFT JOIN image_use u ON u.image = ip.image AND u.package = ip.package WHERE ip.package = ?"); err != nil {
+	if f.holds, err = f.db.read.PrepareContext(ctx, "SELECT image, counted FROM image_packages WHERE package = ?"); err != nil {
+		return f.db.explain(err)
+	}
+	if f.uses, err = f.db.read.PrepareContext(ctx, "SELECT image FROM image_use WHERE package = ?"); err != nil {
+		f.holds.Close()
 		return f.db.explain(err)
 	}
 	f.carries, err = f.db.read.PrepareContext(ctx, "SELECT pv.package, v.id FROM vulns v LEFT JOIN package_vulns pv ON pv.vuln = v.n WHERE v.n = ?")
 	if err != nil {
 		f.holds.Close()
+		f.uses.Close()
 	}
 	return f.db.explain(err)
 }
@@ -421,21 +428,33 @@ func (f *folding) holding(ctx context.Context, pkg int64) ([]holder, error) {
 	var out []holder
 	for rows.Next() {
 		var h holder
-		var counted, used int64
-		if err := rows.Scan(&h.image, &counted, &used); err != nil {
+		var counted int64
+		if err := rows.Scan(&h.image, &counted); err != nil {
 			return nil, f.db.explain(err)
 		}
 		h.counted = counted == 1
 		out = append(out, h)
-		if used == 1 {
-			if f.used[pkg] == nil {
-				f.used[pkg] = map[int64]bool{}
-			}
-			f.used[pkg][h.image] = true
+	}
+	if err := rows.Err(); err != nil {
+		return nil, f.db.explain(err)
+	}
+	used, err := f.uses.QueryContext(ctx, pkg)
+	if err != nil {
+		return nil, f.db.explain(err)
+	}
+	defer used.Close()
+	for used.Next() {
+		var image int64
+		if err := used.Scan(&image); err != nil {
+			return nil, f.db.explain(err)
 		}
+		if f.used[pkg] == nil {
+			f.used[pkg] = map[int64]bool{}
+		}
+		f.used[pkg][image] = true
 	}
 	f.holders[pkg] = out
-	return out, f.db.explain(rows.Err())
+	return out, f.db.explain(used.Err())
 }
 
 // imageWork is what one image has to be told.

@@ -245,6 +245,7 @@ CREATE TABLE image_use (
   path TEXT NOT NULL,
   PRIMARY KEY (image, package)
 );
+CREATE INDEX image_use_package ON image_use (package, image);
 
 CREATE TABLE workloads (
   name TEXT PRIMARY KEY,
