@@ -165,7 +165,18 @@ type Gap struct {
 	// Data marks gaps of the advisory data (a missing ecosystem, a feed too old), which
 	// exit with 4 instead of being only said.
 	Data bool `json:"data,omitempty"`
+	// Unread marks parts of the image itself that should have been read and could not
+	// be: no gate passes over them unless it is told to.
+	Unread bool `json:"unread,omitempty"`
 }
+
+// Gap.What of kinds of findings that nobody looked for: that a catalogue has none of
+// them says nothing.
+const (
+	GapSecrets = "secrets"
+	GapConfig  = "configuration"
+	GapMalware = "malware"
+)
 
 // Secret is a credential found in an image. The value itself is never kept.
 type Secret struct {

@@ -193,3 +193,40 @@ func FuzzParsePolicy(f *testing.F) {
 		}
 	})
 }
+
+// A rule about findings that nobody looked for is not met by there being none.
+func TestWhatNobodyLookedForIsNoPass(t *testing.T) {
+	for rule, what := range map[string]string{"secret": scan.GapSecrets, "misstep>=low": scan.GapConfig, "malware": scan.GapMalware} {
+		r := report()
+		r.Secrets, r.Config, r.Malware = nil, nil, nil
+		if v := gate.Evaluate(r, parse(t, rule)); v.ExitCode() != gate.ExitPassed {
+			t.Errorf("%s, looked for and not there: exit %d, want a pass", rule, v.ExitCode())
+		}
+		r.NotAssessed = []scan.Gap{{What: what, Reason: "not asked for"}}
+		if v := gate.Evaluate(r, parse(t, rule)); v.ExitCode() != gate.ExitUnread || !strings.Contains(v.String(), what+": not asked for") {
+			t.Errorf("%s, never looked for: exit %d, want %d\n%s", rule, v.ExitCode(), gate.ExitUnread, v)
+		}
+		if v := gate.Evaluate(r, parse(t, "critical+kev+in-use+epss>0.9")); v.ExitCode() != gate.ExitPassed {
+			t.Errorf("a policy without %s: exit %d, want a pass\n%s", rule, v.ExitCode(), v)
+		}
+		p := parse(t, rule)
+		p.AllowGaps = true
+		if v := gate.Evaluate(r, p); v.ExitCode() != gate.ExitPassed {
+			t.Errorf("%s with gaps allowed: exit %d, want a pass", rule, v.ExitCode())
+		}
+	}
+}
+
+// A root file system has no layers: what could not be read of it weighs as much.
+func TestUnreadPartsWithoutLayers(t *testing.T) {
+	r := report()
+	r.Image.Layers, r.Image.Kind = nil, scan.KindRootfs
+	r.NotAssessed = []scan.Gap{{What: "var/lib/dpkg/status", Reason: "permission denied", Unread: true}}
+	if v := gate.Evaluate(r, parse(t, "ransomware")); v.ExitCode() != gate.ExitUnread {
+		t.Errorf("exit %d, want %d\n%s", v.ExitCode(), gate.ExitUnread, v)
+	}
+	r.NotAssessed[0].Unread = false
+	if v := gate.Evaluate(r, parse(t, "ransomware")); v.ExitCode() != gate.ExitPassed {
+		t.Errorf("a gap that is only told: exit %d\n%s", v.ExitCode(), v)
+	}
+}

@@ -116,15 +116,18 @@ func Evaluate(r *scan.Report, p Policy) Verdict {
 				s := &r.Secrets[i]
 				return s.Severity, s.Rule + " in " + place(s.Path, s.Where)
 			})
+			v.looked(r, rule, scan.GapSecrets)
 		case aboutMissteps:
 			reason = each(rule, len(r.Config), func(i int) (finding.Severity, string) {
 				m := &r.Config[i]
 				return m.Severity, place(m.Check, m.Path)
 			})
+			v.looked(r, rule, scan.GapConfig)
 		case aboutMalware:
 			reason = each(rule, len(r.Malware), func(i int) (finding.Severity, string) {
 				return finding.Critical, r.Malware[i].Name + " in " + r.Malware[i].Path
 			})
+			v.looked(r, rule, scan.GapMalware)
 		case aboutEOL:
 			reason = v.endOfLife(r, p.Now)
 		}
@@ -247,6 +250,18 @@ func (v *Verdict) endOfLife(r *scan.Report, now int64) Reason {
 	return Reason{}
 }
 
+// looked keeps a rule about findings that nobody looked for from being met by silence.
+func (v *Verdict) looked(r *scan.Report, rule *Rule, what string) {
+	for _, g := range r.NotAssessed {
+		if g.What == what {
+			g.What = rule.Text + ": " + g.What
+			v.Unread = true
+			v.NotAssessed = append(v.NotAssessed, g)
+			return
+		}
+	}
+}
+
 // gaps takes over what bears on the verdict: missing data where the policy rests on
 // advisories, layers that could not be read, packages nobody could judge. A policy
 // without rules rests on whatever was asked of the scan.
@@ -262,7 +277,7 @@ func (v *Verdict) gaps(r *scan.Report, p Policy, asks bool) {
 		switch {
 		case g.Data && advisories:
 			v.NoData = true
-		case strings.HasPrefix(g.What, "layer "), strings.HasPrefix(g.What, match.UnknownDistribution) && advisories:
+		case g.Unread, strings.HasPrefix(g.What, "layer "), strings.HasPrefix(g.What, match.UnknownDistribution) && advisories:
 			v.Unread = true
 		default:
 			continue

@@ -88,6 +88,9 @@ func (m *matcher) gaps() []scan.Gap {
 			Remedy: "judge them by another means, or build on a distribution that publishes its advisories",
 		})
 	}
+	if g, ok := m.emptyDistribution(); ok {
+		out = append(out, g)
+	}
 	if m.release != nil && m.hasType(m.release.typ) {
 		if row, over := m.release.ended(m.opt.Now); over {
 			out = append(out, scan.Gap{
@@ -140,6 +143,19 @@ func (m *matcher) gaps() []scan.Gap {
 		})
 	}
 	return out
+}
+
+// emptyDistribution is the gap of an image that calls itself a distribution and lists no
+// package of one: images that were slimmed keep the files and lose the database.
+func (m *matcher) emptyDistribution() (scan.Gap, bool) {
+	if m.c.Distro.ID == "" || slices.ContainsFunc(m.c.Packages, func(p scan.Package) bool { return p.Type.Distribution() }) {
+		return scan.Gap{}, false
+	}
+	return scan.Gap{
+		What:   UnknownDistribution + ": none found",
+		Reason: "the image says that it is " + label(m.c.Distro) + ", and holds no package database that is read: what was installed from it was not judged",
+		Remedy: "keep the package database in the image, or scan the image it was made from",
+	}, true
 }
 
 func (m *matcher) hasType(t scan.Type) bool {

@@ -78,6 +78,9 @@ func (s *Scanner) Each(ctx context.Context, ref string, visit func(img *scan.Ima
 			c.Image.Name = list.Name
 		}
 		c.ScannedAt = s.opt.Now()
+		for _, what := range [...]string{scan.GapSecrets, scan.GapConfig, scan.GapMalware} {
+			c.NotAssessed = append(c.NotAssessed, scan.Gap{What: what, Reason: "a list of packages tells nothing of it", Remedy: "scan the image itself"})
+		}
 		return visit(&c.Image, func() (*scan.Catalog, error) { return c, nil })
 	}
 	if err != nil {
@@ -125,7 +128,27 @@ func (s *Scanner) read(ctx context.Context, o *image.Opened) (*scan.Catalog, err
 	}
 	c.Base = base.Find(&c.Image, s.opt.Bases)
 	base.Mark(&c.Image, c.Base)
+	c.NotAssessed = append(c.NotAssessed, s.unasked()...)
 	return c, nil
+}
+
+// unasked says what nobody asked to look for. It goes with the catalogue wherever that
+// is kept, so that no gate takes "not looked for" for "none".
+func (s *Scanner) unasked() []scan.Gap {
+	var out []scan.Gap
+	for _, k := range [...]struct {
+		asked          bool
+		what, scanners string
+	}{
+		{s.opt.Catalog.Secrets, scan.GapSecrets, "secret"},
+		{s.opt.Catalog.Config, scan.GapConfig, "config"},
+		{s.opt.Catalog.Malware != nil, scan.GapMalware, "malware"},
+	} {
+		if !k.asked {
+			out = append(out, scan.Gap{What: k.what, Reason: "not asked for", Remedy: "add " + k.scanners + " to --scanners"})
+		}
+	}
+	return out
 }
 
 // Report matches a catalogue with the advisories. c becomes part of the report.
