@@ -28,6 +28,7 @@ type imageFlags struct {
 	pull       bool
 	off        bool
 	registries string
+	containerd string
 }
 
 func (f *imageFlags) flags(cmd *cobra.Command) {
@@ -35,6 +36,8 @@ func (f *imageFlags) flags(cmd *cobra.Command) {
 	fl := cmd.Flags()
 	fl.BoolVar(&f.off, "no-image-scan", false, "do not scan the images of running containers")
 	fl.BoolVar(&f.pull, "pull-images", false, "pull images that run here and are in no store of this machine, to scan them")
+	fl.StringVar(&f.containerd, "containerd-root", "", "where containerd keeps its state (default: /var/lib/containerd, or that of k3s, k0s, MicroK8s)")
+	fl.StringVar(&f.source.namespace, "containerd-namespace", "", "namespace of containerd to look in (default: all)")
 	fl.BoolVar(&f.update, "db-update", false, "ask the feeds for new advisories every six hours; without it nothing is fetched")
 	fl.StringVar(&f.feeds, "db-config", "", "file with the list of feeds, for --db-update")
 	fl.StringVar(&f.mirror, "db-mirror", "", "base address of a mirror of all feeds, for --db-update")
@@ -47,12 +50,14 @@ func (f *imageFlags) options(state string, local bool) (images.Options, error) {
 		f.db.path = filepath.Join(state, "advisories.db")
 	}
 	opt := images.Options{Database: f.db.file(), MaxAge: f.db.maxAge, Local: local, Pull: f.pull}
+	opt.Containerd.ContainerdRoot, opt.Containerd.ContainerdNamespace = f.containerd, f.source.namespace
 	if !f.off {
 		f.source.cache = filepath.Join(state, "cache")
 		src, err := f.source.options()
 		if err != nil {
 			return opt, err
 		}
+		src.ContainerdRoot = f.containerd
 		so := scanner.Options{Image: src}
 		so.Catalog.Cache, so.Catalog.Secrets, so.Catalog.Config = f.source.layerCache(), true, true
 		opt.Scanner = scanner.New(so)

@@ -558,8 +558,8 @@ func (t *tx) news(image, vuln, now int64, critical bool) error {
 
 // TargetContainer is a container through which an image may be reached.
 type TargetContainer struct {
-	Node, Container, Rootfs, Runtime string
-	PID                              int64
+	Node, Container, Name, Rootfs, Runtime string
+	PID                                    int64
 }
 
 // ScanTarget is an image that runs and has no verdict.
@@ -584,7 +584,7 @@ func (db *DB) NextScan(ctx context.Context, now int64) (ScanTarget, bool, error)
 	if err != nil {
 		return t, false, db.explain(err)
 	}
-	rows, err := db.read.QueryContext(ctx, "SELECT ref, image_name, image_id, node, container, rootfs, runtime, pid FROM running WHERE image = ? AND ended = 0 ORDER BY since DESC, container LIMIT 5", t.N)
+	rows, err := db.read.QueryContext(ctx, "SELECT ref, image_name, image_id, node, container, name, rootfs, runtime, pid FROM running WHERE image = ? AND ended = 0 ORDER BY since DESC, container LIMIT 5", t.N)
 	if err != nil {
 		return t, false, db.explain(err)
 	}
@@ -592,7 +592,7 @@ func (db *DB) NextScan(ctx context.Context, now int64) (ScanTarget, bool, error)
 	for rows.Next() {
 		var c TargetContainer
 		var ref, name, id string
-		if err := rows.Scan(&ref, &name, &id, &c.Node, &c.Container, &c.Rootfs, &c.Runtime, &c.PID); err != nil {
+		if err := rows.Scan(&ref, &name, &id, &c.Node, &c.Container, &c.Name, &c.Rootfs, &c.Runtime, &c.PID); err != nil {
 			return t, false, db.explain(err)
 		}
 		t.Containers = append(t.Containers, c)

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"os"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/dockreeve/dockreeve/scan"
@@ -284,8 +285,17 @@ func noVerdict(c *scan.Catalog, vulns []scan.Vulnerability, gaps []scan.Gap) str
 			return g.What + ": " + g.Reason
 		}
 	}
-	if len(c.Packages) == 0 && len(c.NotAssessed) > 0 {
-		return c.NotAssessed[0].What + ": " + c.NotAssessed[0].Reason
+	if len(c.Packages) > 0 {
+		return ""
+	}
+	for _, g := range c.NotAssessed {
+		// That a root file system has no image configuration is no reason to find no package.
+		if !strings.HasSuffix(g.What, "configuration checks") && g.What != pulledWhat {
+			return g.What + ": " + g.Reason
+		}
+	}
+	if c.Image.Kind == scan.KindRootfs {
+		return "no package was found in its root file system"
 	}
 	return ""
 }

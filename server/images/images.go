@@ -21,6 +21,7 @@ import (
 	"github.com/dockreeve/dockreeve/internal/clock"
 	"github.com/dockreeve/dockreeve/scan"
 	"github.com/dockreeve/dockreeve/scan/advisory"
+	"github.com/dockreeve/dockreeve/scan/image"
 	"github.com/dockreeve/dockreeve/scan/match"
 	"github.com/dockreeve/dockreeve/store"
 )
@@ -68,6 +69,9 @@ type Options struct {
 	// Local says that containers run on this machine, so that their images are looked for
 	// in its stores and, failing that, in their root file systems.
 	Local bool
+	// Containerd says how containerd's store is read, which tells what containers of this
+	// machine are made of when their runtime's state does not.
+	Containerd image.Options
 	// Pull lets images be pulled from the registry their name says, by digest.
 	Pull bool
 
@@ -188,7 +192,7 @@ func (s *Images) settle(ctx context.Context) {
 		changed := s.opt.DB.Changed()
 		for more := true; more; {
 			var err error
-			if more, err = s.opt.DB.Settle(ctx); err != nil {
+			if more, err = s.opt.DB.SettleWith(ctx, s.identify); err != nil {
 				if errors.Is(err, store.ErrClosed) || ctx.Err() != nil {
 					return
 				}

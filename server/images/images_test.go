@@ -463,6 +463,7 @@ func TestRootFileSystemIsTheLastResortAndSaysSo(t *testing.T) {
 	h := open(t, func(o *Options) { o.Local = true })
 	h.turnOver(t)
 	root := t.TempDir()
+	h.must(t, os.Mkdir(filepath.Join(root, "etc"), 0o755))
 	at := h.clock.Now().UnixNano()
 	_, err := h.db.Ingest(t.Context(), []store.Item{{Use: &inuse.Report{Node: "n1", Container: "abcdef", Workload: "w", Rootfs: root, Unknown: "the runtime does not say", Started: at, Since: at, Until: at,
 		Loads: []inuse.Load{{Path: "lib/zlib.so", First: at, Last: at}}}}})

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -187,12 +184,15 @@ func (s *Images) scanRunning(ctx context.Context, t *store.ScanTarget) {
 	}
 }
 
+// pulledWhat is what is not known where only a root file system could be read.
+const pulledWhat = "the image as it was pulled"
+
 // attempt is one way to an image's content.
 type attempt struct {
-	what   string // in words
-	ref    string // for the scanner
-	why    error  // why it cannot be tried
-	rootfs bool
+	what   string                 // in words
+	ref    string                 // for the scanner
+	why    error                  // why it cannot be tried
+	rootfs *store.TargetContainer // whose root file system it is
 }
 
 func (s *Images) attempts(t *store.ScanTarget) []attempt {
@@ -208,9 +208,10 @@ func (s *Images) attempts(t *store.ScanTarget) []attempt {
 		if ref := or(named, t.ImageID); ref != "" {
 			out = append(out, attempt{what: "containerd's store", ref: "containerd:" + ref})
 		}
-		for _, c := range t.Containers {
-			a := attempt{what: "root file system of container " + short(c.Container), rootfs: true}
-			dir, err := rootOf(c)
+		for i := range t.Containers {
+			c := &t.Containers[i]
+			a := attempt{what: "root file system of container " + short(c.Container), rootfs: c}
+			dir, err := rootOf(*c)
 			if err != nil {
 				a.why = err
 			}
@@ -240,24 +241,17 @@ func or(a, b string) string {
 
 func short(id string) string { return id[:min(len(id), 12)] }
 
-// rootOf is the path to a container's root on this machine. A process id may have come
-// round: its control group must name the container.
+// errEnded says that a container was too short-lived to be looked into.
+var errEnded = errors.New("it ended before it could be looked into")
+
+// rootOf is the path to a container's root on this machine.
 func rootOf(c store.TargetContainer) (string, error) {
-	if c.Rootfs != "" && filepath.IsAbs(c.Rootfs) {
-		if i, err := os.Stat(c.Rootfs); err == nil && i.IsDir() {
-			return c.Rootfs, nil
-		}
+	if filledDir(c.Rootfs) {
+		return c.Rootfs, nil
 	}
-	if c.PID <= 0 || c.Container == "" {
-		return "", errors.New("no process or path of it is known")
-	}
-	proc := "/proc/" + strconv.FormatInt(c.PID, 10)
-	group, err := os.ReadFile(proc + "/cgroup")
+	proc, err := procOf(c.PID, c.Container)
 	if err != nil {
-		return "", errors.New("its process has ended")
-	}
-	if !strings.Contains(string(group), c.Container) {
-		return "", fmt.Errorf("process %d is no longer of this container", c.PID)
+		return "", fmt.Errorf("%w (%w)", errEnded, err)
 	}
 	return proc + "/root", nil
 }
@@ -268,7 +262,11 @@ func (s *Images) attempt(ctx context.Context, t *store.ScanTarget, a attempt) er
 		return err
 	}
 	for _, c := range list {
-		if a.rootfs {
+		if a.rootfs != nil {
+			// An end while it is read leaves a tree with holes, or an empty one.
+			if _, err := rootOf(*a.rootfs); err != nil {
+				return err
+			}
 			// Not the image itself: what the container has written since is in it.
 			c.Image.Digest, c.Image.ConfigDigest, c.Image.IndexDigest = "", "", ""
 			c.Image.Kind, c.Image.Layers = scan.KindRootfs, nil
@@ -278,8 +276,11 @@ func (s *Images) attempt(ctx context.Context, t *store.ScanTarget, a attempt) er
 			for i := range c.Secrets {
 				c.Secrets[i].Layer = -1
 			}
-			c.Image.Name = or(t.Name, t.Key)
-			c.NotAssessed = append(c.NotAssessed, scan.Gap{What: "the image as it was pulled", Reason: "the image was in no store here, so a running container's root file system was read: what it has written since it started is part of it, and the layers and configuration of the image are not known"})
+			c.Image.Name = or(t.Name, or(a.rootfs.Name, t.Key))
+			c.NotAssessed = append(c.NotAssessed, scan.Gap{What: pulledWhat, Reason: "the image was in no store here, so a running container's root file system was read: what it has written since it started is part of it, and the layers and configuration of the image are not known"})
+			if merged, err := s.opt.DB.SameContent(ctx, t.N, contentKey(t, c)); err != nil || merged {
+				return err
+			}
 			_, _, err := s.Submit(ctx, c, t.Ref, "scan of a running container")
 			return err
 		}
