@@ -209,6 +209,10 @@ func TestWhatNobodyLookedForIsNoPass(t *testing.T) {
 		if v := gate.Evaluate(r, parse(t, "critical+kev+in-use+epss>0.9")); v.ExitCode() != gate.ExitPassed {
 			t.Errorf("a policy without %s: exit %d, want a pass\n%s", rule, v.ExitCode(), v)
 		}
+		r.NotAssessed[0].What = "secrets, configuration, malware" // as an SBOM says it
+		if v := gate.Evaluate(r, parse(t, rule)); v.ExitCode() != gate.ExitUnread {
+			t.Errorf("%s of an SBOM: exit %d, want %d", rule, v.ExitCode(), gate.ExitUnread)
+		}
 		p := parse(t, rule)
 		p.AllowGaps = true
 		if v := gate.Evaluate(r, p); v.ExitCode() != gate.ExitPassed {

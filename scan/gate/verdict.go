@@ -2,6 +2,7 @@ package gate
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/dockreeve/dockreeve/finding"
@@ -253,7 +254,7 @@ func (v *Verdict) endOfLife(r *scan.Report, now int64) Reason {
 // looked keeps a rule about findings that nobody looked for from being met by silence.
 func (v *Verdict) looked(r *scan.Report, rule *Rule, what string) {
 	for _, g := range r.NotAssessed {
-		if g.What == what {
+		if slices.Contains(strings.Split(g.What, ", "), what) {
 			g.What = rule.Text + ": " + g.What
 			v.Unread = true
 			v.NotAssessed = append(v.NotAssessed, g)

@@ -78,9 +78,6 @@ func (s *Scanner) Each(ctx context.Context, ref string, visit func(img *scan.Ima
 			c.Image.Name = list.Name
 		}
 		c.ScannedAt = s.opt.Now()
-		for _, what := range [...]string{scan.GapSecrets, scan.GapConfig, scan.GapMalware} {
-			c.NotAssessed = append(c.NotAssessed, scan.Gap{What: what, Reason: "a list of packages tells nothing of it", Remedy: "scan the image itself"})
-		}
 		return visit(&c.Image, func() (*scan.Catalog, error) { return c, nil })
 	}
 	if err != nil {
