@@ -250,10 +250,15 @@ func (db *DB) Vulnerability(ctx context.Context, id string) (VulnerabilityDetail
 	if err := rows.Err(); err != nil {
 		return d, db.explain(err)
 	}
+	find, err := tx.PrepareContext(ctx, affectedQuery)
+	if err != nil {
+		return d, db.explain(err)
+	}
+	defer find.Close()
 	for i := range d.Affected {
 		a := &d.Affected[i]
 		for j := range found {
-			if err := a.findings(ctx, tx, &found[j]); err != nil {
+			if err := a.findings(ctx, find, &found[j]); err != nil {
 				return d, db.explain(err)
 			}
 		}
@@ -264,10 +269,12 @@ func (db *DB) Vulnerability(ctx context.Context, id string) (VulnerabilityDetail
 	return d, nil
 }
 
-func (a *AffectedImage) findings(ctx context.Context, tx *sql.Tx, v *Vulnerability) error {
-	rows, err := tx.QueryContext(ctx, `SELECT p.type, p.name, p.version, pv.status, pv.fixed_in, pv.severity, pv.severity_from, pv.cvss, pv.vector, pv.source, pv.detected, ip.visible,
+const affectedQuery = `SELECT p.type, p.name, p.version, pv.status, pv.fixed_in, pv.severity, pv.severity_from, pv.cvss, pv.vector, pv.source, pv.detected, ip.visible,
 		COALESCE(u.first,0), COALESCE(u.last,0), COALESCE(u.path,'') FROM package_vulns pv CROSS JOIN image_packages ip ON ip.image = ? AND ip.package = pv.package JOIN packages p ON p.n = pv.package
-		LEFT JOIN image_use u ON u.image = ip.image AND u.package = ip.package WHERE pv.vuln = ? ORDER BY p.name, p.version`, a.n, v.n)
+		LEFT JOIN image_use u ON u.image = ip.image AND u.package = ip.package WHERE pv.vuln = ? ORDER BY p.name, p.version`
+
+func (a *AffectedImage) findings(ctx context.Context, query *sql.Stmt, v *Vulnerability) error {
+	rows, err := query.QueryContext(ctx, a.n, v.n)
 	if err != nil {
 		return err
 	}
@@ -522,7 +529,12 @@ func (db *DB) AffectedBy(ctx context.Context, image, vuln int64) (AffectedImage,
 	} else if err != nil {
 		return a, db.explain(err)
 	}
-	if err := a.findings(ctx, tx, &v); err != nil {
+	find, err := tx.PrepareContext(ctx, affectedQuery)
+	if err != nil {
+		return a, db.explain(err)
+	}
+	defer find.Close()
+	if err := a.findings(ctx, find, &v); err != nil {
 		return a, db.explain(err)
 	}
 	return a, db.complete(ctx, tx, &a)
