@@ -71,7 +71,7 @@ type builder struct {
 	value   []byte
 }
 
-const sortMemory = 12 << 20 // bytes per sorter; three of them are at work at most
+const sortMemory = 12 << 20 // bytes per sorter; four of them are at work at most
 
 func newBuilder(tmp string, old *DB) *builder {
 	return &builder{tmp: tmp, old: old, records: newSorter(tmp, sortMemory), changes: map[string]*change{}}

@@ -79,6 +79,7 @@ type DB struct {
 	ids      *table // id or alias, upper case → ordinals
 	scores   *table // CVE → EPSS
 	kev      *table // CVE → KEV
+	ratings  *table // CVE → Rating; nil in files written before there were any
 	epssDate string
 	dec      *zstd.Decoder
 }
@@ -192,6 +193,11 @@ func open(f *os.File, path string) (*DB, error) {
 			return nil, fmt.Errorf("it has no table %s", name)
 		}
 		if *t, err = openTable(f, size, name, s, db.dec); err != nil {
+			return nil, err
+		}
+	}
+	if s, ok := db.dir.Tables["ratings"]; ok {
+		if db.ratings, err = openTable(f, size, "ratings", s, db.dec); err != nil {
 			return nil, err
 		}
 	}
@@ -491,7 +497,10 @@ func (db *DB) ChangedSince(version string) (changed []Key, all bool, err error) 
 
 // Verify reads the whole file and checks every block and record.
 func (db *DB) Verify() error {
-	for _, t := range []*table{db.records, db.packages, db.ids, db.scores, db.kev} {
+	for _, t := range []*table{db.records, db.packages, db.ids, db.scores, db.kev, db.ratings} {
+		if t == nil {
+			continue
+		}
 		c := t.cursor()
 		n := uint64(0)
 		for {

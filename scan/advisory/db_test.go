@@ -273,6 +273,10 @@ func TestTheDatabaseAnswersAsAMapWould(t *testing.T) {
 						continue // came in this step already
 					}
 					r := &Record{ID: id, Modified: int64(step+1) * 1e9, Severity: finding.Severity(rapid.IntRange(0, 5).Draw(t, "severity"))}
+					if rapid.Bool().Draw(t, "rated") {
+						r.CVSS = float64(rapid.IntRange(0, 100).Draw(t, "score")) / 10
+						r.Vector = rapid.SampledFrom([]string{"CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H", "AV:N/AC:L/Au:N/C:N/I:N/A:P", "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H/E:P", "AV:N,AC:L/Au:N/C:N/I:N/A:P"}).Draw(t, "vector")
+					}
 					for _, n := range rapid.SliceOfNDistinct(rapid.SampledFrom(names), 1, 3, rapid.ID[string]).Draw(t, "packages") {
 						r.Affected = append(r.Affected, Affected{Ecosystem: "x", Name: n, Ranges: []Range{{Fixed: rapid.SampledFrom([]string{"1", "2"}).Draw(t, "fixed")}}})
 					}
@@ -340,6 +344,20 @@ func TestTheDatabaseAnswersAsAMapWould(t *testing.T) {
 				}
 				if list, err := db.Find(strings.ToLower(id)); err != nil || len(list) != want {
 					t.Fatalf("step %d, %s: %d records, %v, want %d", step, id, len(list), err, want)
+				}
+				var best *Rating
+				for _, feed := range []string{"osv/x", "osv/y"} {
+					if r := model[feed][id]; r != nil && r.Vector != "" && (best == nil || r.CVSS > best.CVSS) {
+						best = &Rating{r.Vector, r.CVSS, r.ID}
+					}
+				}
+				for _, got := range []*Rating{db.Rating(id), db.findRating(id)} {
+					if (got == nil) != (best == nil) || got != nil && (got.CVSS != best.CVSS || got.From != best.From) {
+						t.Fatalf("step %d, %s: rating %+v, want %+v", step, id, got, best)
+					}
+				}
+				if got := db.Rating(id); got != nil && *got != *db.findRating(id) {
+					t.Fatalf("step %d, %s: the table says %+v, the records %+v", step, id, got, db.findRating(id))
 				}
 			}
 			// Every package that answers differently than in an earlier version is told.

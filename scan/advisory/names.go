@@ -1,6 +1,7 @@
 package advisory
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -106,6 +107,42 @@ func cveWithin(id string) string {
 		}
 	}
 	return ""
+}
+
+// CVEOf cuts the CVE out of an id that is one or ends in one behind a feed's prefix
+// (DEBIAN-CVE-2024-1); "" where it is neither.
+func CVEOf(id string) string {
+	i := strings.Index(id, "CVE-")
+	if i < 0 || i > 0 && id[i-1] != '-' {
+		return ""
+	}
+	c := id[i:]
+	if len(c) < 10 || len(c) > 24 || c[8] != '-' {
+		return ""
+	}
+	for j := 4; j < len(c); j++ {
+		if j != 8 && (c[j] < '0' || c[j] > '9') {
+			return ""
+		}
+	}
+	return c
+}
+
+// CVEs are the CVEs an advisory is about, each once. A feed's own record of one CVE,
+// DEBIAN-CVE-2024-1, is about that one alone.
+func (r *Record) CVEs() []string {
+	if c := CVEOf(r.ID); c != "" {
+		return []string{c}
+	}
+	var out []string
+	for _, list := range [][]string{r.Aliases, r.Upstream} {
+		for _, a := range list {
+			if c := CVEOf(a); c != "" && !slices.Contains(out, c) {
+				out = append(out, c)
+			}
+		}
+	}
+	return out
 }
 
 // day writes Unix nanoseconds as YYYY-MM-DD; "" for 0.

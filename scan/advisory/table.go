@@ -9,6 +9,7 @@ import (
 	"io"
 	"sort"
 	"sync"
+	"sync/atomic"
 
 	"github.com/klauspost/compress/zstd"
 )
@@ -18,9 +19,9 @@ import (
 // front to back and read by position, so a lookup costs one read of one block.
 
 const (
-	blockSize    = 8 << 10  // of uncompressed bytes, at which a block is closed
-	maxBlock     = 64 << 20 // an uncompressed block beyond this is damage, or a package nobody has
-	cachedBlocks = 64       // decoded blocks kept per table
+	blockSize   = 8 << 10  // of uncompressed bytes, at which a block is closed
+	maxBlock    = 64 << 20 // an uncompressed block beyond this is damage, or a package nobody has
+	cachedBytes = 4 << 20  // of decoded blocks kept per table
 )
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
@@ -138,13 +139,11 @@ type table struct {
 	count  uint64
 	name   string
 
+	// Decoded blocks, each in its place, so that reading one that is there takes no lock.
+	slots []atomic.Pointer[[]byte]
 	mu    sync.Mutex
-	cache []cached // most recently used last
-}
-
-type cached struct {
-	at   int
-	data []byte
+	held  []int // the blocks in slots, oldest first
+	bytes int   // of them
 }
 
 func openTable(r io.ReaderAt, size int64, name string, s section, dec *zstd.Decoder) (*table, error) {
@@ -180,22 +179,15 @@ func openTable(r io.ReaderAt, size int64, name string, s section, dec *zstd.Deco
 	if in.err != nil {
 		return nil, fmt.Errorf("index of table %s: %w", name, in.err)
 	}
+	t.slots = make([]atomic.Pointer[[]byte], len(t.blocks))
 	return t, nil
 }
 
 // read returns the decoded block i. The bytes are shared and must not be changed.
 func (t *table) read(i int, keep bool) ([]byte, error) {
-	t.mu.Lock()
-	for j := len(t.cache) - 1; j >= 0; j-- {
-		if t.cache[j].at == i {
-			c := t.cache[j]
-			copy(t.cache[j:], t.cache[j+1:])
-			t.cache[len(t.cache)-1] = c
-			t.mu.Unlock()
-			return c.data, nil
-		}
+	if p := t.slots[i].Load(); p != nil {
+		return *p, nil
 	}
-	t.mu.Unlock()
 	k := t.blocks[i]
 	raw := make([]byte, k.length)
 	if _, err := t.r.ReadAt(raw, k.offset); err != nil {
@@ -210,16 +202,30 @@ func (t *table) read(i int, keep bool) ([]byte, error) {
 			return nil, fmt.Errorf("table %s, block at %d: %w", t.name, k.offset, err)
 		}
 	}
-	if keep && len(raw) <= 64*blockSize {
-		t.mu.Lock()
-		if len(t.cache) >= cachedBlocks {
-			copy(t.cache, t.cache[1:])
-			t.cache = t.cache[:len(t.cache)-1]
-		}
-		t.cache = append(t.cache, cached{i, raw})
-		t.mu.Unlock()
+	if keep && len(raw) <= cachedBytes/4 {
+		t.hold(i, raw)
 	}
 	return raw, nil
+}
+
+// hold keeps a decoded block and drops the oldest ones beyond the bound.
+func (t *table) hold(i int, data []byte) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.slots[i].Load() != nil {
+		return // somebody else was as fast
+	}
+	t.slots[i].Store(&data)
+	t.held = append(t.held, i)
+	t.bytes += len(data)
+	drop := 0
+	for ; t.bytes > cachedBytes; drop++ {
+		t.bytes -= len(*t.slots[t.held[drop]].Load())
+		t.slots[t.held[drop]].Store(nil)
+	}
+	if drop > 0 {
+		t.held = append(t.held[:0], t.held[drop:]...)
+	}
 }
 
 var errChecksum = errors.New("wrong checksum: the file is damaged")
@@ -249,21 +255,53 @@ func (t *table) get(key []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		for len(b) > 0 {
-			k, v, rest, err := pair(b)
-			if err != nil {
-				return nil, fmt.Errorf("table %s, block %d: %w", t.name, i, err)
-			}
-			switch c := bytes.Compare(k, key); {
-			case c == 0:
-				return v, nil
-			case c > 0:
-				return nil, nil
-			}
-			b = rest
+		v, c, err := seek(b, key)
+		if err != nil {
+			return nil, fmt.Errorf("table %s, block %d: %w", t.name, i, err)
+		}
+		if c >= 0 {
+			return v, nil
 		}
 	}
 	return nil, nil
+}
+
+// seek looks for a key in a decoded block. c is 0 where it is there, above 0 where a
+// greater key is and below where none is; v is nil then. It is most of the work of
+// looking up scores, so it keeps a place instead of cutting slices.
+func seek(b, key []byte) (v []byte, c int, err error) {
+	at := 0
+	length := func() int {
+		if at < len(b) && b[at] < 0x80 {
+			at++
+			return int(b[at-1])
+		}
+		n, size := binary.Uvarint(b[at:])
+		at += size
+		if size <= 0 || n > uint64(len(b)-at) {
+			return -1
+		}
+		return int(n)
+	}
+	for at < len(b) {
+		n := length()
+		if n < 0 || n > len(b)-at {
+			return nil, 0, errShort
+		}
+		k := b[at : at+n]
+		at += n
+		n = length()
+		if n < 0 || n > len(b)-at {
+			return nil, 0, errShort
+		}
+		if c = bytes.Compare(k, key); c == 0 {
+			return b[at : at+n : at+n], 0, nil
+		} else if c > 0 {
+			return nil, c, nil
+		}
+		at += n
+	}
+	return nil, -1, nil
 }
 
 // holding returns the block that holds the pair with this ordinal, -1 for none.

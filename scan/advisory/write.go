@@ -106,6 +106,7 @@ type output struct {
 	dir      directory
 	packages *sorter
 	ids      *sorter
+	ratings  *sorter
 	known    map[string]bool // CVEs known to be exploited
 	ordinal  uint64
 	records  *tableWriter
@@ -124,11 +125,12 @@ func (b *builder) writeTo(f *os.File, now int64) error {
 	defer func() { _ = enc.Close() }()
 	o := &output{
 		b: b, w: &countWriter{w: f}, enc: enc, sum: xxhash.New(),
-		packages: newSorter(b.tmp, sortMemory), ids: newSorter(b.tmp, sortMemory), counts: map[string]int{},
+		packages: newSorter(b.tmp, sortMemory), ids: newSorter(b.tmp, sortMemory), ratings: newSorter(b.tmp, sortMemory), counts: map[string]int{},
 		dir: directory{Built: now, Ecosystems: map[string]int{}, Tables: map[string]section{}},
 	}
 	defer o.packages.close()
 	defer o.ids.close()
+	defer o.ratings.close()
 	if b.old != nil {
 		o.dir.Lineage, o.dir.Generation, o.dir.Horizon = b.old.dir.Lineage, b.old.dir.Generation, b.old.dir.Horizon
 	}
@@ -138,7 +140,7 @@ func (b *builder) writeTo(f *os.File, now int64) error {
 	if _, err := o.w.Write(head[:]); err != nil {
 		return err
 	}
-	for _, step := range []func() error{o.writeKEV, o.writeScores, o.writeRecords, o.writePackages, o.writeIDs} {
+	for _, step := range []func() error{o.writeKEV, o.writeScores, o.writeRecords, o.writeRatings, o.writePackages, o.writeIDs} {
 		if err := step(); err != nil {
 			return err
 		}
@@ -239,7 +241,7 @@ func (o *output) score(key string, value []byte) {
 }
 
 func (o *output) writeScores() error {
-	t := o.table(false, 4<<10)
+	t := o.table(false, 2<<10)
 	add := func(key, value []byte) error {
 		o.score(string(key), value)
 		return t.add(key, value)
@@ -421,6 +423,12 @@ func (o *output) record(key, value []byte) error {
 		}
 	}
 	o.ordinal++
+	if cve := rated(r); cve != "" {
+		if k, ok := cveKey(cve); ok {
+			o.value = appendRating(o.value[:0], cve, &Rating{r.Vector, r.CVSS, r.ID})
+			return o.ratings.add(k, o.value)
+		}
+	}
 	return nil
 }
 

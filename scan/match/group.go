@@ -270,21 +270,16 @@ func (m *matcher) rate(p *scan.Package, v *scan.Vulnerability, hits, said []stat
 // borrowScore takes the CVSS score that another advisory gives the same CVE: the score
 // belongs to the CVE, not to the package. It returns that advisory's id.
 func (m *matcher) borrowScore(v *scan.Vulnerability) (from string) {
-	f, ok := m.db.(finder)
+	f, ok := m.db.(rater)
 	if !ok || cveOf(v.ID) != v.ID {
 		return ""
 	}
-	records, err := f.Find(v.ID)
-	if err != nil {
+	r := f.Rating(v.ID)
+	if r == nil {
 		return ""
 	}
-	for _, r := range records {
-		// An advisory for several CVEs scores the worst of them.
-		if r.Vector != "" && len(cveIDs(r)) == 1 && (from == "" || r.CVSS > v.CVSS) {
-			v.CVSS, v.Vector, from = r.CVSS, r.Vector, r.ID
-		}
-	}
-	return from
+	v.CVSS, v.Vector = r.CVSS, r.Vector
+	return r.From
 }
 
 // band is the severity that CVSS 3 and 4 give a base score.
@@ -302,41 +297,9 @@ func band(score float64) finding.Severity {
 	return finding.Informational
 }
 
-// cveIDs are the CVEs an advisory is about, each once.
-func cveIDs(r *advisory.Record) []string {
-	var out []string
-	if c := cveOf(r.ID); c != "" {
-		// A feed's own record of one CVE: DEBIAN-CVE-2024-1.
-		return []string{c}
-	}
-	for _, list := range [][]string{r.Aliases, r.Upstream} {
-		for _, a := range list {
-			if c := cveOf(a); c != "" && !slices.Contains(out, c) {
-				out = append(out, c)
-			}
-		}
-	}
-	return out
-}
+func cveIDs(r *advisory.Record) []string { return r.CVEs() }
 
-// cveOf cuts the CVE out of an id that is one or ends in one behind a feed's prefix;
-// "" where it is neither.
-func cveOf(id string) string {
-	i := strings.Index(id, "CVE-")
-	if i < 0 || i > 0 && id[i-1] != '-' {
-		return ""
-	}
-	c := id[i:]
-	if len(c) < 10 || len(c) > 24 || c[8] != '-' || digits(c[4:8]) != 4 {
-		return ""
-	}
-	for _, d := range c[9:] {
-		if d < '0' || d > '9' {
-			return ""
-		}
-	}
-	return c
-}
+func cveOf(id string) string { return advisory.CVEOf(id) }
 
 // preferred chooses the id to show for a matter without a CVE: the most widely known
 // kind first.

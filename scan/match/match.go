@@ -30,11 +30,11 @@ type Advisories interface {
 	KEV(cve string) *scan.KEV
 }
 
-// finder is the part of a database that looks advisories up by id. Where it is there,
-// a vulnerability that its distribution has not rated takes the CVSS score that the
-// same CVE has elsewhere.
-type finder interface {
-	Find(id string) ([]*advisory.Record, error)
+// rater is the part of a database that knows the score of a CVE whichever package it is
+// about. Where it is there, a vulnerability that its distribution has not rated takes
+// the CVSS score that the same CVE has elsewhere.
+type rater interface {
+	Rating(cve string) *advisory.Rating
 }
 
 // filterer is the part of a database that reads only what is wanted: most advisories of

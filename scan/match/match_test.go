@@ -45,13 +45,13 @@ func (f *fakeDB) Affected(e, n string) ([]advisory.Entry, error) {
 func (f *fakeDB) Has(e string) bool        { return f.ecos[e] }
 func (f *fakeDB) EPSS(c string) *scan.EPSS { return f.epss[c] }
 func (f *fakeDB) KEV(c string) *scan.KEV   { return f.kev[c] }
-func (f *fakeDB) Find(id string) (out []*advisory.Record, err error) {
+func (f *fakeDB) Rating(cve string) (best *advisory.Rating) {
 	for _, r := range f.records {
-		if r.ID == id || slices.Contains(r.Aliases, id) {
-			out = append(out, r)
+		if (r.ID == cve || len(r.Aliases) == 1 && r.Aliases[0] == cve) && r.Vector != "" && (best == nil || r.CVSS > best.CVSS) {
+			best = &advisory.Rating{Vector: r.Vector, CVSS: r.CVSS, From: r.ID}
 		}
 	}
-	return out, nil
+	return best
 }
 
 func below(fixed string) []advisory.Range { return []advisory.Range{{Fixed: fixed}} }

@@ -20,7 +20,7 @@ const maxCandidates = 128
 type version struct {
 	text  string
 	order string
-	v     semantic.Version
+	v     semantic.Version // nil where compareFast does without it
 }
 
 // parseVersion reads a version in the order of an ecosystem ("Debian", "PyPI", …).
@@ -35,6 +35,9 @@ func parseVersion(text, order string) (ver version, err error) {
 	if order == "Red Hat" {
 		text = strings.TrimPrefix(text, "(none):")
 	}
+	if fastOrder(order, text) {
+		return version{text, order, nil}, nil
+	}
 	v, err := semantic.Parse(text, order)
 	if err != nil {
 		return version{}, fmt.Errorf("its version %q is none that %s knows: %w", clip(text, 60), order, err)
@@ -47,7 +50,18 @@ func (v version) compare(other string) (int, error) {
 	if len(other) > maxVersion {
 		return 0, fmt.Errorf("version of the advisory is longer than %d bytes", maxVersion)
 	}
-	n, err := v.v.CompareStr(strings.TrimSpace(other))
+	other = strings.TrimSpace(other)
+	if n, ok := compareFast(v.order, v.text, other); ok {
+		return n, nil
+	}
+	parsed := v.v
+	if parsed == nil {
+		var err error
+		if parsed, err = semantic.Parse(v.text, v.order); err != nil {
+			return 0, fmt.Errorf("version %q: %w", clip(v.text, 60), err)
+		}
+	}
+	n, err := parsed.CompareStr(other)
 	if err != nil {
 		return 0, fmt.Errorf("version %q of the advisory: %w", clip(other, 60), err)
 	}
