@@ -33,7 +33,7 @@ import (
 
 // Version changes whenever the same bytes would give another record; cached records of
 // other versions are misses.
-const Version = 1
+const Version = 2
 
 // Options of a read. The zero value reads packages, without a cache.
 type Options struct {
@@ -199,7 +199,7 @@ func readLayer(ctx context.Context, layers Layers, i int, l *scan.Layer, opt Opt
 			r = &record{}
 		}
 		l.NotAssessed = reason
-		r.Gaps = append(r.Gaps, scan.Gap{What: name, Reason: reason, Remedy: remedy})
+		r.Gaps = append(r.Gaps, scan.Gap{What: name, Reason: reason, Remedy: remedy, Unread: true})
 		return r
 	}
 	w := newWalker(opt, secrets)

@@ -91,10 +91,10 @@ func parseDpkg(f *file, b []byte) error {
 		switch {
 		case p.Name == "" && p.Version == "":
 		case p.Name == "" || p.Version == "":
-			if installed(status, f.Kind) {
+			if installed(status) {
 				bad++
 			}
-		case installed(status, f.Kind):
+		case installed(status):
 			p.Type, p.Location = scan.Deb, f.Path
 			if p.Source == p.Name && p.SourceVersion == "" {
 				p.Source = ""
@@ -145,9 +145,9 @@ func parseDpkg(f *file, b []byte) error {
 	return nil
 }
 
-func installed(status string, k kind) bool {
+func installed(status string) bool {
 	if status == "" {
-		return k == dpkgStatusD // distroless keeps no status
+		return true // distroless keeps none, nor do tools that write the file without dpkg
 	}
 	words := strings.Fields(status)
 	switch words[len(words)-1] {

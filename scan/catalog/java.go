@@ -18,6 +18,7 @@ const (
 	maxDirectory  = 8 << 20 // bytes of a zip's central directory: about 100,000 entries
 	maxProperties = 64 << 10
 	maxManifest   = 256 << 10
+	maxPoms       = 4096
 	maxNested     = 64 << 20 // one archive within another; it is held in memory
 )
 
@@ -51,7 +52,7 @@ func (j *jars) read(where string, r io.ReaderAt, size int64, depth int) error {
 		if dir.left < 0 {
 			return errors.New("an archive with too many entries")
 		}
-		if where != j.file.Path || !bytesAt(r, "PK") {
+		if !bytesAt(r, "PK") {
 			return nil // named like an archive, and none
 		}
 		return fmt.Errorf("a damaged archive: %w", err)
@@ -65,7 +66,10 @@ func (j *jars) read(where string, r io.ReaderAt, size int64, depth int) error {
 	for _, e := range z.File {
 		switch base := e.Name[strings.LastIndexByte(e.Name, '/')+1:]; {
 		case base == "pom.properties" && strings.HasPrefix(e.Name, "META-INF/maven/"):
-			if len(poms) >= 4096 {
+			if len(poms) >= maxPoms {
+				if len(poms) == maxPoms {
+					errs = append(errs, fmt.Errorf("more than %d artifacts in one archive", maxPoms))
+				}
 				continue
 			}
 			b, err := unzip(e, maxProperties)

@@ -27,10 +27,13 @@ func parseNode(f *file, b []byte) error {
 	}
 	if err := json.Unmarshal(bytes.TrimPrefix(b, []byte("\xef\xbb\xbf")), &doc); err != nil {
 		var kind *json.UnmarshalTypeError
-		if errors.As(err, &kind) || !inModules {
-			return nil // no package: npm itself would refuse it
+		switch {
+		case errors.As(err, &kind): // the rest is read all the same: "private": "true" is seen
+		case !inModules:
+			return nil
+		default:
+			return fmt.Errorf("not a package.json: %w", err)
 		}
-		return fmt.Errorf("not a package.json: %w", err)
 	}
 	if doc.Name == "" || doc.Version == "" || !inModules && doc.Private {
 		return nil

@@ -216,7 +216,7 @@ func TestJars(t *testing.T) {
 	inner := zipOf(t, pom("org.inner", "inner", "1.5")...)
 	fat := zipOf(t, append(append(append([]string{"META-INF/MANIFEST.MF", "Manifest-Version: 1.0\r\nBundle-License: Apac\r\n he-2.0\r\n\r\nName: x\r\n"}, pom("com.fat", "fat", "2.0")...), pom("com.shaded", "lib", "3.1")...), "BOOT-INF/lib/inner-1.5.jar", inner, "BOOT-INF/lib/broken.jar", "no archive")...)
 	war := zipOf(t, "WEB-INF/lib/fat.jar", fat)
-	big := zipOf(t, append([]string{"x.jar", inner + strings.Repeat("!", 5<<20)}, pom("org.big", "big", "7")...)...)
+	big := zipOf(t, append([]string{"x.bin", inner + strings.Repeat("!", 5<<20)}, pom("org.big", "big", "7")...)...)
 	c := read(t, imageOf(t, layerOf(t,
 		item{name: "srv/app.war", body: war},
 		item{name: "usr/share/java/commons-lang3-3.11.jar", body: zipOf(t, "META-INF/MANIFEST.MF", "Bundle-SymbolicName: org.apache.commons.lang3\nImplementation-Version: 3.11\n")},

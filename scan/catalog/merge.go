@@ -18,6 +18,7 @@ type view struct {
 	roots  []rootLink
 	dirs   map[string]string // resolved directories, for the current links
 	layers []*layerView
+	lost   []scan.Gap // wanted files that links lead away from what is read
 }
 
 // entry is a parsed file that the upper layers let show.
@@ -132,6 +133,10 @@ func (v *view) apply(i int, r *record) {
 		target := v.live[v.place(h.Target)]
 		if target == nil {
 			if target = hidden[v.place(h.Target)]; target == nil {
+				if want(h.Path, 1) != unwanted && !r.Plain.has(hashPath(h.Target)) && len(v.lost) < maxGaps {
+					v.lost = append(v.lost, scan.Gap{What: fmt.Sprintf("layer %d: %s", i, h.Path), Unread: true,
+						Reason: "a hard link to " + field([]byte(h.Target)) + ", which is not in its layer"})
+				}
 				continue
 			}
 		}
@@ -290,6 +295,20 @@ func (v *view) hidden(p string, i int) bool {
 	return false
 }
 
+// holds reports whether p is a file, parsed or not.
+func (v *view) holds(p string) bool {
+	x := hashPath(p)
+	for i := len(v.layers) - 1; i >= 0; i-- {
+		if v.layers[i].r.Plain.has(x) {
+			return true
+		}
+		if v.layers[i].hides(p) {
+			return false
+		}
+	}
+	return false
+}
+
 // loads reports whether some layer holds p as code that can be loaded.
 func (v *view) loads(p string) bool {
 	x := hashPath(p)
@@ -351,7 +370,7 @@ func merge(img scan.Image, records []*record, opt Options) *scan.Catalog {
 	slices.SortFunc(c.Packages, func(a, b scan.Package) int {
 		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Version, b.Version), cmp.Compare(a.Location, b.Location), cmp.Compare(a.Arch, b.Arch))
 	})
-	c.NotAssessed = append(c.NotAssessed, unread(c)...)
+	c.NotAssessed = append(append(c.NotAssessed, v.lost...), unread(c)...)
 	if opt.Config {
 		judge(c, v, rooted)
 	}

@@ -98,6 +98,12 @@ func (p *picker) distribution() {
 		}
 	}
 
+	used := map[*entry]bool{}
+	for _, e := range status {
+		used[e] = true
+	}
+	defer func() { p.databases(used) }()
+
 	var whole []*entry
 	once := func(e *entry) {
 		if e != nil && !slices.Contains(whole, e) {
@@ -123,6 +129,7 @@ func (p *picker) distribution() {
 		}
 	}
 	for _, e := range whole {
+		used[e] = true
 		byName := make(map[string]int, len(e.packages))
 		for _, q := range e.packages {
 			byName[q.Name+"\x00"+q.Version] = add(q)
@@ -133,6 +140,37 @@ func (p *picker) distribution() {
 				p.own(i, o, marks)
 			}
 		}
+	}
+}
+
+// databases says which package databases are there and were not read: those that links
+// lead to under a name that no parser knows, and those of other roots.
+func (p *picker) databases(used map[*entry]bool) {
+	for _, name := range [...]string{"var/lib/dpkg/status", "lib/apk/db/installed", "usr/lib/apk/db/installed", "var/lib/rpm/rpmdb.sqlite", "var/lib/rpm/Packages.db", "var/lib/rpm/Packages",
+		"usr/lib/sysimage/rpm/rpmdb.sqlite", "usr/lib/sysimage/rpm/Packages.db", "usr/lib/sysimage/rpm/Packages", "etc/os-release", "usr/lib/os-release"} {
+		if real, ok := p.view.resolve(name); ok && real != name && want(real, 1) != want(name, 1) && p.view.holds(real) {
+			p.c.NotAssessed = append(p.c.NotAssessed, scan.Gap{What: name, Unread: true,
+				Reason: "a symbolic link to " + field([]byte(real)) + ", a name under which it is not read", Remedy: "put the file where it belongs"})
+		}
+	}
+	var dirs []string
+	for e := range used {
+		dirs = append(dirs, parent(e.path))
+	}
+	var others []string
+	for at, e := range p.view.live {
+		switch e.file.Kind {
+		case dpkgStatus, dpkgStatusD, apkInstalled, rpmSQLite, rpmNDB, rpmBDB, rpmManifest:
+			// Beside one that was read lies what it has replaced.
+			if len(e.packages) > 0 && !used[e] && !slices.Contains(dirs, parent(at)) && len(others) < maxGaps {
+				others = append(others, at)
+			}
+		}
+	}
+	slices.Sort(others)
+	for _, at := range others {
+		p.c.NotAssessed = append(p.c.NotAssessed, scan.Gap{What: "packages listed in " + at,
+			Reason: "it is not the package database of this image, but of a root file system within it", Remedy: "scan that directory as rootfs:"})
 	}
 }
 

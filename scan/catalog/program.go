@@ -38,6 +38,10 @@ func (w *walker) maybeProgram(p string, c content) error {
 	if !programMagic(head) {
 		return nil
 	}
+	if packedProgram(head) {
+		w.gapPacked(p)
+		return nil
+	}
 	size := c.size()
 	if size <= inMemory {
 		b := append(w.grow(size)[:0], head...)
@@ -88,6 +92,10 @@ func (w *walker) maybeProgram(p string, c content) error {
 
 // heldProgram looks at a program that is in memory whole.
 func (w *walker) heldProgram(p string, b []byte) {
+	if packedProgram(b) {
+		w.gapPacked(p)
+		return
+	}
 	var s goScan
 	s.write(b)
 	switch {
@@ -96,6 +104,17 @@ func (w *walker) heldProgram(p string, b []byte) {
 	case s.old || bytes.Contains(sectionNames(b), []byte(rustSection)):
 		w.parseRandom(p, program, bytes.NewReader(b), int64(len(b)))
 	}
+}
+
+// packedProgram reports whether UPX has compressed a program: its mark stands behind
+// the headers of ELF, and in the names of sections of PE.
+func packedProgram(b []byte) bool {
+	b = b[:min(len(b), 1024)]
+	return bytes.Contains(b, []byte("UPX!")) || b[0] == 'M' && bytes.Contains(b, []byte("UPX0"))
+}
+
+func (w *walker) gapPacked(p string) {
+	w.gap(p, "a program compressed by UPX: what it was built from cannot be seen", "do not compress it, or unpack it with upx -d before it goes into the image")
 }
 
 // sectionNames returns the names of an ELF file's sections where they lie; nil where it

@@ -45,6 +45,14 @@ func ReadRoot(ctx context.Context, img scan.Image, root string, opt Options) (*s
 	return c, nil
 }
 
+// apart is a gap of what is no part of the file system that was asked for.
+func (w *walker) apart(p, reason, remedy string) {
+	w.gap(p, reason, remedy)
+	if n := len(w.r.Gaps); n < maxGaps {
+		w.r.Gaps[n-1].Unread = false
+	}
+}
+
 // maxDepth is of directories; each holds two open files while it is walked.
 const maxDepth = 200
 
@@ -150,12 +158,12 @@ func (t *tree) entry(ctx context.Context, here *os.Root, p string, d fs.DirEntry
 	case info.IsDir():
 		if reason, skip := t.skip(p); skip {
 			if reason != "" {
-				w.gap(p, reason, "")
+				w.apart(p, reason, "")
 			}
 			return nil
 		}
 		if dev, ok := device(info); ok && dev != t.device {
-			w.gap(p, "another file system is mounted there", "scan it by its own path")
+			w.apart(p, "another file system is mounted there", "scan it by its own path")
 			return nil
 		}
 		w.dir(p, e)

@@ -22,6 +22,7 @@ import (
 const (
 	inMemory = 4 << 20 // what a parser with random access gets from memory; more is spilled
 	maxGaps  = 1000    // gaps of single files per layer
+	maxLate  = 100_000 // files per layer that are only known by another name
 )
 
 // walker turns the entries of one layer, or of a tree, into a record. It is used by
@@ -36,10 +37,11 @@ type walker struct {
 	links   map[uint64]int // into r.Links
 	count   int            // packages so far
 	again   map[string]kind
-	buf     []byte // reused
-	piece   []byte // see chunk
-	passing bool   // some gap is the fault of this moment, not of the layer: not to be cached
-	byName  bool   // the current file is not looked at for being a program
+	late    map[string]string // wanted files by the name of the file that holds their bytes, see hardlink
+	buf     []byte            // reused
+	piece   []byte            // see chunk
+	passing bool              // some gap is the fault of this moment, not of the layer: not to be cached
+	byName  bool              // the current file is not looked at for being a program
 	hash    *malware.Hasher
 	skipped map[string]int // what bounds cut off, by reason
 }
@@ -57,7 +59,7 @@ func (w *walker) gap(what, reason, remedy string) {
 		w.skipped["more files could not be read"]++
 		return
 	}
-	w.r.Gaps = append(w.r.Gaps, scan.Gap{What: what, Reason: reason, Remedy: remedy})
+	w.r.Gaps = append(w.r.Gaps, scan.Gap{What: what, Reason: reason, Remedy: remedy, Unread: true})
 }
 
 // layer walks a layer to its end and returns the digest of its uncompressed bytes. What
@@ -89,7 +91,7 @@ func (w *walker) layer(ctx context.Context, open func() (io.ReadCloser, error)) 
 		return "", err
 	}
 	w.r.Size = s.n
-	if len(w.again) > 0 {
+	if len(w.again)+len(w.late) > 0 {
 		if err := w.secondPass(ctx, open); err != nil {
 			return "", err
 		}
@@ -219,6 +221,20 @@ func (w *walker) hardlink(p, target string) {
 		return
 	}
 	w.r.Hard = append(w.r.Hard, link{strings.Clone(p), strings.Clone(t)})
+	// Stores of package managers keep files under names that say nothing, and link them
+	// to where they are installed: which parser they are for, only the link tells.
+	k := want(p, 1)
+	if k == unwanted || k == lockFile && !w.opt.LockFiles || k == want(t, 1) {
+		return
+	}
+	if len(w.late) >= maxLate {
+		w.skipped["hard links"]++
+		return
+	}
+	if w.late == nil {
+		w.late = map[string]string{}
+	}
+	w.late[strings.Clone(p)] = strings.Clone(t)
 }
 
 // replace notes that p is no directory, and forgets what this layer said of it before.
@@ -227,6 +243,7 @@ func (w *walker) replace(p string) uint64 {
 	w.r.Plain = append(w.r.Plain, x)
 	delete(w.links, x)
 	delete(w.again, p)
+	delete(w.late, p)
 	w.forget(x)
 	if w.above[x] { // a directory with wanted files becomes something else
 		for i := range w.r.Files {
@@ -340,6 +357,12 @@ func (w *walker) text(p string, k kind, secret, facts bool, c content) error {
 		}
 		return nil
 	}
+	w.parse(p, k, b)
+	return nil
+}
+
+// parse reads a file that is in memory whole.
+func (w *walker) parse(p string, k kind, b []byte) {
 	f := file{Path: p, Kind: k}
 	if err := parse(&f, b); err != nil {
 		w.gap(p, err.Error(), "")
@@ -347,7 +370,6 @@ func (w *walker) text(p string, k kind, secret, facts bool, c content) error {
 	if len(f.Packages) > 0 || f.Distro != nil || len(f.Owns) > 0 {
 		w.keep(f)
 	}
-	return nil
 }
 
 // findSecrets keeps what the detector finds; a layer's files are bounded as a whole.
@@ -434,12 +456,16 @@ func (w *walker) parseRandom(p string, k kind, r io.ReaderAt, size int64) {
 }
 
 // secondPass reads the layer again for the few programs whose facts lie before the
-// place that tells of them, and which are too big to have been held.
+// place that tells of them, and which are too big to have been held; and for files that
+// a later hard link has told to be something else than their name says.
 func (w *walker) secondPass(ctx context.Context, open func() (io.ReadCloser, error)) error {
 	src, err := open()
 	if err != nil {
 		w.passing = true
 		for p := range w.again {
+			w.gap(p, "the layer could not be opened a second time: "+err.Error(), "")
+		}
+		for p := range w.late {
 			w.gap(p, "the layer could not be opened a second time: "+err.Error(), "")
 		}
 		return nil
@@ -448,18 +474,60 @@ func (w *walker) secondPass(ctx context.Context, open func() (io.ReadCloser, err
 	s := newStream(ctx, src, w.opt.Limits)
 	defer s.close()
 	tr := tar.NewReader(s)
-	for len(w.again) > 0 {
+	names := map[string][]string{}
+	for p, t := range w.late {
+		names[t] = append(names[t], p)
+	}
+	for len(w.again)+len(names) > 0 {
 		h, err := tr.Next()
+		if err == io.EOF && len(w.again) == 0 {
+			return nil // what is left links to layers below; merge says so
+		}
 		if err != nil {
 			return w.broken(s, err)
 		}
 		p, _ := cleanPath(h.Name)
-		if _, ok := w.again[p]; !ok || h.Typeflag != tar.TypeReg {
+		if h.Typeflag != tar.TypeReg {
+			continue
+		}
+		if of, ok := names[p]; ok {
+			delete(names, p)
+			slices.Sort(of)
+			if err := w.linked(of, &tarContent{s: s, left: h.Size}); err != nil {
+				return err
+			}
+			continue
+		}
+		if _, ok := w.again[p]; !ok {
 			continue
 		}
 		delete(w.again, p)
 		if err := w.random(p, program, &tarContent{s: s, left: h.Size}); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// linked parses one file under the names that hard links give it.
+func (w *walker) linked(names []string, c content) error {
+	k := want(names[0], c.size())
+	if c.size() > w.opt.Limits.FileBytes || k >= rpmSQLite && k <= rpmBDB || k == javaArchive {
+		for _, p := range names[1:] {
+			w.gap(p, "a file with several names, of which one is read", "")
+		}
+		if k >= rpmSQLite && k <= rpmBDB || k == javaArchive {
+			return w.random(names[0], k, c)
+		}
+		return w.text(names[0], k, false, false, c)
+	}
+	b, err := w.read(c)
+	if err != nil {
+		return err
+	}
+	for _, p := range names {
+		if k := want(p, c.size()); k != unwanted {
+			w.parse(p, k, b)
 		}
 	}
 	return nil
@@ -475,7 +543,7 @@ func (w *walker) finish() *record {
 		r.settle(&r.Files[i])
 	}
 	for _, reason := range sortedKeys(w.skipped) {
-		r.Gaps = append(r.Gaps, scan.Gap{What: fmt.Sprintf("%d %s", w.skipped[reason], reason), Reason: "beyond the bounds of the reader"})
+		r.Gaps = append(r.Gaps, scan.Gap{What: fmt.Sprintf("%d %s", w.skipped[reason], reason), Reason: "beyond the bounds of the reader", Unread: true})
 	}
 	return r
 }
