@@ -233,7 +233,7 @@ func (t *tx) dropImage(n int64) error {
 		return err
 	}
 	for _, q := range []string{
-		"DELETE FROM images WHERE n = ?", "DELETE FROM image_catalogs WHERE image = ?", "DELETE FROM image_keys WHERE image = ?", "DELETE FROM image_packages WHERE image = ?",
+		"DELETE FROM images WHERE n = ?", "DELETE FROM image_catalogs WHERE image = ?", "DELETE FROM image_chains WHERE image = ?", "DELETE FROM image_keys WHERE image = ?", "DELETE FROM image_packages WHERE image = ?",
 		"DELETE FROM image_history WHERE image = ?", "DELETE FROM image_use WHERE image = ?", "DELETE FROM news WHERE image = ?",
 		"UPDATE running SET image = 0 WHERE image = ?",
 	} {
@@ -360,6 +360,9 @@ func (t *tx) putImage(s *ImageScan, packages []*interned, blob []byte, now int64
 		return "", counts, err
 	}
 	if _, err := t.exec("INSERT INTO image_catalogs (image, catalog) VALUES (?, ?) ON CONFLICT (image) DO UPDATE SET catalog = excluded.catalog", n, blob); err != nil {
+		return "", counts, err
+	}
+	if err := t.putChain(n, c); err != nil {
 		return "", counts, err
 	}
 	at := now

@@ -100,6 +100,12 @@ func Newer(base *Known, known []Known) *Known {
 	return best
 }
 
+// Repository is the part of a name before its tag.
+func Repository(name string) string {
+	repo, _ := split(name)
+	return repo
+}
+
 func split(name string) (repo, tag string) {
 	name, _, _ = strings.Cut(name, "@")
 	if i := strings.LastIndexByte(name, ':'); i > strings.LastIndexByte(name, '/') {

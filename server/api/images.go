@@ -103,6 +103,11 @@ func (a *API) GetImage(ctx context.Context, req *connect.Request[v1.GetImageRequ
 	if err != nil {
 		return nil, a.fail(err)
 	}
+	if a.opt.Images != nil {
+		if d.Catalog.Base, err = a.opt.Images.Base(ctx, d.Catalog); err != nil {
+			return nil, a.fail(err)
+		}
+	}
 	fillCatalog(out, &d, findings)
 	return connect.NewResponse(out), nil
 }

@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/dockreeve/dockreeve/scan"
+	"github.com/dockreeve/dockreeve/scan/base"
 	"github.com/dockreeve/dockreeve/scan/match"
 	"github.com/dockreeve/dockreeve/store"
 )
@@ -25,6 +26,14 @@ func (s *Images) Submit(ctx context.Context, c *scan.Catalog, ref, cause string)
 	}
 	if c.Image.Key() == "" && ref == "" {
 		return "", counts, fmt.Errorf("%w: image.digest and image.configDigest are both empty: there is nothing to store it by", ErrCatalog)
+	}
+	if c.Base == nil {
+		known, err := s.opt.DB.Bases(ctx, &c.Image)
+		if err != nil {
+			return "", counts, err
+		}
+		c.Base = base.Find(&c.Image, known)
+		base.Mark(&c.Image, c.Base)
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()

@@ -56,6 +56,17 @@ CREATE TABLE image_catalogs (
   catalog BLOB NOT NULL           -- zstd of JSON of scan.Catalog
 );
 
+-- The layers of images, so that one built on another finds its base.
+CREATE TABLE image_chains (
+  image BIGINT PRIMARY KEY,
+  chain TEXT NOT NULL,            -- hash of all its diffIDs in order
+  name TEXT NOT NULL,
+  repository TEXT NOT NULL,
+  diff_ids TEXT NOT NULL          -- JSON array of text
+);
+CREATE INDEX image_chains_chain ON image_chains (chain);
+CREATE INDEX image_chains_repository ON image_chains (repository);
+
 -- Every digest an image is known by: manifest, index, configuration.
 CREATE TABLE image_keys (
   key TEXT NOT NULL,
