@@ -43,16 +43,14 @@ func (f *dbFlags) file() string {
 	return filepath.Join(defaultState(), "advisories.db")
 }
 
-// open opens the database, or the last good one where it is damaged, which gaps tell.
+// open opens the database, or the last good one where it is damaged, which gaps tell. Its
+// age is judged where it is used: see advisory.Stale.
 // Without any the database is nil and a gap says so: what needs no advisories can
 // still be done.
 func (f *dbFlags) open() (*advisory.DB, []scan.Gap, error) {
 	db, gaps, err := advisory.OpenLast(f.file())
 	if err != nil {
 		return nil, []scan.Gap{{What: "vulnerabilities", Reason: err.Error(), Remedy: "dockreeve db update", Data: true}}, nil
-	}
-	if f.maxAge > 0 {
-		gaps = append(gaps, db.Stale(time.Now().UnixNano(), f.maxAge.Nanoseconds())...)
 	}
 	return db, gaps, nil
 }
@@ -249,6 +247,7 @@ func newDBExport() *cobra.Command {
 type dbStatus struct {
 	Path       string                `json:"path"`
 	Built      int64                 `json:"built"`
+	AsOf       int64                 `json:"asOf"` // up to when the freshest feed knows what was published
 	Version    string                `json:"version"`
 	Feeds      []advisory.FeedDetail `json:"feeds"`
 	Ecosystems map[string]int        `json:"ecosystems"`
@@ -265,8 +264,13 @@ func newDBStatus() *cobra.Command {
 		Short: "Say what the database holds, how old it is and what is missing",
 		Long: `Say what the database holds, how old each feed is and what is missing.
 
-Exits with 4 when there is no database, or a feed of it was last read longer ago than
---max-db-age.`,
+A feed that was asked online is as old as that answer; one that was read from a file is
+as old as its data says, whenever it was read. The database is as old as its freshest
+feed; scores (EPSS, KEV) do not make it younger.
+
+Exits with 4 when there is no database, when it is older than --max-db-age, or when a
+feed that is asked online has not answered for so long. Older feeds from files are
+told.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := oneOf(output, "text", "json"); err != nil {
@@ -291,10 +295,8 @@ Exits with 4 when there is no database, or a feed of it was last read longer ago
 			}
 			now := time.Now()
 			info := db.Info()
-			st := &dbStatus{Path: db.Path(), Built: info.Built, Version: info.Version, Feeds: db.Feeds(), Ecosystems: db.Ecosystems(), Missing: []string{}, Gaps: gaps}
-			if f.maxAge > 0 {
-				st.Gaps = append(st.Gaps, db.Stale(now.UnixNano(), f.maxAge.Nanoseconds())...)
-			}
+			st := &dbStatus{Path: db.Path(), Built: info.Built, AsOf: info.AsOf, Version: info.Version, Feeds: db.Feeds(), Ecosystems: db.Ecosystems(), Missing: []string{}, Gaps: gaps}
+			st.Gaps = append(st.Gaps, db.Stale(now.UnixNano(), f.maxAge.Nanoseconds())...)
 			for _, c := range conf.Feeds {
 				if !c.Off && !slices.ContainsFunc(st.Feeds, func(d advisory.FeedDetail) bool { return d.Name == c.Name && d.Records > 0 }) {
 					st.Missing = append(st.Missing, c.Name)
@@ -308,9 +310,10 @@ Exits with 4 when there is no database, or a feed of it was last read longer ago
 			if err != nil {
 				return err
 			}
-			if len(st.Gaps) > 0 {
-				g := st.Gaps[0]
-				return withCode(exitData, "%s: %s (%d such); %s", clean(g.What), clean(g.Reason), len(st.Gaps), clean(g.Remedy))
+			bad := slices.DeleteFunc(slices.Clone(st.Gaps), func(g scan.Gap) bool { return !g.Data })
+			if len(bad) > 0 {
+				g := bad[0]
+				return withCode(exitData, "%s: %s (%d such); %s", clean(g.What), clean(g.Reason), len(bad), clean(g.Remedy))
 			}
 			return nil
 		},
@@ -323,16 +326,20 @@ Exits with 4 when there is no database, or a feed of it was last read longer ago
 }
 
 func printDBStatus(w io.Writer, st *dbStatus, now time.Time) error {
-	fmt.Fprintf(w, "%s: built %s, version %s\n\n", clean(st.Path), ago(now, st.Built), st.Version)
+	fmt.Fprintf(w, "%s: data of %s, built %s, version %s\n\n", clean(st.Path), date(st.AsOf), ago(now, st.Built), st.Version)
 	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
-	fmt.Fprintln(tw, "FEED\tRECORDS\tREAD\tDATED\tLICENCE\tERROR")
+	fmt.Fprintln(tw, "FEED\tRECORDS\tDATA OF\tREAD\tLICENCE\tERROR")
 	for _, f := range st.Feeds {
 		licence, _, _ := strings.Cut(f.Licence, ":")
 		problem := f.Error
 		if f.Skipped > 0 && problem == "" {
 			problem = fmt.Sprintf("%d bad records skipped", f.Skipped)
 		}
-		fmt.Fprintf(tw, "%s\t%d\t%s\t%s\t%s\t%s\n", clean(f.Name), f.Records, ago(now, f.Fetched), date(f.Date), clean(licence), clean(problem))
+		read := ago(now, f.Fetched)
+		if f.Imported {
+			read += ", from a file"
+		}
+		fmt.Fprintf(tw, "%s\t%d\t%s\t%s\t%s\t%s\n", clean(f.Name), f.Records, date(f.Date), read, clean(licence), clean(problem))
 	}
 	if err := tw.Flush(); err != nil {
 		return err
@@ -355,6 +362,11 @@ func printDBStatus(w io.Writer, st *dbStatus, now time.Time) error {
 		fmt.Fprintf(w, " %s %d", clean(b), bases[b])
 	}
 	fmt.Fprintln(w)
+	for _, g := range st.Gaps {
+		if !g.Data {
+			fmt.Fprintf(w, "Old: %s\n", clean(g.Reason))
+		}
+	}
 	if len(st.Missing) > 0 {
 		fmt.Fprintf(w, "Missing, so nothing can be said of: %s\n", clean(strings.Join(st.Missing, ", ")))
 	}

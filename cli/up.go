@@ -232,11 +232,12 @@ func (u *up) advisories() string {
 		return "vulnerabilities are not assessed: " + err.Error()
 	}
 	defer db.Close()
-	built := time.Unix(0, db.Info().Built)
-	if opt.MaxAge > 0 && time.Since(built) > opt.MaxAge {
-		return "matched with advisories of " + built.Format("2006-01-02") + ", which are TOO OLD: \"dockreeve db update\""
+	info := db.Info()
+	of := "matched with advisories of " + time.Unix(0, advisory.AsOf(&info)).Format("2006-01-02 15:04")
+	if advisory.TooOld(&info, time.Now().UnixNano(), int64(opt.MaxAge)) {
+		return of + ", which are TOO OLD: \"dockreeve db update\""
 	}
-	return "matched with advisories of " + built.Format("2006-01-02 15:04")
+	return of
 }
 
 // startEmbedded runs a server for as long as a demo takes, in a directory of its own.

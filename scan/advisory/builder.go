@@ -50,7 +50,8 @@ type change struct {
 	mode      mode
 	records   int
 	date      int64    // as the feed dates itself; 0 = it does not
-	newest    int64    // latest Modified of its records
+	newest    int64    // latest Modified of its records, but for those in the future
+	file      int64    // when the newest file it was read from was written; 0 = not from a file
 	touched   []uint64 // hashes of the ids that came or were withdrawn; merging only
 	failed    bool     // could not be read: nothing of the feed's state is renewed
 	unchanged bool     // the feed has nothing new
@@ -67,6 +68,8 @@ type builder struct {
 	scores  *scores           // nil = unchanged
 	kev     map[string][]byte // nil = unchanged
 	only    string            // the feed that a document must be; "" = any
+	now     int64             // Unix nanoseconds
+	file    int64             // when the file being imported was written
 	key     []byte
 	value   []byte
 }
@@ -103,6 +106,7 @@ func (b *builder) feed(name string) *change {
 		c.state.Skipped, c.state.Why, c.state.Withdrawn = 0, nil, 0
 		b.changes[name] = c
 	}
+	c.file = max(c.file, b.file)
 	return c
 }
 
@@ -143,7 +147,7 @@ func (b *builder) add(feed string, r *Record) error {
 		c.touch(r.ID)
 	}
 	c.records++
-	c.newest = max(c.newest, r.Modified)
+	c.newest = max(c.newest, believable(r.Modified, b.now))
 	b.key = append(b.key[:0], feed...)
 	for _, s := range []string{r.Affected[0].Ecosystem, r.Affected[0].Name, r.ID} {
 		b.key = append(append(b.key, 0), s...)

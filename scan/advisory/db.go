@@ -224,6 +224,7 @@ func (db *DB) Info() scan.DatabaseInfo {
 	for _, f := range db.dir.Feeds {
 		info.Feeds = append(info.Feeds, f.FeedInfo)
 	}
+	info.AsOf = asOf(info.Feeds)
 	return info
 }
 
@@ -523,29 +524,6 @@ func (db *DB) Verify() error {
 		}
 	}
 	return nil
-}
-
-// Stale returns a Gap for every feed that was last read longer ago than maxAge; both
-// are in nanoseconds. The database as a whole may be young and one feed old, because
-// its publisher could not be reached.
-func (db *DB) Stale(now, maxAge int64) []scan.Gap {
-	var gaps []scan.Gap
-	for _, f := range db.dir.Feeds {
-		if f.Records == 0 || now-f.Fetched <= maxAge {
-			continue
-		}
-		g := scan.Gap{
-			What:   "advisories of " + f.Name,
-			Reason: "last read on " + day(f.Fetched),
-			Remedy: "dockreeve db update --feed " + f.Name,
-			Data:   true,
-		}
-		if f.Error != "" {
-			g.Reason += ": " + f.Error
-		}
-		gaps = append(gaps, g)
-	}
-	return gaps
 }
 
 // FeedDetail is a feed of the database with what only its keeper needs to know.

@@ -119,6 +119,7 @@ func begin(path string, opt Options) (*job, error) {
 		}
 	}
 	j.b = newBuilder(dir, old)
+	j.b.now = j.now
 	return j, nil
 }
 
@@ -169,20 +170,30 @@ func (j *job) finish(results []FeedResult, changed bool) (*Result, error) {
 			c.state.Error, c.state.URL = state.Error, state.URL
 			continue
 		}
-		c.state.Fetched, c.state.Error = j.now, ""
+		c.state.Error = ""
+		if c.file == 0 {
+			c.state.Fetched, c.state.Imported = j.now, false
+		} else if c.mode != merging || c.state.Records == 0 || c.state.Imported {
+			c.state.Fetched, c.state.Imported = j.now, true
+			// What the publisher said of the data before does not hold of this one.
+			c.state.URL, c.state.ETag, c.state.LastModified, c.state.Cursor = "", "", "", ""
+		} // else records from files beside those that were fetched: those are as old as before
 		if c.unchanged {
 			continue
 		}
-		if c.date == 0 {
-			c.date = c.newest
+		date := believable(c.date, j.now)
+		if date == 0 {
+			date = c.newest
 			if c.mode == merging {
-				c.date = max(c.date, c.state.Date)
+				date = max(date, c.state.Date)
 			}
 		}
-		if c.date == 0 || c.date > j.now {
-			c.date = j.now // some records are dated in the future
+		if date == 0 && c.file != 0 { // its data has no dates, but is no younger than its file
+			date = min(c.file, j.now)
+		} else if date == 0 {
+			date = j.now
 		}
-		c.state.Date = c.date
+		c.state.Date = date
 	}
 	j.opt.say("writing %s", j.path)
 	if err := j.b.write(j.path, j.built, changed); err != nil {
@@ -364,6 +375,8 @@ func (j *job) importFile(path string) (feedState, error) {
 	if !st.Mode().IsRegular() {
 		return feedState{}, errors.New("not a regular file")
 	}
+	j.b.file = max(st.ModTime().UnixNano(), 1)
+	defer func() { j.b.file = 0 }()
 	var head [8]byte
 	n, _ := f.ReadAt(head[:], 0)
 	if bytes.HasPrefix(head[:n], []byte("PK\x03\x04")) {

@@ -165,9 +165,7 @@ func (s *Scanner) Report(c *scan.Catalog) (*scan.Report, error) {
 		return r, nil
 	}
 	r.Database = db.Info()
-	if g, old := s.stale(&r.Database); old {
-		r.NotAssessed = append(r.NotAssessed, g)
-	}
+	r.NotAssessed = append(r.NotAssessed, advisory.Stale(&r.Database, s.opt.Now(), s.opt.MaxAge)...)
 	vulns, gaps, err := match.Match(c, db, match.Options{Now: s.opt.Now(), Dev: s.opt.Catalog.LockFiles})
 	if err != nil {
 		return nil, fmt.Errorf("match %s: %w", c.Image.Name, err)
@@ -175,26 +173,4 @@ func (s *Scanner) Report(c *scan.Catalog) (*scan.Report, error) {
 	r.Vulnerabilities = vulns
 	r.NotAssessed = append(r.NotAssessed, gaps...)
 	return r, nil
-}
-
-// stale judges the age of the database.
-func (s *Scanner) stale(info *scan.DatabaseInfo) (scan.Gap, bool) {
-	age := s.opt.Now() - info.Built
-	if s.opt.MaxAge <= 0 || age <= s.opt.MaxAge {
-		return scan.Gap{}, false
-	}
-	return scan.Gap{
-		What:   "vulnerabilities published since " + time.Unix(0, info.Built).UTC().Format("2006-01-02"),
-		Reason: fmt.Sprintf("the advisory database is %s old, at most %s is allowed", days(age), days(s.opt.MaxAge)),
-		Remedy: "dockreeve db update, or a larger --max-db-age",
-		Data:   true,
-	}, true
-}
-
-func days(ns int64) string {
-	d := time.Duration(ns)
-	if d < 48*time.Hour {
-		return d.Round(time.Minute).String()
-	}
-	return fmt.Sprintf("%d days", int(d.Hours()/24))
 }

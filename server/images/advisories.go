@@ -344,7 +344,8 @@ func (s *Images) Status(ctx context.Context) (Status, error) {
 	s.mu.RLock()
 	if s.db != nil {
 		out.Info = s.db.Info()
-		out.Stale = now.UnixNano()-out.Info.Built > int64(s.opt.MaxAge)
+		out.Info.Built = advisory.AsOf(&out.Info) // what is shown as its age is that of its data
+		out.Stale = advisory.TooOld(&out.Info, now.UnixNano(), int64(s.opt.MaxAge))
 	} else if s.noDB != nil {
 		out.NotAssessed = s.noDB.Error()
 	} else {
@@ -363,7 +364,12 @@ func (s *Images) Status(ctx context.Context) (Status, error) {
 	case out.NotAssessed != "":
 		gap("vulnerabilities of images", out.NotAssessed, "dockreeve db update, or dockreeve db import where there is no network")
 	case out.Stale:
-		gap("vulnerabilities published lately", fmt.Sprintf("the advisories are of %s, older than %s", time.Unix(0, out.Info.Built).UTC().Format(time.DateOnly), ageText(s.opt.MaxAge)), "dockreeve db update")
+		gap("vulnerabilities published lately", fmt.Sprintf("the advisories are of %s, older than %s", time.Unix(0, advisory.AsOf(&out.Info)).UTC().Format(time.DateOnly), ageText(s.opt.MaxAge)), "dockreeve db update")
+	}
+	for _, g := range advisory.Stale(&out.Info, now.UnixNano(), int64(s.opt.MaxAge)) {
+		if !g.Data {
+			out.Gaps = append(out.Gaps, g)
+		}
 	}
 	if s.state.matching != nil {
 		gap("images under the newest advisories", "matching them failed: "+s.state.matching.Error(), "it is tried again every few seconds")
