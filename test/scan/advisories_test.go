@@ -10,10 +10,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // The advisories here are invented around what is installed, so that what follows from
 // them can be told without a matcher: by dpkg for Debian, by hand for the rest.
+
+// today dates the advisories: they are as old as what they know.
+var today = time.Now().UTC().Add(-time.Hour)
 
 // trackerCase is one issue of each source package in Debian's security tracker: what
 // bookworm's entry says, made from the installed version, and what should be found.
@@ -151,7 +155,7 @@ func (o *osv) json(t testing.TB) []byte {
 	if o.versions != nil {
 		affected["versions"] = o.versions
 	}
-	r := map[string]any{"schema_version": "1.6.0", "id": o.id, "modified": "2026-01-02T03:04:05Z", "published": "2026-01-01T00:00:00Z",
+	r := map[string]any{"schema_version": "1.6.0", "id": o.id, "modified": today.Format(time.RFC3339), "published": "2026-01-01T00:00:00Z",
 		"summary": "invented for a test", "affected": []any{affected}}
 	if o.cve != "" {
 		r["aliases"] = []string{o.cve}
@@ -258,7 +262,7 @@ func kev(cves ...string) []byte {
 	for _, c := range cves {
 		list = append(list, fmt.Sprintf(`{"cveID": %q, "vendorProject": "x", "product": "x", "vulnerabilityName": "x", "dateAdded": "2026-02-03", "shortDescription": "x", "requiredAction": "Apply updates.", "dueDate": "2026-02-24", "knownRansomwareCampaignUse": "Unknown"}`, c))
 	}
-	return fmt.Appendf(nil, `{"title": "Known exploited", "catalogVersion": "2026.02.03", "dateReleased": "2026-02-03T10:00:00Z", "count": %d, "vulnerabilities": [%s]}`, len(cves), strings.Join(list, ","))
+	return fmt.Appendf(nil, `{"title": "Known exploited", "catalogVersion": "2026.02.03", "dateReleased": %q, "count": %d, "vulnerabilities": [%s]}`, today.Format(time.RFC3339), len(cves), strings.Join(list, ","))
 }
 
 // invented is a database of invented advisories about the real image, and what should
@@ -283,7 +287,7 @@ func (h *home) invent(r *real) *invented {
 	v.want = append(want, more...)
 	slices.Sort(v.want)
 	v.files = append(v.files, h.write("feeds/tracker.json", tracker), h.write("feeds/kev.json", kev("CVE-2032-1001")),
-		h.write("feeds/epss.csv", []byte("#model_version:v2026.01.01,score_date:2026-02-03T00:00:00+0000\ncve,epss,percentile\nCVE-2032-2001,0.61000,0.98000\n")))
+		h.write("feeds/epss.csv", fmt.Appendf(nil, "#model_version:v2026.01.01,score_date:%s\ncve,epss,percentile\nCVE-2032-2001,0.61000,0.98000\n", today.Format("2006-01-02T15:04:05-0700"))))
 	for eco, z := range zips {
 		v.files = append(v.files, h.write("feeds/osv/"+eco+"/all.zip", z))
 	}

@@ -93,7 +93,7 @@ func TestPackAgainstDpkg(t *testing.T) {
 	h := newHome(t)
 	h.importing(zip)
 	img := must(testimage.Of(v1.Config{}, []testimage.File{{Name: "etc/os-release", Body: "ID=debian\nVERSION_ID=\"12\"\n"}, {Name: "var/lib/dpkg/status", Body: status.String()}}))(t)
-	x := h.scan(0, dockerArchive(t, h.path("a.tar"), "example.test/pack:1", img))
+	x := h.scan(0, "--max-db-age", "0", dockerArchive(t, h.path("a.tar"), "example.test/pack:1", img))
 	var have []string
 	for _, v := range x.Vulnerabilities {
 		p := x.Packages[v.Package]
@@ -119,7 +119,7 @@ func TestRealImageAndRealAdvisories(t *testing.T) {
 	for _, eco := range []string{"Debian", "Go", "PyPI", "npm", "Maven"} {
 		h.importing(filepath.Join(dir, "osv", eco, "all.zip"))
 	}
-	x := h.scan(0, dockerArchive(t, h.path("real.tar"), "example.test/real:1", r.image))
+	x := h.scan(0, "--max-db-age", "0", dockerArchive(t, h.path("real.tar"), "example.test/real:1", r.image))
 	// x/text before 0.3.7 and 0.3.8, yaml.v2 before 2.2.3, 2.2.4 and 2.2.8, urllib3 before 1.26.5.
 	for _, want := range []string{
 		"golang golang.org/x/text v0.3.5 CVE-2021-38561 fixed 0.3.7",

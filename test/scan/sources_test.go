@@ -147,14 +147,20 @@ func (s *served) push(t testing.TB, ref string, img v1.Image, opt ...remote.Opti
 	return full
 }
 
+// debian is a layer of a Debian 12 that has one package, of which no advisory here
+// speaks, and more files.
+func debian(more ...testimage.File) []testimage.File {
+	return append([]testimage.File{
+		{Name: "etc/os-release", Body: "ID=debian\nVERSION_ID=\"12\"\n"},
+		{Name: "var/lib/dpkg/status", Body: "Package: base-files\nStatus: install ok installed\nArchitecture: amd64\nVersion: 12.4+deb12u5\nMaintainer: a <a@debian.org>\nDescription: x\n\n"},
+	}, more...)
+}
+
 // small makes an image with one npm package.
 func small(t testing.TB, npm, version string) v1.Image {
 	t.Helper()
 	doc := must(json.Marshal(map[string]string{"name": npm, "version": version}))(t)
-	return must(testimage.Of(v1.Config{User: "1000"}, []testimage.File{
-		{Name: "etc/os-release", Body: "ID=debian\nVERSION_ID=12\n"},
-		{Name: "app/node_modules/" + npm + "/package.json", Body: string(doc)},
-	}))(t)
+	return must(testimage.Of(v1.Config{User: "1000"}, debian(testimage.File{Name: "app/node_modules/" + npm + "/package.json", Body: string(doc)})))(t)
 }
 
 // TestRealImage scans one real image from every place it can be in. What is installed
