@@ -23,6 +23,7 @@ import (
 	"io"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dockreeve/dockreeve/scan"
@@ -66,16 +67,19 @@ type Options struct {
 
 // Limits bound what an image may make the reader do. Zero fields mean the defaults.
 type Limits struct {
-	LayerBytes  int64 // uncompressed bytes of one layer; 0 = 32 GiB
-	LayerRatio  int64 // uncompressed over compressed, judged beyond 4 GiB; 0 = 200
-	Entries     int   // tar entries of one layer, or files of a tree; 0 = 4,000,000
-	FileBytes   int64 // a text file that is parsed; 0 = 64 MiB
-	SpillBytes  int64 // a jar, database or program that is parsed; 0 = 1 GiB
-	Files       int   // parsed files kept per layer; 0 = 400,000
-	Packages    int   // packages per layer; 0 = 500,000
-	Links       int   // symbolic and hard links kept per layer; 0 = 500,000
-	Window      int64 // zstd window; 0 = 128 MiB, what zstd --ultra needs
-	NestedBytes int64 // all archives nested in one jar, unpacked; 0 = 1 GiB
+	LayerBytes int64 // uncompressed bytes of one layer; 0 = 32 GiB
+	LayerRatio int64 // uncompressed over compressed, judged beyond 4 GiB; 0 = 200
+	Entries    int   // tar entries of one layer, or files of a tree; 0 = 4,000,000
+	FileBytes  int64 // a text file that is parsed; 0 = 64 MiB
+	SpillBytes int64 // a jar, database or program that is parsed; 0 = 1 GiB
+	Files      int   // parsed files kept per layer; 0 = 400,000
+	Packages   int   // packages per layer; 0 = 500,000
+	// ImagePackages bounds the packages of all layers, those that upper layers replace
+	// too; 0 = 1,000,000.
+	ImagePackages int
+	Links         int   // symbolic and hard links kept per layer; 0 = 500,000
+	Window        int64 // zstd window; 0 = 128 MiB, what zstd --ultra needs
+	NestedBytes   int64 // all archives nested in one jar, unpacked; 0 = 1 GiB
 }
 
 func (l Limits) orDefault() Limits {
@@ -96,6 +100,7 @@ func (l Limits) orDefault() Limits {
 	set(&l.SpillBytes, 1<<30)
 	setInt(&l.Files, 400_000)
 	setInt(&l.Packages, 500_000)
+	setInt(&l.ImagePackages, 1_000_000)
 	setInt(&l.Links, 500_000)
 	set(&l.Window, 128<<20)
 	set(&l.NestedBytes, 1<<30)
@@ -164,9 +169,11 @@ func ReadLayers(ctx context.Context, img scan.Image, layers Layers, opt Options)
 	// One slot per layer that may be read at once; a failed layer does not stop the others.
 	slots := make(chan struct{}, opt.Parallel)
 	var wg sync.WaitGroup
+	var total atomic.Int64
 	for i := range img.Layers {
 		if r := store.get(img.Layers[i].DiffID); r != nil {
 			records[i] = r
+			total.Add(int64(r.packages()))
 			continue
 		}
 		select {
@@ -178,7 +185,7 @@ func ReadLayers(ctx context.Context, img scan.Image, layers Layers, opt Options)
 		}
 		wg.Go(func() {
 			defer func() { <-slots }()
-			records[i] = readLayer(ctx, layers, i, &img.Layers[i], opt, secrets, store)
+			records[i] = readLayer(ctx, layers, i, &img.Layers[i], opt, secrets, store, &total)
 		})
 	}
 	wg.Wait()
@@ -192,7 +199,7 @@ func ReadLayers(ctx context.Context, img scan.Image, layers Layers, opt Options)
 
 // readLayer reads one layer and puts it into the cache where it is whole and what the
 // configuration says it is. It always returns a record.
-func readLayer(ctx context.Context, layers Layers, i int, l *scan.Layer, opt Options, secrets *secret.Detector, store *cache) *record {
+func readLayer(ctx context.Context, layers Layers, i int, l *scan.Layer, opt Options, secrets *secret.Detector, store *cache, total *atomic.Int64) *record {
 	name := fmt.Sprintf("layer %d", i)
 	fail := func(r *record, reason, remedy string) *record {
 		if r == nil {
@@ -203,6 +210,7 @@ func readLayer(ctx context.Context, layers Layers, i int, l *scan.Layer, opt Opt
 		return r
 	}
 	w := newWalker(opt, secrets)
+	w.total = total
 	open := func() (io.ReadCloser, error) { return layers.Layer(ctx, i) }
 	diffID, err := w.layer(ctx, open)
 	r := w.finish()

@@ -18,6 +18,8 @@ type view struct {
 	roots  []rootLink
 	dirs   map[string]string // resolved directories, for the current links
 	layers []*layerView
+	linked int        // packages that hard links have repeated
+	most   int        // the bound of these
 	lost   []scan.Gap // wanted files that links lead away from what is read
 }
 
@@ -27,7 +29,12 @@ type entry struct {
 	layer    int    // that holds the file
 	file     *file
 	packages []scan.Package // with Layer set to where each version appeared
+	names    []string       // hard links to it, of programs and archives
+	over     bool           // it has more than maxNames
 }
+
+// maxNames bounds the names of one program whose use is followed.
+const maxNames = 512
 
 // rootLink is a link in the root directory: lib → usr/lib. A layer may name the files
 // below either way.
@@ -148,8 +155,16 @@ func (v *view) apply(i int, r *record) {
 			continue
 		}
 		if k == program || k == javaArchive { // the same thing by another name
-			for n := range target.packages {
-				target.packages[n].Files = append(slices.Clip(target.packages[n].Files), v.place(h.Path))
+			if len(target.names) >= maxNames {
+				target.over = true
+			} else {
+				target.names = append(target.names, v.place(h.Path))
+			}
+			continue
+		}
+		if v.linked += len(target.file.Packages); v.linked > v.most {
+			if len(v.lost) < maxGaps {
+				v.lost = append(v.lost, scan.Gap{What: fmt.Sprintf("layer %d: %s", i, h.Path), Reason: "hard links multiply packages beyond the bound of the reader", Unread: true})
 			}
 			continue
 		}
@@ -323,7 +338,7 @@ func (v *view) loads(p string) bool {
 // merge turns the records of an image's layers into its catalogue.
 func merge(img scan.Image, records []*record, opt Options) *scan.Catalog {
 	c := &scan.Catalog{Image: img}
-	v := &view{live: map[string]*entry{}, links: map[string]string{}, dirs: map[string]string{}}
+	v := &view{live: map[string]*entry{}, links: map[string]string{}, dirs: map[string]string{}, most: opt.Limits.Packages}
 	for i, r := range records {
 		if r == nil {
 			r = &record{}

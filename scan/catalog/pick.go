@@ -289,13 +289,18 @@ func (p *picker) languages() {
 		if e.file.Kind < nodePackage {
 			continue
 		}
+		// A program is used under any of its names; one list for all that is in it.
+		files := append([]string{e.path}, e.names...)
+		if e.over {
+			files = nil // part of them would make the rest look unused
+		}
 		for _, q := range e.packages {
 			if e.file.Kind == pythonMetadata {
 				p.python(&q, e, records)
 			}
 			q.OwnedBy = p.owner[e.path].name
-			if len(q.Files) > 0 && (e.file.Kind == program || e.file.Kind == javaArchive) && q.Files[0] != e.path {
-				q.Files = append([]string{e.path}, q.Files[1:]...)
+			if len(q.Files) > 0 && (e.file.Kind == program || e.file.Kind == javaArchive) {
+				q.Files = files
 			}
 			p.c.Packages = append(p.c.Packages, q)
 		}

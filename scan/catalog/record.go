@@ -32,6 +32,15 @@ type record struct {
 	Gaps    []scan.Gap // of single files; a layer with a gap of its own is never cached
 }
 
+// packages counts what the layer's files list.
+func (r *record) packages() int {
+	n := 0
+	for i := range r.Files {
+		n += len(r.Files[i].Packages)
+	}
+	return n
+}
+
 // file is one parsed file.
 type file struct {
 	Path     string

@@ -12,6 +12,7 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"sync/atomic"
 
 	"github.com/dockreeve/dockreeve/scan"
 	"github.com/dockreeve/dockreeve/scan/config"
@@ -22,6 +23,7 @@ import (
 const (
 	inMemory = 4 << 20 // what a parser with random access gets from memory; more is spilled
 	maxGaps  = 1000    // gaps of single files per layer
+	maxPurge = 1 << 25 // steps that directories replaced by something else may cost
 	maxLate  = 100_000 // files per layer that are only known by another name
 )
 
@@ -34,8 +36,11 @@ type walker struct {
 
 	at      map[uint64]int // wanted files by hash of their path, into r.Files
 	above   map[uint64]bool
+	empty   []int          // places in r.Files that were forgotten
+	purged  int            // steps spent on directories that became something else
 	links   map[uint64]int // into r.Links
 	count   int            // packages so far
+	total   *atomic.Int64  // packages of all layers so far; nil = there is only this one
 	again   map[string]kind
 	late    map[string]string // wanted files by the name of the file that holds their bytes, see hardlink
 	buf     []byte            // reused
@@ -117,6 +122,9 @@ func (w *walker) entry(h *tar.Header, s *stream, tr *tar.Reader) error {
 	}
 	if w.r.Entries++; w.r.Entries > w.opt.Limits.Entries {
 		return bound("more than %d entries", w.opt.Limits.Entries)
+	}
+	if w.purged > maxPurge {
+		return bound("directories become files again and again")
 	}
 	p, ok := cleanPath(h.Name)
 	if !ok {
@@ -246,10 +254,13 @@ func (w *walker) replace(p string) uint64 {
 	delete(w.late, p)
 	w.forget(x)
 	if w.above[x] { // a directory with wanted files becomes something else
+		w.purged += len(w.r.Files)
 		for i := range w.r.Files {
-			if strings.HasPrefix(w.r.Files[i].Path, p) && len(w.r.Files[i].Path) > len(p) && w.r.Files[i].Path[len(p)] == '/' {
-				w.forget(hashPath(w.r.Files[i].Path))
+			at := w.r.Files[i].Path
+			if !strings.HasPrefix(at, p) || len(at) <= len(p) || at[len(p)] != '/' {
+				continue
 			}
+			w.forget(hashPath(at))
 		}
 	}
 	return x
@@ -259,6 +270,7 @@ func (w *walker) forget(x uint64) {
 	if i, ok := w.at[x]; ok {
 		w.count -= len(w.r.Files[i].Packages)
 		w.r.Files[i] = file{}
+		w.empty = append(w.empty, i)
 		delete(w.at, x)
 	}
 }
@@ -274,10 +286,21 @@ func (w *walker) keep(f file) {
 		w.skipped["packages"] += len(f.Packages)
 		return
 	}
+	if w.total != nil && w.total.Add(int64(len(f.Packages))) > int64(w.opt.Limits.ImagePackages) {
+		w.passing = true // other layers have used it up
+		w.skipped["packages"] += len(f.Packages)
+		return
+	}
 	w.count += len(f.Packages)
 	f.Path = strings.Clone(f.Path)
-	w.at[x] = len(w.r.Files)
-	w.r.Files = append(w.r.Files, f)
+	if n := len(w.empty); n > 0 {
+		w.at[x] = w.empty[n-1]
+		w.empty = w.empty[:n-1]
+		w.r.Files[w.at[x]] = f
+	} else {
+		w.at[x] = len(w.r.Files)
+		w.r.Files = append(w.r.Files, f)
+	}
 	for d := path.Dir(f.Path); d != "."; d = path.Dir(d) {
 		y := hashPath(d)
 		if w.above[y] {
