@@ -176,7 +176,7 @@ func newLogin() *cobra.Command {
 
 With --pipeline NAME print a token for DOCKREEVE_TOKEN in a pipeline instead. It may hand
 in scans, ask for verdicts and record gates, nothing else, for a year.`,
-		Args:  cobra.NoArgs,
+		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c, err := to.dial()
 			if err != nil {

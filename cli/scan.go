@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -63,6 +61,7 @@ type scanFlags struct {
 	lock     bool
 	timeout  time.Duration
 	seen     *scanned
+	show     *progress
 }
 
 func (f *scanFlags) flags(cmd *cobra.Command) {
@@ -99,6 +98,8 @@ func (f *scanFlags) run(cmd *cobra.Command, refs []string) error {
 	defer cancel()
 	show := newProgress(cmd.ErrOrStderr(), f.out.quiet)
 	defer show.done()
+	opt.Image.Progress = show.counter()
+	f.show = show
 	hub, err := f.hub.dial()
 	if err != nil {
 		return err
@@ -107,7 +108,7 @@ func (f *scanFlags) run(cmd *cobra.Command, refs []string) error {
 	var verdicts []gate.Verdict
 	var failed []error
 	for _, ref := range refs {
-		show.say("scanning " + clean(ref))
+		show.say("opening " + ref)
 		reports, err := f.reports(ctx, scanner.New(opt), hub, ref)
 		if err != nil {
 			if errors.Is(err, context.DeadlineExceeded) {
@@ -141,6 +142,7 @@ func (f *scanFlags) run(cmd *cobra.Command, refs []string) error {
 func (f *scanFlags) reports(ctx context.Context, s *scanner.Scanner, hub *hub, ref string) ([]*scan.Report, error) {
 	var out []*scan.Report
 	err := s.Each(ctx, ref, func(img *scan.Image, read func() (*scan.Catalog, error)) error {
+		f.show.begin(img)
 		r, err := hub.stored(ctx, img.Key())
 		if r == nil && err == nil {
 			var c *scan.Catalog
@@ -231,36 +233,4 @@ func exitOf(verdicts []gate.Verdict) error {
 		return nil
 	}
 	return withCode(code, "%s", strings.Join(why, "\n"))
-}
-
-// progress says on a terminal what is going on, in one line that is wiped.
-type progress struct {
-	w    io.Writer
-	last int
-}
-
-func newProgress(w io.Writer, quiet bool) *progress {
-	if f, ok := w.(*os.File); quiet || !ok || !isTerminal(f) || os.Getenv("CI") != "" {
-		w = nil
-	}
-	return &progress{w: w}
-}
-
-func (p *progress) say(what string) {
-	if p.w == nil {
-		return
-	}
-	p.done()
-	if len(what) > 100 {
-		what = what[:97] + "..."
-	}
-	p.last = len(what)
-	fmt.Fprint(p.w, what)
-}
-
-func (p *progress) done() {
-	if p.w != nil && p.last > 0 {
-		fmt.Fprint(p.w, "\r"+strings.Repeat(" ", p.last)+"\r")
-		p.last = 0
-	}
 }

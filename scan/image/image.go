@@ -80,6 +80,10 @@ type Options struct {
 
 	Registry Registry
 
+	// Progress is told, from several goroutines, how many more stored bytes of layers
+	// have been read; nil = nobody watches.
+	Progress func(n int64)
+
 	Getenv func(string) string // nil = os.Getenv
 }
 
@@ -104,8 +108,9 @@ type Opened struct {
 	// same layer elsewhere lacks nothing when its content is not here. See Missing.
 	Gaps []scan.Gap
 
-	layers []layer
-	shared *shared
+	layers   []layer
+	shared   *shared
+	progress func(int64)
 }
 
 // layer is where one layer's bytes are.
@@ -136,6 +141,9 @@ func (o *Opened) Layer(ctx context.Context, i int) (io.ReadCloser, error) {
 		return nil, fmt.Errorf("layer %d: %w", i, err)
 	}
 	what := fmt.Sprintf("layer %d (%s)", i, short(l.digest))
+	if o.progress != nil {
+		r = &watched{r, o.progress}
+	}
 	if l.digest == "" || l.digest == o.Image.Layers[i].DiffID {
 		if l.size < 0 {
 			return r, nil
@@ -152,6 +160,18 @@ func (o *Opened) Missing(i int) error {
 		return nil
 	}
 	return o.layers[i].err
+}
+
+// watched tells how much is read.
+type watched struct {
+	io.ReadCloser
+	progress func(int64)
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.ReadCloser.Read(p)
+	w.progress(int64(n))
+	return n, err
 }
 
 // LayerSize is how many bytes Layer will give, for showing progress; -1 is unknown.

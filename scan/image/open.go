@@ -29,6 +29,14 @@ import (
 // its registry, in this order. For an SBOM the error is a *SBOMError. Archives with
 // several images give all of them, named NAME:TAG. The caller closes each.
 func Open(ctx context.Context, ref string, opt Options) ([]*Opened, error) {
+	list, err := find(ctx, ref, opt)
+	for _, o := range list {
+		o.progress = opt.Progress
+	}
+	return list, err
+}
+
+func find(ctx context.Context, ref string, opt Options) ([]*Opened, error) {
 	want, err := parsePlatform(opt.Platform)
 	if err != nil {
 		return nil, err
