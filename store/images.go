@@ -448,8 +448,11 @@ func mergeNames(have []string, i *scan.Image) []string {
 		}
 	}
 	add(i.Name)
-	if i.Repository != "" {
-		for _, tag := range i.Tags {
+	for _, tag := range i.Tags {
+		switch {
+		case strings.Contains(tag, ":"): // a whole reference, as most sources give it
+			add(tag)
+		case i.Repository != "":
 			add(i.Repository + ":" + tag)
 		}
 	}

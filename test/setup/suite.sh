@@ -7,7 +7,7 @@ dir="${DOCKREEVE_RESULTS:-$PWD/out/test}"; mkdir -p "$dir"
 res="$dir/$suite.json"
 node_dir="${DOCKREEVE_NODE_DIR:-$PWD/.dockreeve/node}"
 [ -x "$node_dir/node_modules/node/bin/node" ] && export PATH="$node_dir/node_modules/node/bin:$PATH"
-kernel='./sensor/... ./internal/sandbox/... ./test/kernel/...'
+kernel='./sensor/... ./internal/sandbox/... ./test/kernel/... ./test/running/...'
 store='./store/... ./server/... ./link/...'
 scan='./test/scan/...'
 # The official schemas: those beside this repository, else what setup.sh fetched.
