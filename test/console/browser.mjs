@@ -98,7 +98,7 @@ test("the honesty bar names the gap and opens its reasons and remedies", async (
   await page.goto(base + "/alerts");
   await page.waitForSelector(".honesty dl");
   const bar = await page.innerText(".honesty");
-  for (const part of ["nodes reporting", "last event", "lost in 24 h", "rules watching"]) is(bar.includes(part), `the bar does not say ${part}: ${bar}`);
+  for (const part of ["nodes", "last event", "lost in 24 h", "advisories", "rules"]) is(bar.includes(part), `the bar does not say ${part}: ${bar}`);
   await page.click(".honesty .state");
   const panel = await page.innerText("dialog[open]");
   is(/Not assessed/.test(panel) && /Nodes/.test(panel), `the panel lacks its parts: ${panel}`);
@@ -479,6 +479,356 @@ test("nothing to show is never a bare zero", async () => {
   await context.close();
 }, { mockOnly: true });
 
+// The rooms of images. A real server has those it was given: what needs certain ones is for the mock.
+const first = (page) => page.$eval(".grid-row[data-id]", (r) => r.dataset.id);
+const fits = async (page, what) => {
+  same(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth), true, `${what} scrolls sideways`);
+  same(await page.evaluate(() => { const p = document.querySelector(".page"); return !p || p.scrollWidth <= p.clientWidth; }), true, `the page of ${what} scrolls sideways`);
+};
+const exportOf = async (page, as) => {
+  await page.click('button[data-menu="export"]');
+  const [file] = await Promise.all([page.waitForEvent("download"), page.click(`.menu >> text=${as}`)]);
+  return readFileSync(await file.path(), "utf8");
+};
+
+test("images: rows of 32 px with a verdict or the reason why there is none, and their denominators", async () => {
+  const { context, page } = await open();
+  await page.goto(base + "/images");
+  await ready(page);
+  is((await rows(page)).every((r) => r.h === 32) && (await rows(page)).length < 70, "a row is not 32 px, or the list is not virtualised");
+  const line = await page.innerText(".counts-line");
+  is(/\d+ of \d+ images/.test(line.replace(/\u202f/g, "")) && /running images? assessed/.test(line) && /advisories \d+ \w+ old/.test(line) && /passed a gate/.test(line), `a denominator is missing: ${line}`);
+  is(await page.$$eval(".grid-body .c-findings", (l) => l.every((c) => c.querySelector(".sevs[aria-label]") || /^not assessed: ./.test(c.textContent))), "a row has neither verdict nor reason");
+  same(await page.evaluate(() => { const g = document.querySelector(".grid"); return g.scrollWidth <= g.clientWidth; }), true, "the columns at first do not fit in 1280 px");
+  await page.goto(base + "/images?q=assessed:no");
+  await ready(page);
+  const cells = await page.$$eval(".grid-row[data-id]", (l) => l.map((r) => ["findings", "kev", "fixable", "secrets"].map((k) => r.querySelector(`.c-${k}`).textContent)));
+  is(cells.length > 3 && cells.every(([f, ...n]) => /^not assessed: ./.test(f) && n.every((x) => x === "?")), `a row without a verdict shows numbers: ${JSON.stringify(cells[0])}`);
+  await axe(page, "images not assessed");
+  await context.close();
+}, { mockOnly: true });
+
+test("images: filter by chip, by hand and by severity; order; all in the address bar", async () => {
+  const { context, page } = await open();
+  await page.goto(base + "/images");
+  await ready(page);
+  await page.click(".chip >> text=Running");
+  await page.waitForFunction(() => decodeURIComponent(location.search).includes("running:yes"));
+  await page.click(".chip >> text=Known exploited");
+  await page.waitForFunction(() => decodeURIComponent(location.search).includes("kev:yes"));
+  same(await page.$$eval('.chip[aria-pressed="true"]', (l) => l.map((c) => c.textContent)), ["Running", "Known exploited"], "the pressed chips");
+  await page.waitForFunction(() => [...document.querySelectorAll(".grid-body .c-kev")].length > 0 && [...document.querySelectorAll(".grid-body .c-kev")].every((c) => Number(c.textContent) > 0));
+  await page.click("role=columnheader >> text=In use");
+  await page.waitForFunction(() => location.search.includes("order=in_use"));
+  await page.reload();
+  await ready(page);
+  const used = await page.$$eval(".grid-body .c-in_use", (l) => l.map((c) => Number(c.textContent)).filter((n) => !Number.isNaN(n)));
+  is(used.length > 2 && used.every((n, i) => i === 0 || used[i - 1] >= n), `not sorted by use: ${used}`);
+  await page.click("role=columnheader >> text=Image");
+  await page.waitForFunction(() => document.querySelector('[role=columnheader][aria-sort="ascending"]'));
+  await page.keyboard.press("/");
+  await page.keyboard.type("wrong:1");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector(".filters .field-error");
+  is(/wrong/.test(await page.innerText(".filters .field-error")), "the error does not name the field");
+  await page.fill('[aria-label="Filter images"]', "assess");
+  await page.keyboard.press("ArrowDown"); await page.keyboard.press("Enter");
+  same(await page.inputValue('[aria-label="Filter images"]'), "assessed:", "completion does not complete a field of images");
+  await page.keyboard.press("ArrowDown"); await page.keyboard.press("ArrowDown"); await page.keyboard.press("Enter");
+  await page.waitForFunction(() => decodeURIComponent(location.search) === "?q=assessed:no&order=name");
+  await page.fill('[aria-label="Filter images"]', "image:nothing-like-this");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector("text=matches this filter");
+  is(/None of 50\d images matches/.test(await page.innerText(".empty")), "an empty result has no denominator");
+  await context.close();
+}, { mockOnly: true });
+
+test("images: keyboard, paging to the end, back to the same row", async () => {
+  const { context, page } = await open();
+  await page.goto(base + "/images");
+  await ready(page);
+  const list = await rows(page);
+  for (const k of ["j", "j", "j", "k"]) await page.keyboard.press(k);
+  same(await page.$eval(".grid-row.active", (r) => r.dataset.id), list[1].id, "j j j k does not reach the second row");
+  await page.keyboard.press("Enter");
+  await page.waitForSelector(".image h1");
+  same(new URL(page.url()).pathname, `/images/${list[1].id}`, "Enter does not open the image's address");
+  await page.keyboard.press("j");
+  await page.waitForFunction((id) => location.pathname === `/images/${id}`, list[2].id);
+  await page.keyboard.press("Escape");
+  await ready(page);
+  same(await page.$eval(".grid-row.active", (r) => r.dataset.id), list[1].id, "Esc does not come back to the row");
+  await page.keyboard.press("?");
+  await page.waitForSelector("dialog[open] >> text=Filter images");
+  await axe(page, "help of images");
+  await page.keyboard.press("Escape");
+  const total = Number(await page.getAttribute(".grid", "aria-rowcount")) - 1;
+  for (let i = 0; i < 40; i++) {
+    await page.keyboard.press("End");
+    await page.waitForTimeout(100);
+    if (await page.$eval(".grid-row.active", (r, t) => Number(r.getAttribute("aria-rowindex")) === t + 1, total)) break;
+  }
+  same(await page.$eval(".grid-row.active", (r) => Number(r.getAttribute("aria-rowindex"))), total + 1, "the last image cannot be reached");
+  await context.close();
+}, { mockOnly: true });
+
+test("images: a new one is told by the pill and moves nothing until asked", async () => {
+  const { context, page } = await open();
+  await page.goto(base + "/images");
+  await ready(page);
+  await page.waitForFunction(() => document.querySelector(".honesty dl"));
+  const before = (await rows(page)).slice(0, 12);
+  const { key } = await drive("scan");
+  await page.waitForSelector(".pill >> text=1 new");
+  same((await rows(page)).slice(0, 12), before, "rows moved under the cursor");
+  await shot(page, "images-live-pill");
+  await page.keyboard.press("n");
+  await page.waitForSelector(`[data-id="${key}"]`);
+  await drive("advisories?state=stale"); // everything is matched again: nothing moves, nothing is called gone
+  await page.waitForSelector(".counts-line .amber >> text=advisories");
+  same(await page.$(".pill"), null, "a re-match that changed no row raises the pill");
+  await drive("advisories?state=good");
+  await context.close();
+}, { mockOnly: true });
+
+test("images: exports hold the columns shown, and no number where there is no verdict", async () => {
+  const { context, page } = await open();
+  await page.goto(base + "/images?q=running:yes");
+  await ready(page);
+  const shown = Number((await page.innerText(".counts b")).replace(/\D/g, ""));
+  const list = JSON.parse(await exportOf(page, "JSON"));
+  same(list.length, shown, "JSON rows");
+  same(list.slice(0, 4).map((r) => r.digest), (await rows(page)).slice(0, 4).map((r) => r.id), "the export's order");
+  is(list.some((r) => r.not_assessed) && list.every((r) => (r.not_assessed ? r.critical === "not assessed" : Number.isInteger(r.critical))), "a count stands where nothing was assessed");
+  await page.click('button[data-menu="columns"]');
+  await page.click(".menu >> text=Base");
+  await page.keyboard.press("Escape");
+  const csv = (await exportOf(page, "CSV")).split("\r\n");
+  is(csv.length - 2 === shown && csv[0].includes("base") && csv[0].includes("known_exploited"), `CSV: ${csv[0]}`);
+  await context.close();
+}, { mockOnly: true });
+
+test("one image: a sentence, a vulnerability opened in place, every part by keyboard", async () => {
+  const { context, page } = await open({ height: 900 });
+  await page.goto(base + "/images?q=running:yes+kev:yes+in_use:yes");
+  await ready(page);
+  await page.goto(`${base}/images/${await first(page)}`);
+  await page.waitForSelector(".findings tbody");
+  const says = await page.innerText(".image h1");
+  is(/^Runs as \S+/.test(says) && /known to be exploited/.test(says) && /that (is|are) loaded/.test(says), `the sentence: ${says}`);
+  const ranks = await page.$$eval(".findings tbody", (l) => l.length);
+  same(ranks, 100, "the first page of vulnerabilities");
+  await page.click(".opener button");
+  await page.waitForSelector(".finding-detail");
+  const detail = await page.innerText(".finding-detail");
+  for (const part of ["use", "fixed in", "found at", "layer", "vector", "why here", "references", "detected here", "also known as"]) is(detail.includes(part), `the detail lacks ${part}: ${detail}`);
+  is(/loaded \d+ m ago: \S+|not seen loaded in .* of watching/.test(detail), `use is not told with since when: ${detail}`);
+  same(await page.$$eval(".finding-detail .refs a", (l) => l.every((a) => a.rel.includes("noreferrer") && a.target === "_blank")), true, "a reference tells where it was clicked");
+  await axe(page, "one image");
+  await page.click(".table-bar .chip >> text=Known exploited");
+  await page.waitForFunction(() => decodeURIComponent(location.search).includes("q=kev:yes"));
+  await page.waitForFunction(() => [...document.querySelectorAll(".findings tbody")].every((b) => b.querySelector(".kev")));
+  await page.click(".table-bar .chip >> text=Known exploited");
+  await page.waitForFunction(() => !location.search.includes("q="));
+  await page.click("th >> text=CVSS");
+  await page.waitForFunction(() => { const l = [...document.querySelectorAll(".findings tbody > tr:first-child > td:nth-child(7)")].map((c) => Number(c.textContent)); return l.length > 5 && l.every((n, i) => i === 0 || l[i - 1] >= n); });
+  await page.click("text=Show more");
+  await page.waitForFunction(() => document.querySelectorAll(".findings tbody").length > 100);
+  const csv = (await exportOf(page, "CSV")).split("\r\n");
+  is(/^id,severity,package/.test(csv[0]), `the export's columns: ${csv[0]}`);
+  const parts = await page.$$eval("[role=tab]", (l) => l.map((t) => t.id));
+  await page.focus("[role=tab][aria-selected=true]");
+  for (let i = 1; i < parts.length; i++) {
+    await page.keyboard.press("ArrowRight");
+    await page.waitForFunction((id) => document.getElementById(id)?.getAttribute("aria-selected") === "true" && document.activeElement?.id === id, parts[i]);
+    is((await page.innerText("[role=tabpanel]")).trim().length > 10, `the part ${parts[i]} says nothing`);
+    await page.waitForFunction(() => !document.querySelector("[role=tabpanel] .skeleton"));
+    await axe(page, `one image, part ${i}`);
+    await shot(page, `image-part-${i}`);
+  }
+  await page.goto(`${base}/images/sha256:${"0".repeat(64)}`);
+  await page.waitForSelector("text=This image has not been seen here");
+  is(await page.isVisible("text=dockreeve scan IMAGE --server"), "no command says what to do");
+  await page.goto(`${base}/images/%E0%A4%A`);
+  await page.waitForSelector("text=This image has not been seen here");
+  await context.close();
+}, { mockOnly: true });
+
+test("an alert names its image, and the way goes there", async () => {
+  const { context, page } = await open();
+  const { id } = await raise();
+  await page.goto(`${base}/alerts/${id}`);
+  await page.waitForSelector("#s-ctr");
+  await page.click('section[aria-labelledby="s-ctr"] a[href^="/images/sha256:"]');
+  await page.waitForSelector(".image h1");
+  is(/storefront/.test(await page.innerText(".kicker")), "another image opened");
+  await context.close();
+}, { mockOnly: true });
+
+test("vulnerabilities: one row each over all images, chips, order, and how fast they go", async () => {
+  const { context, page } = await open();
+  await page.goto(base + "/vulnerabilities");
+  await ready(page);
+  is((await rows(page)).every((r) => r.h === 32), "a row is not 32 px");
+  is(Number((await page.innerText(".counts b")).replace(/\D/g, "")) > 4000, "there are too few to show anything");
+  same(await page.evaluate(() => { const g = document.querySelector(".grid"); return g.scrollWidth <= g.clientWidth; }), true, "the columns at first do not fit in 1280 px");
+  await page.click("role=columnheader >> text=EPSS");
+  await page.waitForFunction(() => location.search.includes("order=epss"));
+  await page.waitForFunction(() => { const l = [...document.querySelectorAll(".grid-body .c-epss")].map((c) => parseFloat(c.textContent)); return l.length > 5 && l.every((n, i) => i === 0 || l[i - 1] >= n); });
+  await page.click(".chip >> text=Known exploited");
+  await page.waitForFunction(() => [...document.querySelectorAll(".grid-body .grid-row")].length > 0 && [...document.querySelectorAll(".grid-body .grid-row")].every((r) => r.querySelector(".kev")));
+  const csv = (await exportOf(page, "CSV")).split("\r\n");
+  is(csv[0].startsWith("severity,id,title,known_exploited") && csv.slice(1, -1).every((l) => /,yes,/.test(l)), `the export: ${csv[0]}`);
+  await page.click(".clocks");
+  await page.waitForSelector("dialog[open]");
+  const table = await page.innerText("dialog[open]");
+  is(/Closed/.test(table) && /Open/.test(table) && /Gone/.test(table) && /unowned/.test(table) && /which is all that has been watched/.test(table), `remediation lacks a part: ${table}`);
+  await axe(page, "remediation");
+  await shot(page, "remediation");
+  await page.keyboard.press("Escape");
+  const before = (await rows(page)).map((r) => r.id);
+  await drive("scan");
+  await page.waitForTimeout(1500);
+  same((await rows(page)).map((r) => r.id), before, "rows moved");
+  await context.close();
+}, { mockOnly: true });
+
+test("one vulnerability: every image, workload and owner; and an honest no", async () => {
+  const { context, page } = await open({ height: 900 });
+  await page.goto(base + "/vulnerabilities?q=kev:yes+running:yes+in_use:yes");
+  await ready(page);
+  const id = await first(page);
+  await page.keyboard.press("j"); await page.keyboard.press("Enter");
+  await page.waitForSelector(".affected tbody");
+  same(new URL(page.url()).pathname, `/vulnerabilities/${id}`, "its address");
+  is(/^Known to be exploited; in \d+ images?, \d+ of them running as \S+/.test((await page.innerText(".says")).replace(/\u202f/g, "")), `the sentence: ${await page.innerText(".says")}`);
+  const text = await page.innerText(".page");
+  for (const part of ["ever seen assessed", "running images assessed", "advisories", "unowned", "Fixed in", "Owner", "Runs as"]) is(text.includes(part), `${part} is missing`);
+  await axe(page, "one vulnerability");
+  const table = JSON.parse(await exportOf(page, "JSON"));
+  is(table.length > 0 && table.every((r) => r.id === id && r.image !== undefined && r.owner), "the export lacks owners");
+  await page.click(".affected .img a");
+  await page.waitForSelector(".image h1");
+  await page.goto(base + "/vulnerabilities/CVE-2014-0160");
+  await page.waitForSelector("h1");
+  is(/None of \d+ assessed images has CVE-2014-0160/.test(await page.innerText("h1")) && /could not be assessed/.test(await page.innerText(".page")), `a no without what stands behind it: ${await page.innerText(".page")}`);
+  await axe(page, "not affected");
+  await shot(page, "vulnerability-none");
+  await page.goto(base + "/vulnerabilities/CVE-1999-99999");
+  await page.waitForSelector("h1 >> text=do not know");
+  is(/says nothing about whether you are affected/.test(await page.innerText(".page")), "not known is told as not affected");
+  await drive("advisories?state=missing");
+  await page.waitForSelector("h1 >> text=is not assessed");
+  await drive("advisories?state=good");
+  await context.close();
+}, { mockOnly: true });
+
+test("search: a CVE's id goes to its page, an image's name to the image", async () => {
+  const { context, page } = await open();
+  await page.goto(base + "/health");
+  await page.waitForSelector("text=Hops");
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type("cve-2014-0160");
+  await page.waitForSelector(".hit >> text=Are we affected by");
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => location.pathname === "/vulnerabilities/CVE-2014-0160");
+  await page.waitForSelector("h1");
+  await page.keyboard.press("Control+k");
+  await page.keyboard.type("settlement");
+  await page.waitForSelector(".hit .sevs");
+  await axe(page, "search of images");
+  await shot(page, "search-images");
+  await page.click(".hit:has(.sevs)");
+  await page.waitForSelector(".image h1");
+  await context.close();
+}, { mockOnly: true });
+
+test("advisories: their age, feeds and failures, told in the honesty bar too", async () => {
+  const { context, page } = await open();
+  for (const [state, want] of [["good", /3 h old of 7 d allowed/], ["stale", /older than the 7 d allowed/i], ["failed", /The last update failed: osv\/npm/], ["missing", /There is no advisory database/]]) {
+    await drive(`advisories?state=${state}`);
+    await page.goto(base + "/advisories");
+    await page.waitForSelector(".advisory-state");
+    const text = await page.innerText(".page");
+    is(want.test(text.replace(/\s+/g, " ")), `${state}: ${text}`);
+    is(/dockreeve db update/.test(text) && /dockreeve db import/.test(text), "a command is missing");
+    const amber = await page.$(".honesty dl .amber");
+    is((amber !== null) === (state !== "good"), `${state}: the honesty bar ${amber ? "is" : "is not"} amber`);
+    await axe(page, `advisories ${state}`);
+    await shot(page, `advisories-${state}`);
+  }
+  await page.click(".honesty dl a");
+  await drive("advisories?state=good");
+  await page.waitForSelector(".advisory-state.good");
+  await context.close();
+}, { mockOnly: true });
+
+test("images: hostile names are text on every screen", async () => {
+  const { context, page } = await open();
+  const { key } = await drive("hostile-image");
+  await page.goto(base + "/images?order=first_seen");
+  await page.waitForSelector(`[data-id="${key}"]`);
+  is((await rows(page)).every((r) => r.h === 32), "a long name changes a row's height");
+  for (const part of ["vulnerabilities", "packages", "layers", "secrets", "configuration", "history", "running", "gates", "not-assessed"]) {
+    await page.goto(`${base}/images/${key}?tab=${part}`);
+    await page.waitForSelector("[role=tabpanel]");
+    await page.waitForFunction(() => !document.querySelector("[role=tabpanel] .skeleton"));
+    if (part === "vulnerabilities") { await page.click(".opener button"); same(await page.$$eval(".refs a", (l) => l.map((a) => new URL(a.href).protocol)), [], "a reference that is no plain web address is a link"); }
+    same((await page.$$("main img, main script, main iframe")).length, 0, `${part}: markup became elements`);
+    same(await page.evaluate(() => /[\u202e\u0000]/.test(document.querySelector("main").innerHTML)), false, `${part}: a character that turns the text round is not shown as one`);
+    await fits(page, part);
+  }
+  await page.click(`a[href^="/vulnerabilities"] >> nth=0`);
+  await page.goto(base + "/vulnerabilities?q=title:*onerror*");
+  await ready(page);
+  await page.keyboard.press("j"); await page.keyboard.press("Enter");
+  await page.waitForSelector(".affected tbody");
+  same((await page.$$("main img, main script")).length, 0, "markup became elements");
+  await fits(page, "one hostile vulnerability");
+  await context.close();
+}, { mockOnly: true });
+
+test("images and vulnerabilities in light, dark and small, without serious findings", async () => {
+  for (const scheme of ["light", "dark"]) for (const size of [{ width: 1280, height: 720 }, { width: 390, height: 844, scale: 2 }]) {
+    const { context, page } = await open({ scheme, ...size });
+    const small = size.width === 390 ? "small-" : "";
+    for (const name of ["images", "vulnerabilities", "advisories"]) {
+      await page.goto(`${base}/${name}`);
+      await page.waitForSelector(name === "advisories" ? "table.plain tbody tr" : ".grid-row[data-id]");
+      if (name === "vulnerabilities") await page.waitForSelector(".clocks");
+      await fits(page, name);
+      await axe(page, `${name} ${small}${scheme}`);
+      await shot(page, `${name}-${small}${scheme}`);
+      if (name === "advisories") continue;
+      await page.goto(`${base}/${name}/${await first(page)}`);
+      await page.waitForSelector(name === "images" ? ".findings tbody" : ".affected tbody");
+      await fits(page, `one of ${name}`);
+      await axe(page, `one of ${name} ${small}${scheme}`);
+      await shot(page, `${name === "images" ? "image" : "vulnerability"}-${small}${scheme}`);
+    }
+    await context.close();
+  }
+}, { mockOnly: true });
+
+test("no image at all teaches the next step", async () => {
+  const { context, page } = await open();
+  await drive("images-empty");
+  await drive("advisories?state=missing");
+  await page.goto(base + "/images");
+  await page.waitForSelector(".empty");
+  const text = await page.innerText(".empty");
+  is(/scanned by themselves/.test(text) && /dockreeve scan IMAGE --server/.test(text) && /dockreeve db update/.test(text), `the next step is not taught: ${text}`);
+  await axe(page, "no images");
+  await shot(page, "images-empty");
+  await page.goto(base + "/vulnerabilities");
+  await page.waitForSelector(".empty >> text=Nothing was matched");
+  await page.waitForSelector(".clocks-note >> text=not assessed");
+  await axe(page, "no vulnerabilities");
+  await page.goto(base + "/vulnerabilities/CVE-2014-0160");
+  await page.waitForSelector("h1 >> text=is not assessed");
+  await context.close();
+}, { mockOnly: true });
+
 const only = process.env.ONLY;
 let failed = 0;
 for (const t of tests) {
@@ -490,7 +840,7 @@ for (const t of tests) {
     continue;
   }
   strays.length = faults.length = 0;
-  if (mock) { await drive("down?v=0"); await drive("watched?v=1"); }
+  if (mock) { await drive("down?v=0"); await drive("watched?v=1"); await drive("advisories?state=good"); }
   try {
     await t.f();
     is(strays.length === 0, `requests left the origin: ${strays}`);

@@ -86,21 +86,38 @@ func TestScreensInChromium(t *testing.T) {
 }
 
 func TestEveryFilterTheConsoleProposesIsUnderstood(t *testing.T) {
-	source, err := os.ReadFile("../../ui/src/lib/query.ts")
-	if err != nil {
-		t.Fatal(err)
-	}
-	rows := regexp.MustCompile(`(?m)^  \["([a-z.-]+)", "[^"]+", (?:"([^"]+)"|'([^']+)')\],$`).FindAllStringSubmatch(string(source), -1)
-	if len(rows) < 15 {
-		t.Fatalf("only %d fields read from ui/src/lib/query.ts: has the shape of FIELDS changed?", len(rows))
-	}
-	filters := []string{"-status:resolved -status:dismissed", "severity:>=high status:open", "age:<1h", "status:open,resolved"}
-	for _, m := range rows {
-		filters = append(filters, m[2]+m[3], "-"+m[2]+m[3])
-	}
-	for _, f := range filters {
-		if _, err := query.Parse(store.AlertFields(), f); err != nil {
-			t.Errorf("the console proposes %q: %v", f, err)
+	for _, list := range []struct {
+		file, name string
+		schema     *query.Schema
+		also       []string // what chips and links ask for
+	}{
+		{"query.ts", "FIELDS", store.AlertFields(), []string{"-status:resolved -status:dismissed", "severity:>=high status:open", "age:<1h", "status:open,resolved"}},
+		{"fields.ts", "IMAGE_FIELDS", store.ImageFields(), []string{"running:yes kev:yes in_use:yes fixable:yes", "running:yes assessed:no", "severity:unrated,low", `base:"docker.io/library/debian:12"`}},
+		{"fields.ts", "VULNERABILITY_FIELDS", store.VulnerabilityFields(), []string{"kev:yes running:yes in_use:yes", "fixable:yes epss:>=0.1", "age:<7d", "-severity:unrated"}},
+		{"fields.ts", "FINDING_FIELDS", store.FindingFields(), []string{"kev:yes in_use:yes", "severity:>=high", "fixable:yes"}},
+		{"fields.ts", "PACKAGE_FIELDS", store.PackageFields(), []string{"vulnerabilities:>0", "in_use:yes", `licence:""`}},
+	} {
+		source, err := os.ReadFile("../../ui/src/lib/" + list.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, text, ok := strings.Cut(string(source), "export const "+list.name+":")
+		if !ok {
+			t.Fatalf("ui/src/lib/%s has no %s", list.file, list.name)
+		}
+		text, _, _ = strings.Cut(text, "\n];")
+		rows := regexp.MustCompile(`(?m)^  \["([a-z._-]+)", "[^"]+", (?:"([^"]+)"|'([^']+)')\],$`).FindAllStringSubmatch(text, -1)
+		if len(rows) < 8 {
+			t.Fatalf("only %d fields read from %s in ui/src/lib/%s: has its shape changed?", len(rows), list.name, list.file)
+		}
+		filters := list.also
+		for _, m := range rows {
+			filters = append(filters, m[2]+m[3], "-"+m[2]+m[3])
+		}
+		for _, f := range filters {
+			if _, err := query.Parse(list.schema, f); err != nil {
+				t.Errorf("%s: the console proposes %q: %v", list.name, f, err)
+			}
 		}
 	}
 }

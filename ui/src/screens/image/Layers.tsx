@@ -13,14 +13,15 @@ export function Layers({ of }: { of: GetImageResponse }) {
   const total = of.layers.reduce((n, l) => n + l.size, 0n);
   const base = of.layers.filter((l) => l.base);
   const baseSize = base.reduce((n, l) => n + l.size, 0n);
+  // A way to the row for a pointer; the table says everything the bar does.
   const show = (i: number) => { const row = body.current?.rows[i]; row?.scrollIntoView({ block: "center" }); row?.focus(); };
   return (
     <>
       <p className="muted">{plural(of.layers.length, "layer")}{total > 0n ? `, ${bytes(total)} compressed` : ", sizes not told"}{base.length ? `; ${base.length === of.layers.length ? "all" : num(base.length)} of them${baseSize > 0n ? `, ${bytes(baseSize)},` : ""} from the base${of.base?.name ? ` ${of.base.name}` : ""}` : "; none is known as a base image's"}.</p>
       {total > 0n && (
-        <div className="layer-bar" role="group" aria-label="Sizes of the layers">
+        <div className="layer-bar" aria-hidden="true">
           {of.layers.map((l, i) => l.size === 0n ? null : (
-            <button key={i} type="button" className={l.base ? "base" : ""} style={{ flexGrow: Number((l.size * 10_000n) / total) }} onClick={() => show(i)} data-tip={`layer ${i}${l.base ? ", base" : ""}: ${bytes(l.size)}\n${l.createdBy}`} aria-label={`layer ${i}: ${bytes(l.size)}`}>{Number(l.size) / Number(total) > 0.07 ? <span>{i} · {bytes(l.size)}</span> : null}</button>
+            <span key={i} className={l.base ? "base" : ""} style={{ flexGrow: Number((l.size * 10_000n) / total) }} onClick={() => show(i)} data-tip={`layer ${i}${l.base ? ", base" : ""}: ${bytes(l.size)}\n${l.createdBy}`}>{Number(l.size) / Number(total) > 0.07 ? `${i} · ${bytes(l.size)}` : null}</span>
           ))}
         </div>
       )}

@@ -37,7 +37,7 @@ export function Remediation() {
   const first = [Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW].map((s) => all.find((r) => r.severity === s) ?? null);
   return (
     <>
-      <button type="button" className="clocks" onClick={() => setOpen(true)} aria-haspopup="dialog" aria-label="Remediation times, all of them">
+      <button type="button" className="clocks" onClick={() => setOpen(true)} aria-haspopup="dialog" data-tip="How fast vulnerabilities leave what runs: half within the first time">
         {first.map((r, i) => (
           <span key={i} className="clock"><Rated of={5 - i} />
             {r ? <span><span>{r.closed > 0n ? <>closed in <b>{about(r.closedP50)}</b><span className="large-only">, 90 % in {about(r.closedP90)}</span><span className="muted large-only"> · {num(r.closed)} closed</span></> : "none closed yet"}</span><span className="muted">{r.open > 0n ? <>open <b>{about(r.openP50)}</b>, oldest {about(r.openMax)}<span className="large-only"> · {num(r.open)} open</span></> : "none open"}</span></span>
