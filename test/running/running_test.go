@@ -166,16 +166,18 @@ func (s *store) packageOf(id, path string) string {
 	return said
 }
 
+func image(t testing.TB, debian v1.Layer, lodash, mark string) v1.Image {
+	t.Helper()
+	return must(testimage.Image(v1.Config{Cmd: []string{"node"}}, debian, app(lodash, mark)))(t)
+}
+
 // TestWhatRunsIsScannedAndFollowed is the promise from end to end.
 func TestWhatRunsIsScannedAndFollowed(t *testing.T) {
 	s := newStore(t)
 	debian, versions := base(t)
-	image := func(lodash, mark string) v1.Image {
-		return must(testimage.Image(v1.Config{Cmd: []string{"node"}}, debian, app(lodash, mark)))(t)
-	}
-	old := s.load("registry.example/shop/old:1", image("4.17.4", "old"))
+	old := s.load("registry.example/shop/old:1", image(t, debian, "4.17.4", "old"))
 	s.start("registry.example/shop/old:1", "before", "old-1") // before anybody watches
-	first := s.load("registry.example/shop/web:1", image("4.17.4", "one"))
+	first := s.load("registry.example/shop/web:1", image(t, debian, "4.17.4", "one"))
 	u := up(t, s, advisories(t, versions))
 
 	idle := u.cpu()
@@ -307,7 +309,7 @@ func TestWhatRunsIsScannedAndFollowed(t *testing.T) {
 			t.Fatal("no clock runs")
 		}
 		// The same workload, and the same container's name, with a rebuild that still has it.
-		second := s.load("registry.example/shop/web:2", image("4.17.4", "two"))
+		second := s.load("registry.example/shop/web:2", image(t, debian, "4.17.4", "two"))
 		s.remove("web-a")
 		s.start("registry.example/shop/web:2", "web-a", "web-1")
 		d, took := u.verdict(second, 1)
@@ -319,7 +321,7 @@ func TestWhatRunsIsScannedAndFollowed(t *testing.T) {
 		if now := open(); now != opened {
 			t.Errorf("%d clocks run, and %d before the rebuild that changed nothing", now, opened)
 		}
-		third := s.load("registry.example/shop/web:3", image("4.17.5", "three"))
+		third := s.load("registry.example/shop/web:3", image(t, debian, "4.17.5", "three"))
 		s.remove("web-a")
 		s.start("registry.example/shop/web:3", "web-a", "web-1")
 		u.verdict(third, 1)
