@@ -335,11 +335,15 @@ func printDBStatus(w io.Writer, st *dbStatus, now time.Time) error {
 		if f.Skipped > 0 && problem == "" {
 			problem = fmt.Sprintf("%d bad records skipped", f.Skipped)
 		}
+		of := date(f.Date)
+		if f.Undated {
+			of += " (its file)"
+		}
 		read := ago(now, f.Fetched)
 		if f.Imported {
 			read += ", from a file"
 		}
-		fmt.Fprintf(tw, "%s\t%d\t%s\t%s\t%s\t%s\n", clean(f.Name), f.Records, date(f.Date), read, clean(licence), clean(problem))
+		fmt.Fprintf(tw, "%s\t%d\t%s\t%s\t%s\t%s\n", clean(f.Name), f.Records, of, read, clean(licence), clean(problem))
 	}
 	if err := tw.Flush(); err != nil {
 		return err

@@ -1,6 +1,7 @@
 package advisory
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -33,25 +34,24 @@ func FeedAsOf(f *scan.FeedInfo) int64 {
 	return f.Fetched
 }
 
-// asOf is the age of the whole: that of its freshest feed. Scores and the list of what
-// is exploited say nothing of what is affected, so they count only where nothing else
-// is there.
+// asOf is the age of the whole: that of its freshest feed. A file's time is that of its
+// last copy, so feeds without a date count only where no other has one. Scores and the
+// list of what is exploited say nothing of what is affected, and count last.
 func asOf(feeds []scan.FeedInfo) int64 {
-	var advisories, scores int64
+	var dated, undated, scores int64
 	for i := range feeds {
 		f := &feeds[i]
 		switch {
 		case f.Records == 0:
 		case f.Name == feedEPSS, f.Name == feedKEV:
 			scores = max(scores, FeedAsOf(f))
+		case f.Undated:
+			undated = max(undated, FeedAsOf(f))
 		default:
-			advisories = max(advisories, FeedAsOf(f))
+			dated = max(dated, FeedAsOf(f))
 		}
 	}
-	if advisories != 0 {
-		return advisories
-	}
-	return scores
+	return cmp.Or(dated, undated, scores)
 }
 
 // AsOf is the time up to which the database knows what was published: Info's AsOf, or,

@@ -58,6 +58,8 @@ func TestAFileIsAsOldAsItsDataWheneverItIsImported(t *testing.T) {
 		{"KEV", map[string]string{"kev.json": oldKEV}, now, "2021-05-05"},
 		{"EPSS", map[string]string{"epss.csv": "#model_version:v2025,score_date:2022-01-02T00:00:00Z\ncve,epss,percentile\nCVE-2029-0001,0.5,0.5\n"}, now, "2022-01-02"},
 		{"without a date of its own its file's", map[string]string{"main.json": `{"distroversion":"v3.20","reponame":"main","packages":[{"pkg":{"name":"hull","secfixes":{"1.1-r0":["CVE-2029-0001"]}}}]}`}, time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC), "2025-01-01"},
+		{"nor does a file without dates make others younger", map[string]string{"all.zip": osv("2024-03-04T00:00:00Z")["all.zip"],
+			"main.json": `{"distroversion":"v3.20","reponame":"main","packages":[{"pkg":{"name":"hull","secfixes":{"1.1-r0":["CVE-2029-0001"]}}}]}`}, now, "2024-03-04"},
 		{"scores make advisories no younger", map[string]string{"all.zip": osv("2024-03-04T00:00:00Z")["all.zip"],
 			"epss.csv": "#model_version:v2025,score_date:2029-06-01T00:00:00Z\ncve,epss,percentile\nCVE-2029-0001,0.5,0.5\n"}, now, "2024-03-04"},
 	} {

@@ -50,7 +50,7 @@ type change struct {
 	mode      mode
 	records   int
 	date      int64    // as the feed dates itself; 0 = it does not
-	newest    int64    // latest Modified of its records, but for those in the future
+	newest    int64    // latest change or publication of its records, but for the future
 	file      int64    // when the newest file it was read from was written; 0 = not from a file
 	touched   []uint64 // hashes of the ids that came or were withdrawn; merging only
 	failed    bool     // could not be read: nothing of the feed's state is renewed
@@ -147,7 +147,7 @@ func (b *builder) add(feed string, r *Record) error {
 		c.touch(r.ID)
 	}
 	c.records++
-	c.newest = max(c.newest, believable(r.Modified, b.now))
+	c.newest = max(c.newest, believable(r.Modified, b.now), believable(r.Published, b.now))
 	b.key = append(b.key[:0], feed...)
 	for _, s := range []string{r.Affected[0].Ecosystem, r.Affected[0].Name, r.ID} {
 		b.key = append(append(b.key, 0), s...)

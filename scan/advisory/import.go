@@ -188,7 +188,8 @@ func (j *job) finish(results []FeedResult, changed bool) (*Result, error) {
 				date = max(date, c.state.Date)
 			}
 		}
-		if date == 0 && c.file != 0 { // its data has no dates, but is no younger than its file
+		c.state.Undated = date == 0 && c.file != 0
+		if c.state.Undated { // it is no younger than its file
 			date = min(c.file, j.now)
 		} else if date == 0 {
 			date = j.now
