@@ -38,7 +38,7 @@ func eachRecord(t testing.TB, file string, visit func(doc []byte)) {
 	}
 }
 
-// TestPackAgainstDpkg scans an image of a thousand Debian packages whose versions stand
+// TestPackAgainstDpkg scans an image of hundreds of Debian packages whose versions stand
 // around what the real advisories call fixed, and asks dpkg about each.
 func TestPackAgainstDpkg(t *testing.T) {
 	dir := pack()
@@ -69,7 +69,7 @@ func TestPackAgainstDpkg(t *testing.T) {
 	var status bytes.Buffer
 	var want []string
 	n := 0
-	for i := 0; i < len(names) && n < 1000; i += max(1, len(names)/1000) {
+	for i := 0; i < len(names) && n < 400; i += max(1, len(names)/400) {
 		source := names[i]
 		version := claims[source][i%len(claims[source])].fixed
 		switch i % 3 {
@@ -100,7 +100,7 @@ func TestPackAgainstDpkg(t *testing.T) {
 		have = append(have, strings.Join([]string{p.Type, p.Name, p.Version, v.ID, v.Status, v.FixedIn}, " "))
 	}
 	slices.Sort(have)
-	if len(want) < 1000 {
+	if len(want) < 500 {
 		t.Fatalf("dpkg finds only %d", len(want))
 	}
 	t.Logf("%d packages, %d findings, %d comparisons by dpkg", n, len(want), len(order))

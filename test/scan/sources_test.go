@@ -152,7 +152,7 @@ func (s *served) push(t testing.TB, ref string, img v1.Image, opt ...remote.Opti
 func debian(more ...testimage.File) []testimage.File {
 	return append([]testimage.File{
 		{Name: "etc/os-release", Body: "ID=debian\nVERSION_ID=\"12\"\n"},
-		{Name: "var/lib/dpkg/status", Body: "Package: base-files\nStatus: install ok installed\nArchitecture: amd64\nVersion: 12.4+deb12u5\nMaintainer: a <a@debian.org>\nDescription: x\n\n"},
+		{Name: "var/lib/dpkg/status", Body: "Package: nothing-special\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1.0-1\nMaintainer: a <a@debian.org>\nDescription: x\n\n"},
 	}, more...)
 }
 
