@@ -306,7 +306,7 @@ func (c *Client) session(ctx context.Context, reg name.Registry, repo, scope str
 	if err != nil {
 		return nil, err
 	}
-	rt, err := transport.NewWithContext(ctx, reg, auth, c.base, []string{scope})
+	rt, err := transport.NewWithContext(ctx, reg, auth, &confined{reg.RegistryStr(), c.base}, []string{scope})
 	if err != nil {
 		return nil, err
 	}
@@ -327,11 +327,35 @@ func (c *Client) redirect(host string) func(*http.Request, []*http.Request) erro
 		if via[len(via)-1].URL.Scheme == "https" && req.URL.Scheme != "https" {
 			return fmt.Errorf("redirect from HTTPS to %s://%s: refused", req.URL.Scheme, req.URL.Host)
 		}
-		if a, err := netip.ParseAddr(req.URL.Hostname()); err == nil && (a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsLoopback() && !loopback(host)) {
+		if ownAddress(host, req.URL) {
 			return fmt.Errorf("redirect to %s, an address of this machine or its metadata service: refused", req.URL.Host)
 		}
 		return nil
 	}
+}
+
+// ownAddress: u leads from a registry elsewhere to what only means something here.
+func ownAddress(host string, u *url.URL) bool {
+	a, err := netip.ParseAddr(u.Hostname())
+	if err != nil {
+		return strings.EqualFold(u.Hostname(), "localhost") && !loopback(host)
+	}
+	a = a.Unmap()
+	return a.IsLinkLocalUnicast() || a.IsUnspecified() || a.IsLoopback() && !loopback(host)
+}
+
+// confined keeps what a registry names besides itself, which is where to log in, off
+// the addresses of this machine.
+type confined struct {
+	host  string
+	inner http.RoundTripper
+}
+
+func (c *confined) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.URL.Host != c.host && ownAddress(c.host, req.URL) {
+		return nil, fmt.Errorf("%s wants to be logged in to at %s, an address of this machine or its metadata service: refused", c.host, req.URL.Host)
+	}
+	return c.inner.RoundTrip(req)
 }
 
 func loopback(host string) bool {
