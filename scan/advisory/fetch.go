@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -32,6 +33,10 @@ type fetcher struct {
 	now    func() int64
 	wait   func(ctx context.Context, d time.Duration) error
 	say    func(format string, args ...any)
+
+	// unreached is set once a host could not be dialled in all tries: where there is no
+	// network, the other hosts are asked once, not five times.
+	unreached bool
 }
 
 // validators are what makes a request conditional.
@@ -84,6 +89,11 @@ func (f *fetcher) get(ctx context.Context, address string, have validators) (*do
 				definite = true
 				err = fmt.Errorf("%w and asks to wait %s, which is too long; try again later", err, wait)
 			}
+		}
+		var dial *net.OpError
+		away := errors.As(err, &dial) && dial.Op == "dial"
+		if away && (f.unreached || try >= attempts) {
+			f.unreached, definite = true, true
 		}
 		if definite || try >= attempts {
 			if definite && ctx.Err() == nil {

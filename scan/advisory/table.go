@@ -47,6 +47,7 @@ type tableWriter struct {
 	blocks  []block
 	count   uint64
 	started uint64 // ordinal of the first pair in buf
+	width   int    // of every pair so far; -1 = they differ
 }
 
 type countWriter struct {
@@ -73,10 +74,16 @@ func (t *tableWriter) add(key, value []byte) error {
 		t.started = t.count
 	}
 	t.last = append(t.last[:0], key...)
+	before := len(t.buf)
 	t.buf = binary.AppendUvarint(t.buf, uint64(len(key)))
 	t.buf = append(t.buf, key...)
 	t.buf = binary.AppendUvarint(t.buf, uint64(len(value)))
 	t.buf = append(t.buf, value...)
+	if w := len(t.buf) - before; t.width == 0 {
+		t.width = w
+	} else if t.width != w {
+		t.width = -1
+	}
 	t.count++
 	if len(t.buf) >= t.size {
 		return t.flush()
@@ -110,6 +117,7 @@ type section struct {
 	Blocks int    `json:"blocks"`
 	Count  uint64 `json:"count"`
 	Plain  bool   `json:"plain,omitempty"` // blocks are not compressed
+	Width  int    `json:"width,omitempty"` // bytes of every pair where all are alike, which lets a key be sought by halves
 }
 
 // finish writes the last block and the index.
@@ -126,7 +134,7 @@ func (t *tableWriter) finish() (section, error) {
 		b = binary.LittleEndian.AppendUint32(b, k.sum)
 		b = binary.AppendUvarint(b, k.ordinal)
 	}
-	s := section{Offset: t.w.n, Length: len(b), Sum: crc32.Checksum(b, castagnoli), Blocks: len(t.blocks), Count: t.count, Plain: t.enc == nil}
+	s := section{Offset: t.w.n, Length: len(b), Sum: crc32.Checksum(b, castagnoli), Blocks: len(t.blocks), Count: t.count, Plain: t.enc == nil, Width: max(t.width, 0)}
 	_, err := t.w.Write(b)
 	return s, err
 }
@@ -137,6 +145,7 @@ type table struct {
 	dec    *zstd.Decoder // nil for plain blocks
 	blocks []block
 	count  uint64
+	width  int // see section
 	name   string
 
 	// Decoded blocks, each in its place, so that reading one that is there takes no lock.
@@ -157,7 +166,7 @@ func openTable(r io.ReaderAt, size int64, name string, s section, dec *zstd.Deco
 	if crc32.Checksum(b, castagnoli) != s.Sum {
 		return nil, fmt.Errorf("index of table %s at %d: wrong checksum", name, s.Offset)
 	}
-	t := &table{r: r, name: name, count: s.Count, blocks: make([]block, 0, s.Blocks)}
+	t := &table{r: r, name: name, count: s.Count, width: s.Width, blocks: make([]block, 0, s.Blocks)}
 	if !s.Plain {
 		t.dec = dec
 	}
@@ -254,6 +263,14 @@ func (t *table) get(key []byte) ([]byte, error) {
 		b, err := t.read(i, true)
 		if err != nil {
 			return nil, err
+		}
+		if n := len(b); t.width > 0 && n%t.width == 0 {
+			// What stands before the last pair below the key cannot be it.
+			at := sort.Search(n/t.width, func(i int) bool {
+				k, _, _, err := pair(b[i*t.width:])
+				return err != nil || bytes.Compare(k, key) >= 0
+			})
+			b = b[at*t.width:]
 		}
 		v, c, err := seek(b, key)
 		if err != nil {

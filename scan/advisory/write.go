@@ -241,7 +241,7 @@ func (o *output) score(key string, value []byte) {
 }
 
 func (o *output) writeScores() error {
-	t := o.table(false, 2<<10)
+	t := o.table(false, 8<<10)
 	add := func(key, value []byte) error {
 		o.score(string(key), value)
 		return t.add(key, value)

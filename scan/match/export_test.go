@@ -1,7 +1,4 @@
 package match
 
-// What tests outside of the package look at.
-var (
-	CompareFast  = compareFast
-	ParseVersion = func(text, order string) error { _, err := parseVersion(text, order); return err }
-)
+// CompareFast is for tests outside of the package.
+var CompareFast = compareFast
