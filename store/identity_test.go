@@ -179,3 +179,55 @@ func TestCopiesOfOneContentAreOneImage(t *testing.T) {
 		t.Fatalf("%+v %v", v, err)
 	}
 }
+
+// The clock of a vulnerability goes on while the container of one name is replaced by a
+// rebuild that still has it, and stops when the mended image has its name.
+func TestClockAcrossAnIDUsedAgain(t *testing.T) {
+	f := open(t, Options{})
+	for n, version := range map[int]string{1: "1", 2: "1", 3: "2"} {
+		s := imageOf(n, fmt.Sprint("r.example/web:", n), []scan.Package{lib("openssl", version)})
+		if version == "1" {
+			s = imageOf(n, fmt.Sprint("r.example/web:", n), []scan.Package{lib("openssl", "1")}, cve("CVE-1", 0, finding.Critical, "2"))
+		}
+		f.putImage(t, s)
+	}
+	now := 1
+	identify := func(context.Context, Nameless) Identity { return Identity{Key: digest(now)} }
+	life := func(n int) (end inuse.Report) {
+		now = n
+		at := f.now.Load()
+		r := inuse.Report{Node: "n", Container: "web", Workload: "container/web", Started: at, Since: at, Until: at + 1, Full: true}
+		f.identified(t, identify, r)
+		return r
+	}
+	stop := func(r inuse.Report) {
+		r.Until, r.Ended = f.now.Load(), true
+		f.identified(t, identify, r)
+	}
+	first := life(1)
+	f.pass(t, 60)
+	stop(first)
+	f.pass(t, 1)
+	second := life(2)
+	f.pass(t, 60)
+	if r := f.remediation(t); r.Open != 1 || r.OpenMax != 121*minute || r.Closed+r.Gone != 0 {
+		t.Fatalf("a rebuild that still has it: %+v", r)
+	}
+	stop(second)
+	f.pass(t, 1)
+	third := life(3)
+	f.pass(t, 60)
+	if r := f.remediation(t); r.Open != 0 || r.Closed != 1 || r.Gone != 0 || r.ClosedP50 != 121*minute {
+		t.Fatalf("the mended image: %+v", r)
+	}
+	stop(third)
+	f.pass(t, 60)
+	now = 1
+	last := life(1)
+	f.pass(t, 60)
+	stop(last)
+	f.pass(t, 60)
+	if r := f.remediation(t); r.Open != 0 || r.Closed != 1 || r.Gone != 1 {
+		t.Fatalf("deleted with it: %+v", r)
+	}
+}

@@ -322,7 +322,11 @@ func up(t testing.TB, s *store, db string) *server {
 		return strings.Contains(said.String(), "Watching this machine"), said.String()
 	})
 	u.url = strings.TrimSpace(string(must(os.ReadFile(filepath.Join(u.state, "address")))(t)))
-	u.api = must(client.New(client.Options{URL: u.url, StateDir: u.state}))(t)
+	until(t, "there is a token", func() (bool, string) {
+		var err error
+		u.api, err = client.New(client.Options{URL: u.url, StateDir: u.state})
+		return err == nil, fmt.Sprint(err)
+	})
 	return u
 }
 

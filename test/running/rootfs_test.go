@@ -126,7 +126,9 @@ func TestAlertsArriveWhileImagesAreScanned(t *testing.T) {
 	})
 	alerts, during := int64(0), 0
 	var slowest time.Duration
-	for u.image(digest).Image.ScannedAt == 0 {
+	// No more than 15: from the twentieth on, repeats of one finding are counted together
+	// every few seconds, scan or no scan.
+	for during < 15 && u.image(digest).Image.ScannedAt == 0 {
 		must(box.Exec(t.Context(), "/bin/cat", "/etc/shadow"))(t)
 		took := until(t, "the alert", func() (bool, string) {
 			res := must(u.api.Alerts.ListAlerts(t.Context(), connect.NewRequest(&apiv1.ListAlertsRequest{Filter: "rule:credential-file-read"})))(t)
@@ -143,6 +145,7 @@ func TestAlertsArriveWhileImagesAreScanned(t *testing.T) {
 		slowest = max(slowest, took)
 		during++
 	}
+	u.verdict(digest, 1)
 	t.Logf("%d alerts arrived while the image was scanned, the slowest after %v; %v of processor time in %v", during, slowest.Round(time.Millisecond), u.cpu()-before, time.Since(wall).Round(time.Millisecond))
 	if during == 0 {
 		t.Skip("the image was scanned before an alert could be asked for")

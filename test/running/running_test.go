@@ -67,7 +67,7 @@ func advisories(t testing.TB, versions map[string]string) string {
 	for name, id := range map[string]string{"lodash": "GHSA-test-used-aaaa", "left-pad": "GHSA-test-idle-aaaa"} {
 		fixed := map[string]string{"lodash": "4.17.5", "left-pad": "1.3.1"}[name]
 		f := must(w.Create(id + ".json"))(t)
-		record := map[string]any{"schema_version": "1.6.0", "id": id, "modified": "2026-01-02T03:04:05Z", "published": "2026-01-01T00:00:00Z", "summary": "invented for a test",
+		record := map[string]any{"schema_version": "1.6.0", "id": id, "modified": time.Now().UTC().Format(time.RFC3339), "published": "2026-01-01T00:00:00Z", "summary": "invented for a test",
 			"database_specific": map[string]string{"severity": "HIGH"},
 			"affected": []any{map[string]any{"package": map[string]string{"ecosystem": "npm", "name": name},
 				"ranges": []any{map[string]any{"type": "SEMVER", "events": []map[string]string{{"introduced": "0"}, {"fixed": fixed}}}}}}}
@@ -322,9 +322,16 @@ func TestWhatRunsIsScannedAndFollowed(t *testing.T) {
 			t.Errorf("%d clocks run, and %d before the rebuild that changed nothing", now, opened)
 		}
 		third := s.load("registry.example/shop/web:3", image(t, debian, "4.17.5", "three"))
+		// The pipeline that built it ran the gate on the digest that now runs.
+		if out, err := u.run("scan", "--server", u.url, "--record", "--commit", "abc123", "--pipeline", "shop/web", "--fail-on", "critical", "oci:"+s.layouts["registry.example/shop/web:3"]); err != nil {
+			t.Errorf("scan --record: %v\n%s", err, out)
+		}
 		s.remove("web-a")
 		s.start("registry.example/shop/web:3", "web-a", "web-1")
-		u.verdict(third, 1)
+		d, _ = u.verdict(third, 1)
+		if d.Image.Gate != "passed" || len(d.Gates) != 1 || d.Gates[0].Commit != "abc123" {
+			t.Errorf("gate %q, %+v", d.Image.Gate, d.Gates)
+		}
 		for _, v := range u.vulnerabilities(third, "") {
 			if v.Id == "GHSA-test-used-aaaa" {
 				t.Errorf("the mended image has %+v", v)
@@ -334,5 +341,9 @@ func TestWhatRunsIsScannedAndFollowed(t *testing.T) {
 			d := u.image(second)
 			return d.Image.Running == 0, fmt.Sprint(d.Running)
 		})
+		c := must(u.api.Images.ListImages(t.Context(), connect.NewRequest(&apiv1.ListImagesRequest{})))(t).Msg.Coverage
+		if c.Running != 2 || c.RunningAssessed != 2 || c.GatedRunning != 1 {
+			t.Errorf("coverage %+v, want two that run and are assessed, one of which passed a gate", c)
+		}
 	})
 }
