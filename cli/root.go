@@ -59,14 +59,14 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	var coded *exitError
 	if errors.As(err, &coded) {
 		if msg := coded.Error(); msg != "" {
-			fmt.Fprintln(stderr, "dockreeve:", msg)
+			fmt.Fprintln(stderr, "dockreeve:", cleanLines(msg))
 		}
 		return coded.code
 	}
 	if errors.Is(err, context.Canceled) {
 		return exitOK
 	}
-	fmt.Fprintln(stderr, "dockreeve:", err)
+	fmt.Fprintln(stderr, "dockreeve:", cleanLines(err.Error()))
 	return exitFailed
 }
 

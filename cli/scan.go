@@ -12,6 +12,7 @@ import (
 
 	"github.com/dockreeve/dockreeve/scan"
 	"github.com/dockreeve/dockreeve/scan/gate"
+	"github.com/dockreeve/dockreeve/scan/image"
 	"github.com/dockreeve/dockreeve/scan/scanner"
 )
 
@@ -110,6 +111,9 @@ func (f *scanFlags) run(cmd *cobra.Command, refs []string) error {
 	for _, ref := range refs {
 		show.say("opening " + ref)
 		reports, err := f.reports(ctx, scanner.New(opt), hub, ref)
+		if errors.Is(err, image.ErrUsage) {
+			return withCode(exitUsage, "%w", err)
+		}
 		if err != nil {
 			if errors.Is(err, context.DeadlineExceeded) {
 				err = fmt.Errorf("gave up after %v: allow more with --timeout: %w", f.timeout, err)

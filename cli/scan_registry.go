@@ -90,22 +90,24 @@ func (f *scanFlags) walk(cmd *cobra.Command, walk registry.Options, statePath st
 	var mu sync.Mutex
 	var verdicts []gate.Verdict
 	walk.Scan = func(ctx context.Context, ref, tag, _ string) error {
+		repository, _, _ := strings.Cut(ref, "@")
+		name := repository + ":" + tag
 		ctx, cancel := context.WithTimeout(ctx, f.timeout)
 		defer cancel()
 		reports, err := f.reports(ctx, s, hub, "registry:"+ref)
 		mu.Lock()
 		defer mu.Unlock()
 		if err != nil {
-			fmt.Fprintf(cmd.OutOrStdout(), "%s\tnot assessed: %s\n", clean(tag), clean(err.Error()))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s\tnot assessed: %s\n", clean(name), clean(err.Error()))
 			return err
 		}
 		for _, r := range reports {
-			r.Image.Name = tag
+			r.Image.Name = name
 			judge.apply(r)
 			v := judge.verdict(r)
 			verdicts = append(verdicts, v)
 			c := scan.Count(r)
-			fmt.Fprintf(cmd.OutOrStdout(), "%s\t%s\t%d critical, %d high, %d known exploited of %d vulnerabilities in %d packages", clean(tag), clean(r.Image.Platform), c.Critical, c.High, c.KEV, c.Total, len(r.Packages))
+			fmt.Fprintf(cmd.OutOrStdout(), "%s\t%s\t%d critical, %d high, %d known exploited of %d vulnerabilities in %d packages", clean(name), clean(r.Image.Platform), c.Critical, c.High, c.KEV, c.Total, len(r.Packages))
 			if n := len(r.NotAssessed); n > 0 {
 				fmt.Fprintf(cmd.OutOrStdout(), "; %d things not assessed", n)
 			}

@@ -68,6 +68,12 @@ func cleanAll(list []string) []string {
 	return out
 }
 
+// cleanLines is clean for texts of several lines, such as errors, which repeat names that
+// images and registries have chosen.
+func cleanLines(s string) string {
+	return strings.Join(cleanAll(strings.Split(s, "\n")), "\n")
+}
+
 // cleanJSON makes JSON safe for a terminal without changing what it says: Go escapes
 // the control characters below space only, so the others get their escapes here. Line
 // feeds between values stay.

@@ -36,3 +36,10 @@ func TestJSONIsSafeForATerminalAndSaysTheSame(t *testing.T) {
 		t.Errorf("%q came back, %v", back, err)
 	}
 }
+
+// Errors repeat names that images have chosen; their own lines stay lines.
+func TestErrorsOfSeveralLinesAreShownNotObeyed(t *testing.T) {
+	if got, want := cleanLines("gate failed\n  app/\x1b[2Jx: bad"), "gate failed\n  app/\\u001b[2Jx: bad"; got != want {
+		t.Errorf("shown as %q, want %q", got, want)
+	}
+}

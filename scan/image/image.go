@@ -36,6 +36,8 @@ var (
 	// ErrSBOM: the file is a software bill of materials and no image. The error is a
 	// *SBOMError, which carries the content.
 	ErrSBOM = errors.New("a software bill of materials, not an image")
+	// ErrUsage: what was asked for cannot be meant.
+	ErrUsage = errors.New("wrong usage")
 	// ErrPlatform: there is no image for the platform asked for.
 	ErrPlatform = errors.New("no image for the platform")
 	// ErrNotFound: the source answered, and does not have the image.

@@ -19,6 +19,7 @@ import (
 //	archive:FILE[:TAG]                       docker save, also compressed (docker-archive: is the same)
 //	oci:DIR-OR-TAR[:TAG|@DIGEST]             an OCI layout
 //	rootfs:DIR (dir:DIR)                     an unpacked root file system
+//	sbom:FILE                                a list of packages, whatever its first bytes say
 //	host:[DIR]                               the running machine
 //	-                                        an archive from standard input
 //
@@ -39,7 +40,7 @@ func Open(ctx context.Context, ref string, opt Options) ([]*Opened, error) {
 func find(ctx context.Context, ref string, opt Options) ([]*Opened, error) {
 	want, err := parsePlatform(opt.Platform)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%w: %w", ErrUsage, err)
 	}
 	s := &source{name: ref, opt: &opt, want: want, foreign: opt.Registry.ForeignLayers}
 	scheme, rest, ok := strings.Cut(ref, ":")
@@ -47,7 +48,7 @@ func find(ctx context.Context, ref string, opt Options) ([]*Opened, error) {
 		scheme = ""
 	}
 	switch scheme {
-	case "registry", "docker", "containerd", "archive", "docker-archive", "oci", "oci-archive", "dir", "rootfs":
+	case "registry", "docker", "containerd", "archive", "docker-archive", "oci", "oci-archive", "dir", "rootfs", "sbom":
 		if rest == "" {
 			return nil, fmt.Errorf("%q: nothing follows %s:", ref, scheme)
 		}
@@ -66,6 +67,12 @@ func find(ctx context.Context, ref string, opt Options) ([]*Opened, error) {
 		return s.openPath(ctx, rest, scheme)
 	case "dir", "rootfs":
 		return s.openRootfs(rest, scan.KindRootfs)
+	case "sbom":
+		f, err := os.Open(rest)
+		if err != nil {
+			return nil, err
+		}
+		return nil, &SBOMError{Name: rest, Content: f}
 	case "host":
 		if rest == "" {
 			rest = "/"

@@ -73,7 +73,9 @@ func sample() *scan.Report {
 	return r
 }
 
-func options() Options { return Options{Now: at("2026-11-20"), Version: "1.0.0", Width: 120, Licences: true} }
+func options() Options {
+	return Options{Now: at("2026-11-20"), Version: "1.0.0", Width: 120, Licences: true}
+}
 
 func write(t testing.TB, f func(w *bytes.Buffer) error) string {
 	t.Helper()
