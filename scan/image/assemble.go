@@ -315,7 +315,7 @@ func (o *Opened) describe(c *configFile, opt *Options) {
 	for i, e := range u.Env {
 		shown.Env[i] = red.entry(e)
 	}
-	shown.Entrypoint, shown.Cmd, shown.History = red.texts(u.Entrypoint), red.texts(u.Cmd), red.texts(u.History)
+	shown.Entrypoint, shown.Cmd, shown.History = red.args(u.Entrypoint), red.args(u.Cmd), red.texts(u.History)
 	if u.Labels != nil {
 		shown.Labels = make(map[string]string, len(u.Labels))
 		for k, v := range u.Labels {

@@ -1,8 +1,11 @@
 package image
 
 import (
+	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/dockreeve/dockreeve/event"
 )
 
 // redactor takes secrets out of the texts of a configuration.
@@ -22,7 +25,32 @@ func (r redactor) text(s string) string {
 	if r.given != nil {
 		s = r.given(s)
 	}
-	return redactText(s)
+	return redactText(commands(event.RedactText(s), "\n", " -c ", "&& ", "; ", "| "))
+}
+
+// commands redacts the commands of a shell's line each by itself: what -u or -p of one
+// means depends on which it is.
+func commands(s string, between ...string) string {
+	if len(between) > 0 {
+		parts := strings.Split(s, between[0])
+		for i := range parts {
+			parts[i] = commands(parts[i], between[1:]...)
+		}
+		return strings.Join(parts, between[0])
+	}
+	word := strings.TrimPrefix(strings.TrimLeft(s, " \t"), "RUN ")
+	return s[:len(s)-len(word)] + event.RedactText(word)
+}
+
+// args redacts a command line word by word: what a word says may be the password that
+// the word before it announces.
+func (r redactor) args(in []string) []string {
+	if len(in) == 0 {
+		return in
+	}
+	p := event.Process{Comm: in[0], Args: slices.Clone(in[1:])}
+	p.Redact()
+	return r.texts(append([]string{in[0]}, p.Args...))
 }
 
 func (r redactor) texts(in []string) []string {
