@@ -19,6 +19,8 @@ describe("names and sizes", () => {
     expect(shortDigest(digest)).toBe("4f2a91c0e3b1");
     expect(shortDigest("rootfs:/srv")).toBe("rootfs:/srv");
     expect(imageName({ name: "", key: digest })).toBe("4f2a91c0e3b1");
+    expect(imageName({ name: digest, key: digest })).toBe("4f2a91c0e3b1");
+    expect(imageName({ name: `shop/web@${digest}`, key: digest })).toBe(`shop/web@${digest}`);
   });
   it("writes sizes with a unit", () => {
     expect([0n, 999n, 1000n, 32n, 74_210_000n, 9_990_000n, 999_600_000n].map(bytes)).toEqual(["0 B", "999 B", "1.00 kB", "32 B", "74.2 MB", "9.99 MB", "1.00 GB"]);

@@ -6,7 +6,7 @@ import { ago, duration, ms, num, plural } from "./time";
 export const shortDigest = (key: string): string => /^[a-z0-9]+:([0-9a-f]{12})[0-9a-f]{20,}$/.exec(key)?.[1] ?? key;
 
 /** What to call an image: the newest name it was seen under, else the start of its digest. */
-export const imageName = (i: Pick<Image, "name" | "key">): string => i.name || shortDigest(i.key);
+export const imageName = (i: Pick<Image, "name" | "key">): string => shortDigest(i.name || i.key);
 
 /** Bytes with a unit, three digits at most: "74.2 MB". */
 export function bytes(n: bigint): string {

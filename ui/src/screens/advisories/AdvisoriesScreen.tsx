@@ -31,7 +31,7 @@ export default function AdvisoriesScreen() {
             <div><dt>built</dt><dd>{a.built > 0n ? <Ago ns={a.built} suffix /> : "never"}</dd></div>
             <div><dt>version</dt><dd>{a.version ? <span className="mono wrap">{a.version}</span> : <NotAssessed why="there is no database" />}</dd></div>
             <div><dt>holds</dt><dd>{a.feeds.length ? <span>{plural(records, "record")} of {plural(a.feeds.length, "feed")}</span> : <NotAssessed why="no feed was ever read" />}</dd></div>
-            <div><dt>last re-match</dt><dd>{a.matchedAt > 0n ? <span><Ago ns={a.matchedAt} suffix /><span className="muted">, {plural(a.rematchedImages, "image")} matched again without pulling any</span></span> : "never yet"}</dd></div>
+            <div><dt>last re-match</dt><dd>{a.matchedAt > 0n ? <span><Ago ns={a.matchedAt} suffix /><span className="muted">, {a.rematchedImages === 0n ? "and no stored image was touched by what had changed" : `${plural(a.rematchedImages, "image")} matched again without pulling any`}</span></span> : "never yet"}</dd></div>
             <div><dt>last update</dt><dd>{a.updateError ? <span className="amber wrap"><Warn size={13} />failed: {a.updateError}</span> : a.built > 0n ? "no failure known" : "never"}</dd></div>
           </dl>
           <section aria-labelledby="a-do">

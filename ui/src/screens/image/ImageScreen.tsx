@@ -14,7 +14,7 @@ import { Exploited, GateMark } from "../../parts/marks";
 import { type Tab, Tabs } from "../../parts/Tabs";
 import { typing } from "../../shell/commands";
 import { imageSource } from "../images/ImagesScreen";
-import { Configuration, Gates, NotAssessedParts, Secrets, WhereItRuns } from "./facts";
+import { Configuration, Gates, NotAssessedParts, Secrets, skipped, WhereItRuns } from "./facts";
 import { Findings } from "./Findings";
 import { History } from "./History";
 import { Layers } from "./Layers";
@@ -91,7 +91,7 @@ export default function ImageScreen({ imageKey, search }: { imageKey: string; se
     { key: "vulnerabilities", label: "Vulnerabilities", count: known ? num(i.counts?.total ?? 0n) : "?", body: () => <Findings image={i} layers={got.layers} told={told} search={search} /> },
     { key: "packages", label: "Packages", count: i.scannedAt > 0n ? num(i.packages) : "?", body: () => <Packages image={i} licences={got.licences} told={told} search={search} /> },
     { key: "layers", label: "Layers", count: got.layers.length ? num(got.layers.length) : "?", body: () => <Layers of={got} /> },
-    { key: "secrets", label: "Secrets & malware", count: i.scannedAt > 0n ? num(got.secrets.length + got.malware.length) : "?", body: () => <Secrets of={got} /> },
+    { key: "secrets", label: skipped(got, "malware") ? "Secrets" : "Secrets & malware", count: i.scannedAt > 0n && !(skipped(got, "secret") && got.secrets.length === 0) ? num(got.secrets.length + got.malware.length) : "?", body: () => <Secrets of={got} /> },
     { key: "configuration", label: "Configuration", count: i.scannedAt > 0n ? num(got.missteps.length) : "?", body: () => <Configuration of={got} /> },
     { key: "history", label: "History", count: "", body: () => <History of={got} /> },
     { key: "running", label: "Where it runs", count: num(got.running.filter((r) => r.until === 0n).length), body: () => <WhereItRuns of={got} /> },

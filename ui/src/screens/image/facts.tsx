@@ -1,4 +1,4 @@
-import type { GetImageResponse } from "../../gen/dockreeve/v1/dockreeve_pb";
+import type { Gap, GetImageResponse } from "../../gen/dockreeve/v1/dockreeve_pb";
 import { shortDigest } from "../../lib/image";
 import { ALERTS, filtered, IMAGES, quote } from "../../lib/query";
 import { plural } from "../../lib/time";
@@ -8,9 +8,13 @@ import { GateMark, SeverityMark } from "../../parts/marks";
 
 const layer = (n: number) => (n >= 0 ? `layer ${n}` : "layer not known");
 
+/** Why a whole kind of thing was not looked for, when it was not: nothing found is then no answer. */
+export const skipped = (of: GetImageResponse, kind: string): Gap | undefined => of.notAssessed.find((g) => new RegExp(`^${kind}s?\\b`, "i").test(g.what));
+
 /** Credentials and malware. A secret's value is not here: the server never had it whole. */
 export function Secrets({ of }: { of: GetImageResponse }) {
   const i = of.image!;
+  const malware = skipped(of, "malware"), secrets = skipped(of, "secret");
   if (i.scannedAt === 0n) return <p><NotAssessed why={i.notAssessed} /></p>;
   return (
     <>
@@ -26,7 +30,8 @@ export function Secrets({ of }: { of: GetImageResponse }) {
           <h2>Secrets</h2>
         </>
       )}
-      {of.secrets.length === 0 ? <p>No credential was found in its files, environment or history{of.notAssessed.length ? "; parts of it could not be read, see Not assessed" : ""}.</p> : (
+      {malware && of.malware.length === 0 && <p className="amber"><Warn size={14} />Malware not assessed: {malware.reason}{malware.remedy ? `; ${malware.remedy}` : ""}</p>}
+      {of.secrets.length === 0 && secrets ? <p className="amber"><Warn size={14} />Secrets not assessed: {secrets.reason}{secrets.remedy ? `; ${secrets.remedy}` : ""}</p> : of.secrets.length === 0 ? <p>No credential was found in its files, environment or history{of.notAssessed.length ? "; parts of it could not be read, see Not assessed" : ""}.</p> : (
         <>
           <p className="muted">Values are never stored or shown whole. A secret that a later layer deletes can still be read from the image: replace it, then build without it.</p>
           <div className="scroll-x" tabIndex={0} role="region" aria-label="Secrets">

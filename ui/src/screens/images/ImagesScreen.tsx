@@ -33,7 +33,7 @@ const kind: ListKind<ImageRow, ScanCoverage> = {
   columns: COLUMNS, kept, scroll: { top: 0, active: null }, href, name: imageName,
   card: (i) => <>
     <a href={href(i)} tabIndex={-1} className="text"><End>{imageName(i)}</End><Verdict i={i} /><span className="muted clip">{i.workloads.length ? i.workloads.join(", ") : <Where i={i} />}</span></a>
-    <span className="side">{i.counts && i.counts.kev > 0n && !i.notAssessed ? <span className="row"><Exploited /> {num(i.counts.kev)}</span> : null}<span className="mono">{shortDigest(i.key).slice(0, 8)}</span></span>
+    <span className="side">{i.counts && i.counts.kev > 0n && !i.notAssessed ? <span className="row"><Exploited /> {num(i.counts.kev)}</span> : null}{shortDigest(i.key) === i.key ? null : <span className="mono">{shortDigest(i.key).slice(0, 8)}</span>}</span>
   </>,
 };
 
