@@ -115,7 +115,7 @@ func (a *applying) consider(d *Document, s *Statement) {
 	var findings []int
 	for _, id := range s.IDs {
 		for _, i := range a.byID[strings.ToUpper(id)] {
-			if !named[i] {
+			if !named[i] && !otherCVE(s.IDs, a.r.Vulnerabilities[i].ID) {
 				named[i] = true
 				findings = append(findings, i)
 			}
@@ -170,6 +170,23 @@ func (a *applying) consider(d *Document, s *Statement) {
 		}
 		a.note(Note{d.Name, s.Position, id, "", s.Status, false, why})
 	}
+}
+
+// otherCVE: the ids name CVEs, and the finding is another one. An advisory for several
+// CVEs is an alias of each; what is said of one of them is not said of the rest.
+func otherCVE(ids []string, finding string) bool {
+	isCVE := func(id string) bool { return len(id) > 4 && strings.EqualFold(id[:4], "CVE-") }
+	if !isCVE(finding) {
+		return false
+	}
+	other := false
+	for _, id := range ids {
+		if strings.EqualFold(id, finding) {
+			return false
+		}
+		other = other || isCVE(id)
+	}
+	return other
 }
 
 func distinct(a, b string) string {
