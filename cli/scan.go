@@ -148,10 +148,14 @@ func (f *scanFlags) reports(ctx context.Context, s *scanner.Scanner, hub *hub, r
 	err := s.Each(ctx, ref, func(img *scan.Image, read func() (*scan.Catalog, error)) error {
 		f.show.begin(img)
 		r, err := hub.stored(ctx, img.Key())
-		if r == nil && err == nil {
-			var c *scan.Catalog
-			if c, err = read(); err != nil {
-				return err
+		if err == nil && (r == nil || !f.answers(r)) {
+			c, failed := read()
+			switch {
+			case failed != nil && r != nil: // what the server has is all there is
+				out = append(out, r)
+				return nil
+			case failed != nil:
+				return failed
 			}
 			if hub != nil {
 				r, err = hub.submit(ctx, c)
@@ -166,6 +170,23 @@ func (f *scanFlags) reports(ctx context.Context, s *scanner.Scanner, hub *hub, r
 		return err
 	})
 	return out, err
+}
+
+// answers reports whether a stored report says all that is asked for: whoever made it
+// may have looked for less, or not have been able to read everything.
+func (f *scanFlags) answers(r *scan.Report) bool {
+	for _, g := range r.NotAssessed {
+		if g.Unread || strings.HasPrefix(g.What, "layer ") {
+			return false
+		}
+		for what := range strings.SplitSeq(g.What, ", ") {
+			asked := map[string]string{scan.GapSecrets: "secret", scan.GapConfig: "config", scan.GapMalware: "malware"}[what]
+			if asked != "" && slices.Contains(f.scanners, asked) {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 // options make the scanner's options and open the advisory database, which the
