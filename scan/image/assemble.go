@@ -274,6 +274,7 @@ func (o *Opened) describe(c *configFile, opt *Options) {
 	red := redactor{opt.Redact}
 	img := &o.Image
 	img.Created = c.created()
+	o.diffIDs = c.RootFS.DiffIDs
 	if img.Platform == "" {
 		img.Platform = c.platform().String()
 	}

@@ -119,18 +119,10 @@ func (c *Container) identify(ctx context.Context, opt Options) {
 
 // chain is the id of the file system that all layers make.
 func (o *Opened) chain() string {
-	var ids []string
-	for i := range o.Image.Layers {
-		d := o.Image.Layers[i].DiffID
-		if d == "" {
-			return ""
-		}
-		ids = append(ids, d)
-	}
-	if len(ids) == 0 {
+	if len(o.diffIDs) == 0 {
 		return ""
 	}
-	return chainID(ids, len(ids)-1)
+	return chainID(o.diffIDs, len(o.diffIDs)-1)
 }
 
 func findContainers(f *os.File, id, namespace string) ([]Container, error) {

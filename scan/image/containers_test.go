@@ -2,6 +2,7 @@ package image
 
 import (
 	"errors"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -86,6 +87,17 @@ func TestContainerOf(t *testing.T) {
 	}
 	if _, err := ContainerOf(t.Context(), "twice", opt); err == nil || !strings.Contains(err.Error(), "k8s.io and two") {
 		t.Errorf("a container in two namespaces: %v", err)
+	}
+	// Layers that were thrown away after unpacking change nothing.
+	layers, _ := img.Layers()
+	for _, l := range layers {
+		blob, _ := l.Digest()
+		if err := os.Remove(filepath.Join(root, containerdContent, blobName(blob.String()))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got, err := ContainerOf(t.Context(), "plain", opt); err != nil || got.Digest != d.String() {
+		t.Errorf("without layers: %+v, %v", got, err)
 	}
 	opt.ContainerdNamespace = "two"
 	if got, err := ContainerOf(t.Context(), "twice", opt); err != nil || got.Digest != d.String() || got.Namespace != "two" {

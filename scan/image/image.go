@@ -113,6 +113,7 @@ type Opened struct {
 	layers   []layer
 	shared   *shared
 	progress func(int64)
+	diffIDs  []string // as the configuration has them, also of layers that are made anew
 }
 
 // layer is where one layer's bytes are.
@@ -168,6 +169,7 @@ func (o *Opened) Missing(i int) error {
 type watched struct {
 	io.ReadCloser
 	progress func(int64)
+	diffIDs  []string // as the configuration has them, also of layers that are made anew
 }
 
 func (w *watched) Read(p []byte) (int, error) {
