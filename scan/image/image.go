@@ -169,7 +169,6 @@ func (o *Opened) Missing(i int) error {
 type watched struct {
 	io.ReadCloser
 	progress func(int64)
-	diffIDs  []string // as the configuration has them, also of layers that are made anew
 }
 
 func (w *watched) Read(p []byte) (int, error) {
