@@ -11,10 +11,12 @@ import (
 	"time"
 
 	"connectrpc.com/connect"
+	v1 "github.com/google/go-containerregistry/pkg/v1"
 
 	apiv1 "github.com/dockreeve/dockreeve/api/dockreeve/v1"
 	"github.com/dockreeve/dockreeve/internal/sandbox"
 	"github.com/dockreeve/dockreeve/test/need"
+	"github.com/dockreeve/dockreeve/test/testimage"
 )
 
 // What a small Debian-like root file system says of itself.
@@ -154,4 +156,48 @@ func TestAlertsArriveWhileImagesAreScanned(t *testing.T) {
 	if len(status.Losses) > 0 {
 		t.Errorf("lost while scanning: %v", status.Losses)
 	}
+}
+
+// small is an image of busybox and one package, of a mark's own.
+func small(t testing.TB, mark string) v1.Image {
+	t.Helper()
+	body := must(os.ReadFile(need.Command(t, need.Kernel, "busybox")))(t)
+	return must(testimage.Of(v1.Config{Cmd: []string{"/bin/busybox"}},
+		[]testimage.File{{Name: "bin/"}, {Name: "bin/busybox", Body: string(body), Mode: 0o755}},
+		[]testimage.File{{Name: "etc/os-release", Body: smallRelease}, {Name: "var/lib/dpkg/status", Body: smallStatus}, {Name: "mark", Body: mark}}))(t)
+}
+
+// TestWhatContainerdThrewAway runs an image whose layers were discarded after unpacking,
+// as clusters are often configured, and a container whose tag was given to another image.
+func TestWhatContainerdThrewAway(t *testing.T) {
+	s := newStore(t)
+	discarded := small(t, "discarded")
+	digest := s.load("registry.example/small:1", discarded)
+	for _, l := range must(discarded.Layers())(t) {
+		s.ctr("content", "rm", must(l.Digest())(t).String())
+	}
+	first, second := small(t, "first"), small(t, "second")
+	old := s.load("registry.example/moved:1", first)
+	s.run("registry.example/moved:1", "moved", "moved-1", "/bin/busybox", "sleep", "1000")
+	newer := s.load("registry.example/moved:1", second)
+	u := up(t, s, filepath.Join(t.TempDir(), "none.db"))
+	s.run("registry.example/small:1", "small", "small-1", "/bin/busybox", "sleep", "1000")
+
+	var d *apiv1.GetImageResponse
+	until(t, "an image without its layers' blobs is read from its snapshots", func() (bool, string) {
+		d = u.image(digest)
+		return d.Image.ScannedAt != 0 && d.Image.Running == 1, fmt.Sprint(d.Image, u.images(""))
+	})
+	if d.Image.Source != "containerd" || d.Image.Packages != 1 {
+		t.Errorf("%+v, not assessed: %v", d.Image, d.NotAssessed)
+	}
+	var moved []*apiv1.Image
+	until(t, "a container of an image that lost its name", func() (bool, string) {
+		moved = u.images("workload:shop/pod/moved-1")
+		return len(moved) == 1 && moved[0].ScannedAt != 0, fmt.Sprint(u.images(""))
+	})
+	if m := moved[0]; m.Key == newer || m.Key != old && !strings.HasPrefix(m.Key, "rootfs:") || m.Packages != 1 {
+		t.Errorf("the container of %s, whose tag is now %s's, is said to be of %+v", old, newer, m)
+	}
+	t.Logf("known by %.20s from its %s", moved[0].Key, moved[0].Source)
 }
