@@ -35,6 +35,15 @@ func (s *Images) Submit(ctx context.Context, c *scan.Catalog, ref, cause string)
 		c.Base = base.Find(&c.Image, known)
 		base.Mark(&c.Image, c.Base)
 	}
+	if k := c.Image.Key(); k != "" {
+		d, err := s.opt.DB.Image(ctx, k)
+		switch {
+		case err == nil && d.Catalog != nil && poorer(c, d.Catalog):
+			return d.Key, d.Counts, nil
+		case err != nil && !errors.Is(err, store.ErrNotFound):
+			return "", counts, err
+		}
+	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	put := store.ImageScan{Catalog: c, Ref: ref, Cause: cause, Keys: func(i int) []store.PackageKey { return keysOf(c, i) }}
@@ -52,6 +61,31 @@ func (s *Images) Submit(ctx context.Context, c *scan.Catalog, ref, cause string)
 		put.NotAssessed = noVerdict(c, put.Vulnerabilities, put.Gaps)
 	}
 	return s.opt.DB.PutImage(ctx, put)
+}
+
+// poorer reports whether a catalogue saw less of an image than the one that is stored
+// of it. What a digest names does not change: packages missing from a later scan because
+// a layer could not be read, or because it is only a list, are not gone, and no clock
+// may stop for them.
+func poorer(c, stored *scan.Catalog) bool {
+	if c.Image.Kind == scan.KindSBOM && stored.Image.Kind != scan.KindSBOM {
+		return true
+	}
+	return len(c.Packages) < len(stored.Packages) && unread(c) && !unread(stored)
+}
+
+func unread(c *scan.Catalog) bool {
+	for i := range c.Image.Layers {
+		if c.Image.Layers[i].NotAssessed != "" {
+			return true
+		}
+	}
+	for _, g := range c.NotAssessed {
+		if g.Unread || strings.HasPrefix(g.What, "layer ") {
+			return true
+		}
+	}
+	return false
 }
 
 func keysOf(c *scan.Catalog, i int) []store.PackageKey {
