@@ -51,6 +51,9 @@ func (f *imageFlags) options(state string, local bool) (images.Options, error) {
 	}
 	opt := images.Options{Database: f.db.file(), MaxAge: f.db.maxAge, Local: local, Pull: f.pull}
 	opt.Containerd.ContainerdRoot, opt.Containerd.ContainerdNamespace = f.containerd, f.source.namespace
+	if f.db.maxAge == 0 {
+		opt.MaxAge = -1 // any age
+	}
 	if !f.off {
 		f.source.cache = filepath.Join(state, "cache")
 		src, err := f.source.options()

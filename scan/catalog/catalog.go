@@ -193,7 +193,6 @@ func ReadLayers(ctx context.Context, img scan.Image, layers Layers, opt Options)
 		return nil, fmt.Errorf("catalogue of %s: %w", img.Name, err)
 	}
 	c := merge(img, records, opt)
-	c.ScannedAt = opt.Now()
 	return c, nil
 }
 

@@ -61,7 +61,7 @@ func judge(c *scan.Catalog, v *view, rooted bool) {
 	if whole {
 		all.Done()
 	}
-	missteps, gaps := config.Judge(&c.Image, &all, config.Options{})
+	missteps, gaps := config.Judge(&c.Image, &all, config.Options{Now: c.ScannedAt})
 	c.Config = missteps
 	c.NotAssessed = append(c.NotAssessed, gaps...)
 }

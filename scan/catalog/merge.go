@@ -386,6 +386,9 @@ func merge(img scan.Image, records []*record, opt Options) *scan.Catalog {
 		return cmp.Or(cmp.Compare(a.Type, b.Type), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Version, b.Version), cmp.Compare(a.Location, b.Location), cmp.Compare(a.Arch, b.Arch))
 	})
 	c.NotAssessed = append(append(c.NotAssessed, v.lost...), unread(c)...)
+	if opt.Now != nil {
+		c.ScannedAt = opt.Now()
+	}
 	if opt.Config {
 		judge(c, v, rooted)
 	}

@@ -41,7 +41,6 @@ func ReadRoot(ctx context.Context, img scan.Image, root string, opt Options) (*s
 	}
 	rec := t.w.finish()
 	c := merge(img, []*record{rec}, opt)
-	c.ScannedAt = opt.Now()
 	return c, nil
 }
 

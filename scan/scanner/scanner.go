@@ -46,6 +46,9 @@ type Options struct {
 	Now func() int64 // Unix nanoseconds; nil = the machine's clock
 }
 
+// NotAskedFor is the reason of a gap that whoever scans chose.
+const NotAskedFor = "not asked for"
+
 // Scanner scans. It is safe for concurrent use.
 type Scanner struct{ opt Options }
 
@@ -142,7 +145,7 @@ func (s *Scanner) unasked() []scan.Gap {
 		{s.opt.Catalog.Malware != nil, scan.GapMalware, "malware"},
 	} {
 		if !k.asked {
-			out = append(out, scan.Gap{What: k.what, Reason: "not asked for", Remedy: "add " + k.scanners + " to --scanners"})
+			out = append(out, scan.Gap{What: k.what, Reason: NotAskedFor, Remedy: "add " + k.scanners + " to --scanners"})
 		}
 	}
 	return out
@@ -153,7 +156,7 @@ func (s *Scanner) Report(c *scan.Catalog) (*scan.Report, error) {
 	r := &scan.Report{Catalog: *c}
 	r.NotAssessed = append([]scan.Gap(nil), c.NotAssessed...)
 	if !s.opt.Vulnerabilities {
-		r.NotAssessed = append(r.NotAssessed, scan.Gap{What: "vulnerabilities", Reason: "not asked for", Remedy: "add vuln to --scanners"})
+		r.NotAssessed = append(r.NotAssessed, scan.Gap{What: "vulnerabilities", Reason: NotAskedFor, Remedy: "add vuln to --scanners"})
 		return r, nil
 	}
 	r.NotAssessed = append(r.NotAssessed, s.opt.AdvisoryGaps...)

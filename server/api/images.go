@@ -231,7 +231,7 @@ func (a *API) advisoryStatus(ctx context.Context) (*v1.AdvisoryStatus, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &v1.AdvisoryStatus{Built: s.Info.Built, NotAssessed: s.NotAssessed, Stale: s.Stale, MaxAge: int64(s.MaxAge), Version: s.Info.Version,
+	out := &v1.AdvisoryStatus{Built: s.Info.Built, NotAssessed: s.NotAssessed, Stale: s.Stale, MaxAge: max(0, int64(s.MaxAge)), Version: s.Info.Version,
 		MatchedAt: s.Matched.Time, RematchedImages: int64(s.Matched.Images), UpdateError: s.UpdateError}
 	for _, f := range s.Info.Feeds {
 		out.Feeds = append(out.Feeds, &v1.Feed{Name: f.Name, Records: int64(f.Records), Date: f.Date, Fetched: f.Fetched, Licence: f.Licence, Error: f.Error})

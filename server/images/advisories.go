@@ -14,6 +14,7 @@ import (
 	"github.com/dockreeve/dockreeve/scan"
 	"github.com/dockreeve/dockreeve/scan/advisory"
 	"github.com/dockreeve/dockreeve/scan/match"
+	"github.com/dockreeve/dockreeve/scan/scanner"
 	"github.com/dockreeve/dockreeve/store"
 )
 
@@ -290,14 +291,14 @@ func noVerdict(c *scan.Catalog, vulns []scan.Vulnerability, gaps []scan.Gap) str
 	}
 	for _, g := range c.NotAssessed {
 		// That a root file system has no image configuration is no reason to find no package.
-		if !strings.HasSuffix(g.What, "configuration checks") && g.What != pulledWhat {
+		if !strings.HasSuffix(g.What, "configuration checks") && g.What != pulledWhat && g.Reason != scanner.NotAskedFor {
 			return g.What + ": " + g.Reason
 		}
 	}
 	if c.Image.Kind == scan.KindRootfs {
 		return "no package was found in its root file system"
 	}
-	return ""
+	return "no package was found in it, so there is nothing to match"
 }
 
 // update brings the database up to date on a schedule, when there is one.

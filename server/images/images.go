@@ -57,7 +57,8 @@ type Options struct {
 	Database string
 	// Open opens it; nil = advisory.Open.
 	Open func(path string) (Advisories, error)
-	// MaxAge is how old the database may be before every verdict says so; 0 = 7 days.
+	// MaxAge is how old the database may be before every verdict says so; 0 = 7 days,
+	// negative = any age.
 	MaxAge time.Duration
 	// Update brings the file up to date; nil = nobody does here. UpdateEvery is how often;
 	// 0 = 6 hours.
@@ -117,7 +118,7 @@ func New(opt Options) *Images {
 			return db, nil
 		}
 	}
-	if opt.MaxAge <= 0 {
+	if opt.MaxAge == 0 {
 		opt.MaxAge = 7 * 24 * time.Hour
 	}
 	if opt.UpdateEvery <= 0 {

@@ -6,13 +6,19 @@ need=()
 want() { # want COMMAND PACKAGE WHY
   command -v "$1" >/dev/null 2>&1 || { need+=("$2"); printf 'missing: %-9s (Debian package %s) %s\n' "$1" "$2" "$3"; }
 }
-command -v go >/dev/null || { echo "missing: go. Install Go 1.26 or newer from your distribution or go.dev, then run this again." >&2; exit 3; }
+command -v go >/dev/null || { echo "missing: go. Install Go 1.26.3 or newer from your distribution or go.dev, then run this again." >&2; exit 3; }
 want runc runc "real containers for the kernel tests and the demo"
 want busybox busybox-static "root filesystem of those containers"
 want chromium chromium "the console's screens are tested in a real browser"
 want ip iproute2 "network namespaces of the test containers"
 want debootstrap debootstrap "scans of real images: a Debian to put into them"
 want unshare util-linux "scans without any network"
+want containerd containerd "images of a real containerd, and what runs in it"
+want skopeo skopeo "a second opinion on image formats"
+want rpmbuild rpm "real rpm databases and rpm's own version order"
+want objcopy binutils "programs with sections put into them"
+want perl perl "Debian's own version order"
+want python3 python3 "Python's own version order, and modules that containers load"
 want curl curl "the command-line tests fetch from the server as a stranger would"
 [ -f /usr/share/keyrings/debian-archive-keyring.gpg ] || need+=(debian-archive-keyring)
 if command -v busybox >/dev/null && ! busybox --list >/dev/null 2>&1; then need+=(busybox-static); fi
