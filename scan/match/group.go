@@ -321,9 +321,12 @@ func preferred(ids []string) string {
 }
 
 // union is a union-find over ids.
-type union struct{ parent map[string]string }
+type union struct {
+	parent map[string]string
+	sets   map[string][]string // by root, once the first is asked for; nothing is joined then
+}
 
-func newUnion() *union { return &union{map[string]string{}} }
+func newUnion() *union { return &union{parent: map[string]string{}} }
 
 func (u *union) add(id string) {
 	if _, ok := u.parent[id]; !ok {
@@ -348,13 +351,15 @@ func (u *union) join(a, b string) {
 
 // members are all ids joined with one, sorted.
 func (u *union) members(id string) []string {
-	root := u.find(id)
-	var out []string
-	for m := range u.parent {
-		if u.find(m) == root {
-			out = append(out, m)
+	if u.sets == nil {
+		u.sets = map[string][]string{}
+		for m := range u.parent {
+			root := u.find(m)
+			u.sets[root] = append(u.sets[root], m)
+		}
+		for _, set := range u.sets {
+			sort.Strings(set)
 		}
 	}
-	sort.Strings(out)
-	return out
+	return u.sets[u.find(id)]
 }
