@@ -109,9 +109,11 @@ func printScanCoverage(w io.Writer, c *v1.ScanCoverage, now time.Time) error {
 	case a.GetNotAssessed() != "":
 		fmt.Fprintf(w, "advisories: not assessed: %s\n", clean(a.NotAssessed))
 	case a.GetStale():
-		fmt.Fprintf(w, "advisories: TOO OLD, built %s, at most %s is allowed\n", ago(now, a.Built), span(time.Duration(a.MaxAge)))
+		fmt.Fprintf(w, "advisories: TOO OLD, their data is of %s, at most %s is allowed\n", ago(now, a.Built), span(time.Duration(a.MaxAge)))
+	case a.GetMaxAge() == 0 && a.GetBuilt() == 0:
+		fmt.Fprintln(w, "advisories: not assessed: the server told nothing of them")
 	default:
-		fmt.Fprintf(w, "advisories: built %s, all images matched %s\n", ago(now, a.GetBuilt()), ago(now, a.GetMatchedAt()))
+		fmt.Fprintf(w, "advisories: data of %s, all images matched %s\n", ago(now, a.GetBuilt()), ago(now, a.GetMatchedAt()))
 	}
 	return nil
 }

@@ -5473,10 +5473,10 @@ func (x *GetAdvisoryStatusResponse) GetStatus() *AdvisoryStatus {
 
 type AdvisoryStatus struct {
 	state           protoimpl.MessageState `protogen:"open.v1"`
-	Built           int64                  `protobuf:"varint,1,opt,name=built,proto3" json:"built,omitempty"`                               // 0 = no database
+	Built           int64                  `protobuf:"varint,1,opt,name=built,proto3" json:"built,omitempty"`                               // what the data is as fresh as; 0 = no database
 	NotAssessed     string                 `protobuf:"bytes,2,opt,name=not_assessed,json=notAssessed,proto3" json:"not_assessed,omitempty"` // why nothing can be matched; empty = it can
 	Stale           bool                   `protobuf:"varint,3,opt,name=stale,proto3" json:"stale,omitempty"`                               // older than allowed
-	MaxAge          int64                  `protobuf:"varint,4,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`               // nanoseconds
+	MaxAge          int64                  `protobuf:"varint,4,opt,name=max_age,json=maxAge,proto3" json:"max_age,omitempty"`               // nanoseconds; 0 = any age is allowed
 	Feeds           []*Feed                `protobuf:"bytes,5,rep,name=feeds,proto3" json:"feeds,omitempty"`
 	Version         string                 `protobuf:"bytes,6,opt,name=version,proto3" json:"version,omitempty"`
 	MatchedAt       int64                  `protobuf:"varint,7,opt,name=matched_at,json=matchedAt,proto3" json:"matched_at,omitempty"` // when all stored images were last matched again

@@ -28,7 +28,7 @@ export default function AdvisoriesScreen() {
           {state.why && <p className="lead">{state.why[0]!.toUpperCase() + state.why.slice(1)}.{a.built === 0n || a.notAssessed ? " Until then no image gets a verdict." : a.stale ? " What was published since is not matched." : ""}</p>}
           {a.built > 0n && <Age built={a.built} most={a.maxAge} now={now} />}
           <dl className="dl advisory-facts">
-            <div><dt>built</dt><dd>{a.built > 0n ? <Ago ns={a.built} suffix /> : "never"}</dd></div>
+            <div><dt>data of</dt><dd>{a.built > 0n ? <Ago ns={a.built} suffix /> : "never"}</dd></div>
             <div><dt>version</dt><dd>{a.version ? <span className="mono wrap">{a.version}</span> : <NotAssessed why="there is no database" />}</dd></div>
             <div><dt>holds</dt><dd>{a.feeds.length ? <span>{plural(records, "record")} of {plural(a.feeds.length, "feed")}</span> : <NotAssessed why="no feed was ever read" />}</dd></div>
             <div><dt>last re-match</dt><dd>{a.matchedAt > 0n ? <span><Ago ns={a.matchedAt} suffix /><span className="muted">, {a.rematchedImages === 0n ? "and no stored image was touched by what had changed" : `${plural(a.rematchedImages, "image")} matched again without pulling any`}</span></span> : "never yet"}</dd></div>

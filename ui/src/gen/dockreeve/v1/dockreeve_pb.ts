@@ -2872,7 +2872,7 @@ export const GetAdvisoryStatusResponseSchema: GenMessage<GetAdvisoryStatusRespon
  */
 export type AdvisoryStatus = Message<"dockreeve.v1.AdvisoryStatus"> & {
   /**
-   * 0 = no database
+   * what the data is as fresh as; 0 = no database
    *
    * @generated from field: int64 built = 1;
    */
@@ -2893,7 +2893,7 @@ export type AdvisoryStatus = Message<"dockreeve.v1.AdvisoryStatus"> & {
   stale: boolean;
 
   /**
-   * nanoseconds
+   * nanoseconds; 0 = any age is allowed
    *
    * @generated from field: int64 max_age = 4;
    */
