@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/inuse"
@@ -380,7 +381,7 @@ func (db *DB) view(ctx context.Context, n int64) (match.View, error) {
 		return match.View{}, db.explain(err)
 	}
 	defer rows.Close()
-	var all inuse.Report
+	all := inuse.Report{Ended: true} // of no container: only its loads count
 	for rows.Next() {
 		var l inuse.Load
 		if err := rows.Scan(&l.Path, &l.First, &l.Last); err != nil {
@@ -436,8 +437,20 @@ func stretches(query func(string, ...any) (*sql.Rows, error), n int64) ([]inuse.
 			return nil, err
 		}
 	}
+	// A stretch that stays behind the others is of a container that runs no more.
+	newest := int64(0)
+	for i := range out {
+		newest = max(newest, out[i].Until)
+	}
+	for i := range out {
+		out[i].Ended = out[i].Until < newest-endedAfter
+	}
 	return out, nil
 }
+
+// endedAfter is how far a container's last word may lie behind those of others of the
+// same image: twice what a node takes to say all it knows.
+const endedAfter = int64(10 * time.Minute)
 
 // settleLoads tells which packages the newly loaded files of a few images belong to.
 func (db *DB) settleLoads(ctx context.Context) (more bool, err error) {

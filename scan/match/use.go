@@ -31,8 +31,12 @@ func ViewOf(reports []inuse.Report) View {
 	var v View
 	byPath := map[string]inuse.Load{}
 	late := int64(0)
+	blind := 0 // containers that run and were not watched from their start
 	for i := range reports {
 		r := &reports[i]
+		if !r.Ended && (r.Since == 0 || r.Started == 0 || r.Since > r.Started) {
+			blind++
+		}
 		switch {
 		case r.Since == 0:
 			if v.Reason == "" {
@@ -66,6 +70,10 @@ func ViewOf(reports []inuse.Report) View {
 	}
 	sort.Slice(v.Loads, func(i, j int) bool { return v.Loads[i].Path < v.Loads[j].Path })
 	switch {
+	case v.Since != 0 && blind > 0:
+		// What the others did not load, these may have.
+		v.Since = 0
+		v.Reason = fmt.Sprintf("%d of its containers that run were not watched from their start: what they loaded before is not known", blind)
 	case v.Since != 0:
 		v.Reason = ""
 	case late != 0:

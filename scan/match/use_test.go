@@ -35,7 +35,9 @@ func TestUseIsSaidOnlyAsFarAsItWasWatched(t *testing.T) {
 		"start not known":        {[]inuse.Report{{Since: 90}}, nil, "after its containers had started"},
 		"not watched":            {[]inuse.Report{{Started: 50, NotWatched: "lost events"}}, nil, "lost events"},
 		"nobody":                 {nil, nil, "no container of this image has been watched"},
-		"two containers, the second whole": {[]inuse.Report{{Started: 50, Since: 60, Loads: loads[:1]}, {Started: 70, Since: 70}},
+		"of two that run one was not watched whole": {[]inuse.Report{{Started: 50, Since: 60, Loads: loads[:1]}, {Started: 70, Since: 70}},
+			map[string]scan.UseState{"libssl3": scan.Loaded}, "1 of its containers that run were not watched from their start"},
+		"the one that was not watched whole has ended": {[]inuse.Report{{Started: 50, Since: 60, Ended: true, Loads: loads[:1]}, {Started: 70, Since: 70}},
 			map[string]scan.UseState{"libssl3": scan.Loaded, "flask": scan.NotSeen, "flask-extra": scan.NotSeen}, ""},
 	} {
 		r := &scan.Report{Catalog: scan.Catalog{Packages: packages}}
