@@ -17,6 +17,7 @@ import (
 	"github.com/dockreeve/dockreeve/api/dockreeve/v1/dockreevev1connect"
 	"github.com/dockreeve/dockreeve/query"
 	"github.com/dockreeve/dockreeve/scan"
+	"github.com/dockreeve/dockreeve/server/auth"
 	"github.com/dockreeve/dockreeve/server/images"
 	"github.com/dockreeve/dockreeve/store"
 )
@@ -279,7 +280,13 @@ func (a *API) SubmitScan(ctx context.Context, req *connect.Request[v1.SubmitScan
 	if err != nil {
 		return nil, connect.NewError(connect.CodeInvalidArgument, err)
 	}
-	key, counts, err := a.opt.Images.Submit(ctx, c, "", "")
+	var key string
+	var counts scan.Counts
+	if strings.HasPrefix(a.opt.Who(ctx), auth.CILabel) {
+		key, counts, err = a.opt.Images.SubmitFromPipeline(ctx, c)
+	} else {
+		key, counts, err = a.opt.Images.Submit(ctx, c, "", "")
+	}
 	switch {
 	case errors.Is(err, images.ErrCatalog), errors.Is(err, store.ErrImage):
 		return nil, connect.NewError(connect.CodeInvalidArgument, err)

@@ -208,6 +208,9 @@ func (a *Auth) NewLink(w http.ResponseWriter, r *http.Request) {
 	w.Write([]byte(SignInPath(code) + "\n")) // the client may be gone
 }
 
+// CILabel begins the name that Who tells of a pipeline.
+const CILabel = "ci: "
+
 // NewCI answers a signed-in operator with a token for pipelines: it may hand in scans,
 // ask for verdicts and record gates, for a year. The form value label says whose it is.
 func (a *Auth) NewCI(w http.ResponseWriter, r *http.Request) {
@@ -223,7 +226,7 @@ func (a *Auth) NewCI(w http.ResponseWriter, r *http.Request) {
 	if label == "" {
 		label = "pipeline"
 	}
-	secret, err := a.issue(r.Context(), kindCI, "ci: "+label, CILife)
+	secret, err := a.issue(r.Context(), kindCI, CILabel+label, CILife)
 	if err != nil {
 		http.Error(w, "no token can be made now: "+err.Error(), http.StatusServiceUnavailable)
 		return

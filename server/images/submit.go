@@ -21,6 +21,16 @@ var ErrCatalog = errors.New("catalogue is not valid")
 // running calls the image where that is none of its digests; "" else. cause goes into the
 // image's history; "" = a scan.
 func (s *Images) Submit(ctx context.Context, c *scan.Catalog, ref, cause string) (key string, counts scan.Counts, err error) {
+	return s.submit(ctx, c, ref, cause, poorer)
+}
+
+// SubmitFromPipeline is Submit for who may add to what is known of a digest and never
+// take away: a pipeline's token must not make the findings of what runs go away.
+func (s *Images) SubmitFromPipeline(ctx context.Context, c *scan.Catalog) (key string, counts scan.Counts, err error) {
+	return s.submit(ctx, c, "", "", func(c, stored *scan.Catalog) bool { return poorer(c, stored) || !covers(c, stored) })
+}
+
+func (s *Images) submit(ctx context.Context, c *scan.Catalog, ref, cause string, refuse func(c, stored *scan.Catalog) bool) (key string, counts scan.Counts, err error) {
 	if err := Check(c); err != nil {
 		return "", counts, err
 	}
@@ -38,7 +48,7 @@ func (s *Images) Submit(ctx context.Context, c *scan.Catalog, ref, cause string)
 	if k := c.Image.Key(); k != "" {
 		d, err := s.opt.DB.Image(ctx, k)
 		switch {
-		case err == nil && d.Catalog != nil && poorer(c, d.Catalog):
+		case err == nil && d.Catalog != nil && refuse(c, d.Catalog):
 			return d.Key, d.Counts, nil
 		case err != nil && !errors.Is(err, store.ErrNotFound):
 			return "", counts, err
@@ -72,6 +82,27 @@ func poorer(c, stored *scan.Catalog) bool {
 		return true
 	}
 	return len(c.Packages) < len(stored.Packages) && unread(c) && !unread(stored)
+}
+
+// covers reports whether a catalogue holds everything that the stored one does.
+func covers(c, stored *scan.Catalog) bool {
+	type id struct {
+		t                       scan.Type
+		name, version, location string
+	}
+	have := make(map[id]bool, len(c.Packages))
+	for i := range c.Packages {
+		p := &c.Packages[i]
+		have[id{p.Type, p.Name, p.Version, p.Location}] = p.OwnedBy == ""
+	}
+	for i := range stored.Packages {
+		p := &stored.Packages[i]
+		free, ok := have[id{p.Type, p.Name, p.Version, p.Location}]
+		if !ok || !free && p.OwnedBy == "" {
+			return false
+		}
+	}
+	return c.Distro.ID == stored.Distro.ID && c.Distro.Version == stored.Distro.Version && len(c.Secrets) >= len(stored.Secrets) && len(c.Malware) >= len(stored.Malware)
 }
 
 func unread(c *scan.Catalog) bool {
