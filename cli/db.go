@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -169,6 +170,9 @@ func dbProgress(cmd *cobra.Command) func(string) {
 }
 
 func printDBResult(cmd *cobra.Command, output, path string, res *advisory.Result, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return withCode(exitFailed, "interrupted; the last good database stays: %w", err)
+	}
 	if res == nil {
 		return err
 	}
@@ -194,7 +198,7 @@ func printDBResult(cmd *cobra.Command, output, path string, res *advisory.Result
 		fmt.Fprintf(w, "%s: version %s\n", clean(path), res.Database.Version)
 	}
 	if err != nil {
-		return err
+		return withCode(exitFailed, "%w", err)
 	}
 	if bad := res.Failed(); len(bad) > 0 {
 		return withCode(exitFailed, "%d of %d feeds or files could not be read; their last good data stays", len(bad), len(res.Feeds))
