@@ -189,8 +189,8 @@ func TestWhatRunsIsScannedAndFollowed(t *testing.T) {
 		if d.Image.Key != first || d.Image.Source != "containerd" || d.Image.Name != "registry.example/shop/web:1" || !strings.HasPrefix(d.Image.Distro, "Debian") || len(d.Layers) != 2 {
 			t.Errorf("%+v, %d layers", d.Image, len(d.Layers))
 		}
-		if n := len(u.images("")); n != 2 {
-			t.Errorf("%d images, want those of two containers: %v", n, u.images(""))
+		if n := len(u.images("workload:shop/pod/*")); n != 2 {
+			t.Errorf("%d images, want those of two containers: %v", n, u.images("workload:shop/pod/*"))
 		}
 		host, _ := os.Hostname()
 		i := slices.IndexFunc(d.Running, func(r *apiv1.Running) bool { return r.Container == "web-a" })
@@ -295,7 +295,7 @@ func TestWhatRunsIsScannedAndFollowed(t *testing.T) {
 
 	t.Run("a rebuild and a mend", func(t *testing.T) {
 		open := func() int64 {
-			res := must(u.api.Images.GetRemediation(t.Context(), connect.NewRequest(&apiv1.GetRemediationRequest{})))(t)
+			res := must(u.api.Images.GetRemediation(t.Context(), connect.NewRequest(&apiv1.GetRemediationRequest{Filter: "workload:shop/pod/*"})))(t)
 			n := int64(0)
 			for _, r := range res.Msg.Rows {
 				if r.Severity == apiv1.Severity_SEVERITY_HIGH {
@@ -339,7 +339,7 @@ func TestWhatRunsIsScannedAndFollowed(t *testing.T) {
 			return d.Image.Running == 0, fmt.Sprint(d.Running)
 		})
 		c := must(u.api.Images.ListImages(t.Context(), connect.NewRequest(&apiv1.ListImagesRequest{})))(t).Msg.Coverage
-		if c.Running != 2 || c.RunningAssessed != 2 || c.GatedRunning != 1 {
+		if c.Running < 2 || c.RunningAssessed < 2 || c.GatedRunning != 1 { // others may run on the machine
 			t.Errorf("coverage %+v, want two that run and are assessed, one of which passed a gate", c)
 		}
 	})
