@@ -177,10 +177,14 @@ func printImage(w io.Writer, d *v1.GetImageResponse, vulns *v1.ListImageVulnerab
 		p("base      %s", line)
 	}
 	p("scanned   %s, matched %s", ago(now, i.ScannedAt), ago(now, i.MatchedAt))
+	live := 0
 	for _, r := range d.Running {
-		p("runs as   %s on %s since %s", clean(r.Workload), clean(r.Node), stamp(r.Since))
+		if r.Until == 0 {
+			live++
+			p("runs as   %s on %s since %s", clean(r.Workload), clean(r.Node), stamp(r.Since))
+		}
 	}
-	if len(d.Running) == 0 {
+	if live == 0 {
 		p("runs      nowhere that is watched")
 	}
 	if i.NotAssessed != "" {

@@ -90,6 +90,9 @@ func (f *scanFlags) run(cmd *cobra.Command, refs []string) error {
 	if err != nil {
 		return err
 	}
+	if f.judge.inUse && f.hub.server == "" {
+		return withCode(exitUsage, "--in-use needs --server: only a server knows what is loaded where an image runs")
+	}
 	opt, closeDB, err := f.options(cmd)
 	if err != nil {
 		return err
@@ -101,7 +104,7 @@ func (f *scanFlags) run(cmd *cobra.Command, refs []string) error {
 	defer show.done()
 	opt.Image.Progress = show.counter()
 	f.show = show
-	hub, err := f.hub.dial()
+	hub, err := f.hub.dial(judge.asked())
 	if err != nil {
 		return err
 	}
@@ -124,6 +127,7 @@ func (f *scanFlags) run(cmd *cobra.Command, refs []string) error {
 		for _, r := range reports {
 			judge.apply(r)
 			v := judge.verdict(r)
+			judge.noteUnrated(r)
 			verdicts = append(verdicts, v)
 			if err := hub.record(ctx, r, v, judge); err != nil {
 				failed = append(failed, fmt.Errorf("%s: record the gate: %w", ref, err))
@@ -212,6 +216,9 @@ func (f *scanFlags) options(cmd *cobra.Command) (scanner.Options, func(), error)
 			opt.Catalog.Config = true
 		case "license": // packages state them anyway: it is a matter of showing
 		case "malware":
+			if len(f.malware) == 0 {
+				return opt, nil, withCode(exitUsage, "--scanners malware needs --malware-list: without one only a harmless test file would be found")
+			}
 			lists, err := loadMalware(f.malware)
 			if err != nil {
 				return opt, nil, err

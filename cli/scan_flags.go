@@ -32,6 +32,7 @@ type sourceFlags struct {
 	mirrors   []string
 	ca        string
 	namespace string
+	root      string // of containerd
 	offline   bool
 }
 
@@ -44,6 +45,7 @@ func (f *sourceFlags) flags(cmd *cobra.Command) {
 	fl.StringSliceVar(&f.mirrors, "registry-mirror", nil, "REGISTRY=MIRROR: ask MIRROR first for images of REGISTRY")
 	fl.StringVar(&f.ca, "registry-ca", "", "file of certificates to trust for registries, beside the system's")
 	fl.StringVar(&f.namespace, "containerd-namespace", "", "namespace of containerd to look in (default: all)")
+	fl.StringVar(&f.root, "containerd-root", "", "where containerd keeps its state (default: /var/lib/containerd)")
 	fl.BoolVar(&f.offline, "offline", false, "ask no registry and no feed")
 }
 
@@ -76,7 +78,7 @@ func (f *sourceFlags) seenDir() string {
 }
 
 func (f *sourceFlags) options() (image.Options, error) {
-	opt := image.Options{Platform: f.platform, ContainerdNamespace: f.namespace}
+	opt := image.Options{Platform: f.platform, ContainerdNamespace: f.namespace, ContainerdRoot: f.root}
 	r := &opt.Registry
 	r.Insecure, r.CAFile, r.Offline = f.insecure, f.ca, f.offline
 	for _, m := range f.mirrors {
@@ -110,7 +112,7 @@ func (f *judgeFlags) flags(cmd *cobra.Command) {
 	fl.StringSliceVar(&f.ignores, "ignore-file", nil, "files of findings to leave out, each with reason and expiry; .trivyignore and Grype's ignore rules are read too (default: .dockreeveignore.yaml, .trivyignore where they are)")
 	fl.BoolVar(&f.noIgnore, "no-default-ignore", false, "do not look for ignore files that are not named")
 	fl.StringSliceVar(&f.vexFiles, "vex", nil, "VEX documents: OpenVEX, CSAF, CycloneDX")
-	fl.StringVar(&f.severity, "severity", "", "show only findings of this severity and above; the gate sees all")
+	fl.StringVar(&f.severity, "severity", "", "show only findings of this severity and above, those that are exploited, and those nobody has rated; the gate sees all")
 	fl.BoolVar(&f.inUse, "in-use", false, "show only findings in packages seen loaded where the image runs; needs --server")
 	fl.StringSliceVar(&f.deny, "deny-license", nil, "fail on packages under these licences: SPDX ids (GPL-3.0, AGPL-*) or permissive, weak-copyleft, strong-copyleft, network-copyleft, proprietary, unknown")
 	fl.BoolVar(&f.allowGaps, "allow-gaps", false, "let a gate pass although layers or files could not be read")
@@ -130,6 +132,9 @@ type judge struct {
 func (f *judgeFlags) load(cmd *cobra.Command) (*judge, error) {
 	j := &judge{inUse: f.inUse, warn: cmd.ErrOrStderr()}
 	var err error
+	if cmd.Flags().Changed("fail-on") && strings.TrimSpace(strings.Join(f.failOn, "")) == "" {
+		return nil, withCode(exitUsage, "--fail-on is empty: leave it out where nothing shall be judged")
+	}
 	if j.policy, err = gate.ParsePolicy(f.failOn...); err != nil {
 		return nil, withCode(exitUsage, "--fail-on: %w", err)
 	}
@@ -161,6 +166,18 @@ func (f *judgeFlags) load(cmd *cobra.Command) (*judge, error) {
 		j.vex = append(j.vex, d)
 	}
 	return j, nil
+}
+
+// asked reports whether there is anything to judge by.
+func (j *judge) asked() bool { return len(j.policy.Rules) > 0 || len(j.licenses.Deny) > 0 }
+
+// noteUnrated says what rules about severities cannot see.
+func (j *judge) noteUnrated(r *scan.Report) {
+	policy := j.policy.String()
+	bySeverity := slices.ContainsFunc(finding.SeverityWords(), func(w string) bool { return strings.Contains(policy, w) })
+	if n := scan.Count(r).Unrated; n > 0 && bySeverity && !strings.Contains(policy, "unrated") {
+		fmt.Fprintf(j.warn, "dockreeve: %d vulnerabilities are rated by nobody, so rules about severities do not see them: add unrated or epss>=0.1 to --fail-on\n", n)
+	}
 }
 
 // ignoreFiles are those named, else those that lie where people put them.
@@ -233,8 +250,16 @@ func (j *judge) show(r *scan.Report) scan.Report {
 	shown.Vulnerabilities = nil
 	shown.Suppressed = slices.Clip(r.Suppressed)
 	for _, v := range r.Vulnerabilities {
-		if v.Severity < j.severity || j.inUse && v.Use.State != scan.Loaded {
-			shown.Suppressed = append(shown.Suppressed, scan.Suppressed{Vulnerability: v, By: "--severity, --in-use", Reason: "not asked for; the gate has seen it"})
+		// What nobody has rated may be bad, and what is exploited is.
+		by := ""
+		if v.Severity < j.severity && v.Severity != finding.SeverityNone && v.KEV == nil {
+			by = "--severity"
+		}
+		if j.inUse && v.Use.State != scan.Loaded {
+			by = "--in-use"
+		}
+		if by != "" {
+			shown.Suppressed = append(shown.Suppressed, scan.Suppressed{Vulnerability: v, By: by, Reason: "not asked for; the gate has seen it"})
 			continue
 		}
 		shown.Vulnerabilities = append(shown.Vulnerabilities, v)
@@ -339,6 +364,9 @@ func (o *outputs) write(r *scan.Report, v gate.Verdict, now int64) error {
 
 // writeFile replaces a file only once its new content is whole.
 func writeFile(path string, write func(io.Writer) error) (err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
 	f, err := os.CreateTemp(filepath.Dir(path), ".dockreeve-*")
 	if err != nil {
 		return err

@@ -47,12 +47,16 @@ type hub struct {
 	c *clients
 }
 
-func (f *hubFlags) dial() (*hub, error) {
+// dial finds the server that was named; judged says that there is a policy to judge by.
+func (f *hubFlags) dial(judged bool) (*hub, error) {
 	if f.server == "" {
 		if f.recordIt {
 			return nil, withCode(exitUsage, "--record needs --server: where should the verdict be kept?")
 		}
 		return nil, nil
+	}
+	if f.recordIt && !judged {
+		return nil, withCode(exitUsage, "--record needs --fail-on: without a policy there is no verdict to record")
 	}
 	f.to.server = f.server
 	c, err := f.to.dial()
@@ -140,7 +144,7 @@ func (h *hub) record(ctx context.Context, r *scan.Report, v gate.Verdict, j *jud
 		return errors.New("what was scanned has no digest to record a verdict for")
 	}
 	_, err := h.c.images.RecordGate(ctx, connect.NewRequest(&v1.RecordGateRequest{Run: &v1.GateRun{
-		Key: key, Time: time.Now().UnixNano(), Passed: v.Passed, Commit: h.f.commit, Pipeline: h.f.pipeline,
+		Key: key, Time: time.Now().UnixNano(), Passed: v.ExitCode() == exitOK, Commit: h.f.commit, Pipeline: h.f.pipeline,
 		Policy: j.policy.String(), Reasons: v.Words(), Url: h.f.url,
 	}}))
 	if err != nil {

@@ -66,12 +66,15 @@ func (f *scanFlags) walk(cmd *cobra.Command, walk registry.Options, statePath st
 	if err != nil {
 		return err
 	}
+	if judge.asked() && !again {
+		return withCode(exitUsage, "--fail-on judges what is scanned in this run, and images scanned before are not scanned again: add --again")
+	}
 	opt, closeDB, err := f.options(cmd)
 	if err != nil {
 		return err
 	}
 	defer closeDB()
-	hub, err := f.hub.dial()
+	hub, err := f.hub.dial(judge.asked())
 	if err != nil {
 		return err
 	}
@@ -105,6 +108,7 @@ func (f *scanFlags) walk(cmd *cobra.Command, walk registry.Options, statePath st
 			r.Image.Name = name
 			judge.apply(r)
 			v := judge.verdict(r)
+			judge.noteUnrated(r)
 			verdicts = append(verdicts, v)
 			c := scan.Count(r)
 			fmt.Fprintf(cmd.OutOrStdout(), "%s\t%s\t%d critical, %d high, %d known exploited of %d vulnerabilities in %d packages", clean(name), clean(r.Image.Platform), c.Critical, c.High, c.KEV, c.Total, len(r.Packages))

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/inuse"
@@ -417,8 +416,11 @@ func loadsAt(v match.View) int64 {
 func stretches(query func(string, ...any) (*sql.Rows, error), n int64) ([]inuse.Report, error) {
 	var out []inuse.Report
 	for _, q := range []string{
-		"SELECT since, until, started, '' FROM load_watches WHERE ref IN (SELECT key FROM image_keys WHERE image = ?) ORDER BY since DESC LIMIT 2000",
-		"SELECT 0, until, since, not_watched FROM running WHERE image = ? AND not_watched <> '' ORDER BY until DESC LIMIT 10",
+		// The newest stretch of each container: an older one ended with a break.
+		`SELECT w.since, w.until, w.started, '', COALESCE((SELECT MAX(CASE WHEN r.ended = 0 THEN 0 ELSE 1 END) FROM running r WHERE r.node = w.node AND r.container = w.container), 1)
+			FROM load_watches w WHERE w.ref IN (SELECT key FROM image_keys WHERE image = ?)
+			AND w.since = (SELECT MAX(x.since) FROM load_watches x WHERE x.ref = w.ref AND x.node = w.node AND x.container = w.container) ORDER BY w.since DESC LIMIT 2000`,
+		"SELECT 0, until, since, not_watched, CASE WHEN ended = 0 THEN 0 ELSE 1 END FROM running WHERE image = ? AND not_watched <> '' ORDER BY until DESC LIMIT 10",
 	} {
 		rows, err := query(q, n)
 		if err != nil {
@@ -426,7 +428,7 @@ func stretches(query func(string, ...any) (*sql.Rows, error), n int64) ([]inuse.
 		}
 		for rows.Next() {
 			var r inuse.Report
-			if err := rows.Scan(&r.Since, &r.Until, &r.Started, &r.NotWatched); err != nil {
+			if err := rows.Scan(&r.Since, &r.Until, &r.Started, &r.NotWatched, &r.Ended); err != nil {
 				rows.Close()
 				return nil, err
 			}
@@ -437,20 +439,8 @@ func stretches(query func(string, ...any) (*sql.Rows, error), n int64) ([]inuse.
 			return nil, err
 		}
 	}
-	// A stretch that stays behind the others is of a container that runs no more.
-	newest := int64(0)
-	for i := range out {
-		newest = max(newest, out[i].Until)
-	}
-	for i := range out {
-		out[i].Ended = out[i].Until < newest-endedAfter
-	}
 	return out, nil
 }
-
-// endedAfter is how far a container's last word may lie behind those of others of the
-// same image: twice what a node takes to say all it knows.
-const endedAfter = int64(10 * time.Minute)
 
 // settleLoads tells which packages the newly loaded files of a few images belong to.
 func (db *DB) settleLoads(ctx context.Context) (more bool, err error) {

@@ -251,7 +251,7 @@ func BenchmarkRead(b *testing.B) {
 func TestPeakMemory(t *testing.T) {
 	file := os.Getenv("DOCKREEVE_BENCH_CHILD")
 	if file == "" {
-		t.Skip("runs only as a child of BenchmarkMemory")
+		return // nothing to test: BenchmarkMemory starts this program again with a file
 	}
 	b, err := os.ReadFile(file)
 	if err != nil {

@@ -447,7 +447,7 @@ func suppressedLine(r *scan.Report) string {
 	for i := range r.Suppressed {
 		by[r.Suppressed[i].By]++
 	}
-	s := fmt.Sprintf("%d suppressed, most by %s", len(r.Suppressed), commonest(by))
+	s := fmt.Sprintf("%d left out, most by %s", len(r.Suppressed), commonest(by))
 	if len(by) == 1 {
 		s = fmt.Sprintf("%d suppressed by %s", len(r.Suppressed), commonest(by))
 	}

@@ -2,6 +2,7 @@ package render
 
 import (
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -135,14 +136,18 @@ func short(digest string) string {
 // advisories says which advisories the report rests on and how old they are.
 func advisories(d scan.DatabaseInfo, now int64) string {
 	if d.Built == 0 {
-		return "no advisory database: vulnerabilities were not assessed"
+		return "vulnerabilities were not assessed"
 	}
 	n := 0
 	for _, f := range d.Feeds {
 		n += f.Records
 	}
-	s := "advisories of " + day(d.Built)
-	if a := age(d.Built, now); a != "" {
+	of := d.Built
+	if d.AsOf != 0 {
+		of = d.AsOf // as old as what they know, whenever they were read
+	}
+	s := "advisories of " + day(of)
+	if a := age(of, now); a != "" {
 		s += " (" + a + ")"
 	}
 	if len(d.Feeds) > 0 {
@@ -153,6 +158,9 @@ func advisories(d scan.DatabaseInfo, now int64) string {
 
 // totals are the closing sentences about vulnerabilities; each count says what it is of.
 func totals(r *scan.Report) []string {
+	if r.Database.Built == 0 && notAskedFor(r) {
+		return []string{"Vulnerabilities: not asked for."}
+	}
 	if r.Database.Built == 0 {
 		return []string{"Vulnerabilities: not assessed, because there is no advisory database (dockreeve db update)."}
 	}
@@ -181,6 +189,9 @@ func totals(r *scan.Report) []string {
 		if len(r.Packages) == 0 {
 			return []string{"No packages were found, so there was nothing to match."}
 		}
+		if n := len(r.Suppressed); n > 0 {
+			return []string{fmt.Sprintf("%s, and none of them is left: see what was left out, below.", plural(n, "known vulnerability in "+packages, "known vulnerabilities in "+packages))}
+		}
 		if len(r.NotAssessed) > 0 {
 			return []string{"No known vulnerabilities in " + packages + ", as far as they were assessed: see what was not, below."}
 		}
@@ -198,9 +209,12 @@ func totals(r *scan.Report) []string {
 		fmt.Sprintf("Of %d: %d known to be exploited (KEV), %d with a fix.", c.Total, c.KEV, c.Fixable),
 	}
 	use := fmt.Sprintf("In use, of %d: ", c.Total)
-	if since == 0 {
+	switch {
+	case since == 0 && states[scan.Loaded] == 0:
 		use += "not assessed"
-	} else {
+	case since == 0:
+		use += fmt.Sprintf("%d seen loaded; for the other %d it is not assessed", states[scan.Loaded], states[scan.UseNotAssessed])
+	default:
 		use += fmt.Sprintf("%d seen loaded, %d not seen loaded, watched since %s; %d not assessed",
 			states[scan.Loaded], states[scan.NotSeen], day(since), states[scan.UseNotAssessed])
 	}
@@ -208,6 +222,11 @@ func totals(r *scan.Report) []string {
 		use += ": " + why
 	}
 	return append(lines, use+".")
+}
+
+// notAskedFor reports whether vulnerabilities were left out by whoever scanned.
+func notAskedFor(r *scan.Report) bool {
+	return slices.ContainsFunc(r.NotAssessed, func(g scan.Gap) bool { return g.What == "vulnerabilities" && g.Reason == "not asked for" })
 }
 
 // identity is what scan.Count counts once.
