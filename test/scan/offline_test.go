@@ -143,7 +143,7 @@ func TestExitCodes(t *testing.T) {
 	// 2: usage.
 	for _, args := range [][]string{
 		{}, {"--fail-on", "purple", archive}, {"--nonsense", archive}, {"-o", "yaml", archive}, {"--severity", "purple", archive}, {"--scanners", "smell", archive},
-		{"-o", "json,sarif", archive}, {"-o", "json=one.json", archive, archive}, {"--malware-list", "x", archive}, {"--record", archive}, {"--registry-mirror", "x", archive},
+		{"-o", "json,sarif", archive}, {"-o", "json=one.json", archive, archive}, {"--malware-list", "x", archive}, {"--record", archive}, {"--in-use", archive}, {"--fail-on", "", archive}, {"--server", "http://127.0.0.1:1", "--record", archive}, {"--registry-mirror", "x", archive},
 		{"--ignore-file", "nowhere.yaml", archive}, {"--vex", "nowhere.json", archive},
 	} {
 		if o := h.run(nil, append([]string{"scan"}, args...)...); o.code != 2 || o.stderr == "" || strings.Contains(o.stdout, "CVE-") {
@@ -162,7 +162,9 @@ func TestExitCodes(t *testing.T) {
 	x = h.scan(0, "--fail-on", "low,secret", clean)
 	// 3: a rule about what was not looked for is no pass.
 	says(h.want(3, "scan", "--fail-on", "malware", clean), "malware")
-	h.want(0, "scan", "--scanners", "vuln,malware", "--fail-on", "malware", clean)
+	says(h.want(2, "scan", "--scanners", "vuln,malware", "--fail-on", "malware", clean), "--malware-list")
+	list := h.write("bad.txt", []byte(strings.Repeat("0f", 32)+"\n"))
+	h.want(0, "scan", "--scanners", "vuln,malware", "--malware-list", list, "--fail-on", "malware", clean)
 	if len(x.Vulnerabilities) != 0 || len(x.Packages) != 2 {
 		t.Errorf("%d packages, findings %v", len(x.Packages), x.findings())
 	}
