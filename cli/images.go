@@ -68,8 +68,11 @@ func printImages(w io.Writer, res *v1.ListImagesResponse, now time.Time) error {
 		fmt.Fprintln(tw, "IMAGE\tCRITICAL\tHIGH\tKEV\tFIXABLE\tIN USE\tRUNNING\tSCANNED\tKEY")
 		for _, i := range res.Images {
 			c, use := i.Counts, "not watched"
-			if i.Use.GetSince() > 0 {
+			switch {
+			case i.Use.GetSince() > 0:
 				use = fmt.Sprint(c.GetInUse())
+			case c.GetInUse() > 0:
+				use = fmt.Sprintf("%d or more", c.GetInUse()) // of the others it is not known
 			}
 			if i.NotAssessed != "" {
 				fmt.Fprintf(tw, "%s\tnot assessed: %s\t\t\t\t\t%d\t%s\t%s\n", clean(i.Name), clean(i.NotAssessed), i.Running, ago(now, i.ScannedAt), clean(i.Key))

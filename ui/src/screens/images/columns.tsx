@@ -40,8 +40,9 @@ export function Where({ i }: { i: Image }) {
 
 function InUse({ i }: { i: Image }) {
   const now = useNow();
-  if (i.notAssessed || !i.use?.since) return <span className="faint" role="img" aria-label="not assessed" data-tip={i.notAssessed ? `not assessed: ${i.notAssessed}` : useSays(i.use, now)}>?</span>;
   const n = i.counts?.inUse ?? 0n;
+  if (!i.notAssessed && !i.use?.since && n > 0n) return <span data-tip="vulnerabilities in packages seen loaded; of the others it is not assessed">{num(n)}+</span>;
+  if (i.notAssessed || !i.use?.since) return <span className="faint" role="img" aria-label="not assessed" data-tip={i.notAssessed ? `not assessed: ${i.notAssessed}` : useSays(i.use, now)}>?</span>;
   return <span className={n === 0n ? "faint" : ""} data-tip={`vulnerabilities in packages seen loaded; loads are watched since\n${exact(i.use.since)}`}>{num(n)}</span>;
 }
 
