@@ -82,7 +82,7 @@ func (s *copies) container(c *Container) *Container {
 	n := *c
 	for _, t := range [...]*string{
 		&n.ID, &n.Runtime, &n.Name, &n.Image, &n.ImageRepo, &n.ImageTag, &n.ImageDigest, &n.ImageID,
-		&n.PodName, &n.PodNamespace, &n.PodUID, &n.CgroupPath, &n.Rootfs, &n.Unknown,
+		&n.PodName, &n.PodNamespace, &n.PodUID, &n.Workload, &n.Owner, &n.Tenant, &n.CgroupPath, &n.Rootfs, &n.Unknown,
 	} {
 		*t = strings.Clone(*t)
 	}

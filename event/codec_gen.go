@@ -722,6 +722,18 @@ func appendContainer(b []byte, v *Container) []byte {
 		b = appendKey(b, "pod_uid")
 		b = appendString(b, v.PodUID)
 	}
+	if v.Workload != "" {
+		b = appendKey(b, "workload")
+		b = appendString(b, v.Workload)
+	}
+	if v.Owner != "" {
+		b = appendKey(b, "owner")
+		b = appendString(b, v.Owner)
+	}
+	if v.Tenant != "" {
+		b = appendKey(b, "tenant")
+		b = appendString(b, v.Tenant)
+	}
 	if len(v.Labels) > 0 {
 		b = appendKey(b, "labels")
 		b = append(b, '[')
@@ -816,37 +828,46 @@ func (d *decoder) container(v *Container) {
 		case "pod_uid":
 			d.once(&seen, 10, "pod_uid")
 			v.PodUID = d.str()
+		case "workload":
+			d.once(&seen, 11, "workload")
+			v.Workload = d.str()
+		case "owner":
+			d.once(&seen, 12, "owner")
+			v.Owner = d.str()
+		case "tenant":
+			d.once(&seen, 13, "tenant")
+			v.Tenant = d.str()
 		case "labels":
-			d.once(&seen, 11, "labels")
+			d.once(&seen, 14, "labels")
 			d.list(MaxLabels, func() {
 				var item Label
 				d.label(&item)
 				v.Labels = append(v.Labels, item)
 			})
 		case "mounts":
-			d.once(&seen, 12, "mounts")
+			d.once(&seen, 15, "mounts")
 			d.list(MaxLabels, func() {
 				var item Mount
 				d.mount(&item)
 				v.Mounts = append(v.Mounts, item)
 			})
 		case "privileged":
-			d.once(&seen, 13, "privileged")
+			d.once(&seen, 16, "privileged")
 			v.Privileged = d.tristate()
 		case "start_time":
-			d.once(&seen, 14, "start_time")
+			d.once(&seen, 17, "start_time")
 			v.StartTime = d.int(64)
 		case "created_time":
-			d.once(&seen, 15, "created_time")
+			d.once(&seen, 18, "created_time")
 			v.CreatedTime = d.int(64)
 		case "cgroup_path":
-			d.once(&seen, 16, "cgroup_path")
+			d.once(&seen, 19, "cgroup_path")
 			v.CgroupPath = d.str()
 		case "rootfs":
-			d.once(&seen, 17, "rootfs")
+			d.once(&seen, 20, "rootfs")
 			v.Rootfs = d.str()
 		case "unknown":
-			d.once(&seen, 18, "unknown")
+			d.once(&seen, 21, "unknown")
 			v.Unknown = d.str()
 		default:
 			d.unknown(key)

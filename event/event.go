@@ -140,12 +140,15 @@ type Container struct {
 	Image, ImageRepo, ImageTag, ImageDigest, ImageID string
 
 	PodName, PodNamespace, PodUID string
-	Labels                        []Label // runtime labels, sorted by key, at most 64
-	Mounts                        []Mount // at most 64
-	Privileged                    Tristate
-	StartTime, CreatedTime        int64  // wall clock, Unix nanoseconds; 0 unknown
-	CgroupPath                    string // path below the attribution hierarchy
-	Rootfs                        string // host path of the root filesystem; "" unknown
+	// Workload is the top of the pod's owners, namespace/Kind/name; Owner is who answers for
+	// it and Tenant whose it is, as the cluster agent tells. "" = not told (yet).
+	Workload, Owner, Tenant string
+	Labels                  []Label // runtime labels, sorted by key, at most 64
+	Mounts                  []Mount // at most 64
+	Privileged              Tristate
+	StartTime, CreatedTime  int64  // wall clock, Unix nanoseconds; 0 unknown
+	CgroupPath              string // path below the attribution hierarchy
+	Rootfs                  string // host path of the root filesystem; "" unknown
 
 	// Unknown is why the metadata is not known ("" = known). A container with
 	// Unknown set matches no predicate about its metadata, negative ones

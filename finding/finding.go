@@ -63,6 +63,16 @@ type Subject struct {
 	User        string     `json:"user"`
 	Object      string     `json:"object,omitempty"`      // file path, address…
 	ObjectClass string     `json:"objectClass,omitempty"` // file, address, image, none: part of the fingerprint
+
+	// Of Kubernetes, where it is known.
+	Cluster  string `json:"cluster,omitempty"`
+	Identity string `json:"identity,omitempty"` // who used the API: serviceaccount:namespace/name, user:name, node:name, anonymous
+	Source   string `json:"source,omitempty"`   // address the API was used from
+	Agent    string `json:"agent,omitempty"`    // what it was used with: the user agent
+	Owner    string `json:"owner,omitempty"`    // who answers for the workload
+	Tenant   string `json:"tenant,omitempty"`
+	// Targets are other workloads and tenants that this reaches into.
+	Reaches []string `json:"reaches,omitempty"`
 }
 
 // Container is the part of event.Container that a finding keeps.

@@ -36,16 +36,19 @@ const (
 	LaneLoss   Lane = 2 // losses of any hop
 	LaneStatus Lane = 3 // coverage and health snapshots: the newest replaces older ones
 	LaneEvent  Lane = 4 // events kept for history
+	// LaneInventory carries inventory.Delta in order: a lost one would leave ghosts, so
+	// it blocks rather than drops, and its sender states everything again after a break.
+	LaneInventory Lane = 5
 )
 
 // lanes is every lane, the most precious first.
-var lanes = [...]Lane{LaneAlert, LaneLoss, LaneStatus, LaneEvent}
+var lanes = [...]Lane{LaneAlert, LaneLoss, LaneStatus, LaneEvent, LaneInventory}
 
 // Valid reports whether l is one of the declared lanes.
-func (l Lane) Valid() bool { return l >= LaneAlert && l <= LaneEvent }
+func (l Lane) Valid() bool { return l >= LaneAlert && l <= LaneInventory }
 
 // Precious lanes block a full Send instead of dropping.
-func (l Lane) Precious() bool { return l == LaneAlert || l == LaneLoss }
+func (l Lane) Precious() bool { return l == LaneAlert || l == LaneLoss || l == LaneInventory }
 
 // String is the lane's word, as it appears in hop names: link.alert.
 func (l Lane) String() string {
@@ -58,6 +61,8 @@ func (l Lane) String() string {
 		return "status"
 	case LaneEvent:
 		return "event"
+	case LaneInventory:
+		return "inventory"
 	}
 	return fmt.Sprintf("lane(%d)", uint8(l))
 }
@@ -71,7 +76,14 @@ const (
 	KindLoss    Kind = 2 // JSON of event.Loss
 	KindStatus  Kind = 3 // JSON of link.Status
 	// KindRules is 4, beside its type.
-	KindUse Kind = 5 // JSON of inuse.Report: what a container loads; travels on LaneEvent
+	KindUse       Kind = 5 // JSON of inuse.Report: what a container loads; travels on LaneEvent
+	KindInventory Kind = 6 // JSON of inventory.Delta; travels on LaneInventory
+	KindAudit     Kind = 7 // JSON of event.Event of an audit source, for history; travels on LaneEvent
+	KindHabits    Kind = 8 // JSON of inventory.Habits; travels on LaneInventory
+
+	// Downwards, from cluster agent to node or from hub to cluster agent.
+	KindPods      Kind = 16 // JSON of inventory.PodsFor
+	KindRuleFiles Kind = 17 // JSON of link.RuleFiles: the rules to run, replacing those before
 )
 
 // Envelope is one message. Bytes is at most MaxBytes and belongs to the receiver

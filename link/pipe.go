@@ -25,6 +25,8 @@ var defaultBounds = map[Lane]Bound{
 	LaneLoss:   {Envelopes: 1024, Bytes: 1 << 20},
 	LaneStatus: {Envelopes: 64, Bytes: 4 << 20},
 	LaneEvent:  {Envelopes: 8192, Bytes: 8 << 20},
+
+	LaneInventory: {Envelopes: 1024, Bytes: 32 << 20},
 }
 
 // PipeOptions say how a Pipe is made. The zero value works.

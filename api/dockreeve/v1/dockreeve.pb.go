@@ -339,6 +339,13 @@ type Subject struct {
 	User          string                 `protobuf:"bytes,6,opt,name=user,proto3" json:"user,omitempty"`
 	Object        string                 `protobuf:"bytes,7,opt,name=object,proto3" json:"object,omitempty"`
 	ObjectClass   string                 `protobuf:"bytes,8,opt,name=object_class,json=objectClass,proto3" json:"object_class,omitempty"`
+	Cluster       string                 `protobuf:"bytes,9,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Identity      string                 `protobuf:"bytes,10,opt,name=identity,proto3" json:"identity,omitempty"` // who used the API: serviceaccount:namespace/name, user:name…
+	Source        string                 `protobuf:"bytes,11,opt,name=source,proto3" json:"source,omitempty"`     // address the API was used from
+	Agent         string                 `protobuf:"bytes,12,opt,name=agent,proto3" json:"agent,omitempty"`       // what it was used with
+	Owner         string                 `protobuf:"bytes,13,opt,name=owner,proto3" json:"owner,omitempty"`
+	Tenant        string                 `protobuf:"bytes,14,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Reaches       []string               `protobuf:"bytes,15,rep,name=reaches,proto3" json:"reaches,omitempty"` // other workloads and tenants this reaches into
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -427,6 +434,55 @@ func (x *Subject) GetObjectClass() string {
 		return x.ObjectClass
 	}
 	return ""
+}
+
+func (x *Subject) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *Subject) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+func (x *Subject) GetSource() string {
+	if x != nil {
+		return x.Source
+	}
+	return ""
+}
+
+func (x *Subject) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+func (x *Subject) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *Subject) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *Subject) GetReaches() []string {
+	if x != nil {
+		return x.Reaches
+	}
+	return nil
 }
 
 type Container struct {
@@ -6166,6 +6222,3375 @@ func (x *RemediationRow) GetOpenMax() int64 {
 	return 0
 }
 
+type ClusterRow struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	Name           string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Uid            string                 `protobuf:"bytes,2,opt,name=uid,proto3" json:"uid,omitempty"`
+	Version        string                 `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
+	Platform       string                 `protobuf:"bytes,4,opt,name=platform,proto3" json:"platform,omitempty"`
+	ResourceId     string                 `protobuf:"bytes,5,opt,name=resource_id,json=resourceId,proto3" json:"resource_id,omitempty"`
+	Server         string                 `protobuf:"bytes,6,opt,name=server,proto3" json:"server,omitempty"`
+	Agent          string                 `protobuf:"bytes,7,opt,name=agent,proto3" json:"agent,omitempty"`        // version of its agent; empty = inspected once
+	Reported       int64                  `protobuf:"varint,8,opt,name=reported,proto3" json:"reported,omitempty"` // last word of its agent
+	Connected      bool                   `protobuf:"varint,9,opt,name=connected,proto3" json:"connected,omitempty"`
+	Since          int64                  `protobuf:"varint,10,opt,name=since,proto3" json:"since,omitempty"` // inventory kept without a break since
+	Nodes          int32                  `protobuf:"varint,11,opt,name=nodes,proto3" json:"nodes,omitempty"`
+	NodesReady     int32                  `protobuf:"varint,12,opt,name=nodes_ready,json=nodesReady,proto3" json:"nodes_ready,omitempty"`
+	NodesWatched   int32                  `protobuf:"varint,13,opt,name=nodes_watched,json=nodesWatched,proto3" json:"nodes_watched,omitempty"` // nodes whose kernel a sensor of ours watches now
+	Pods           int32                  `protobuf:"varint,14,opt,name=pods,proto3" json:"pods,omitempty"`
+	Workloads      int32                  `protobuf:"varint,15,opt,name=workloads,proto3" json:"workloads,omitempty"`
+	Namespaces     int32                  `protobuf:"varint,16,opt,name=namespaces,proto3" json:"namespaces,omitempty"`
+	Tenants        int32                  `protobuf:"varint,17,opt,name=tenants,proto3" json:"tenants,omitempty"`
+	AuditMode      string                 `protobuf:"bytes,18,opt,name=audit_mode,json=auditMode,proto3" json:"audit_mode,omitempty"` // empty = the API server is not watched
+	AuditAs        string                 `protobuf:"bytes,19,opt,name=audit_as,json=auditAs,proto3" json:"audit_as,omitempty"`       // kube-audit, kube-audit-admin
+	AuditSince     int64                  `protobuf:"varint,20,opt,name=audit_since,json=auditSince,proto3" json:"audit_since,omitempty"`
+	AuditLast      int64                  `protobuf:"varint,21,opt,name=audit_last,json=auditLast,proto3" json:"audit_last,omitempty"`
+	Audited        int64                  `protobuf:"varint,22,opt,name=audited,proto3" json:"audited,omitempty"`
+	AlertsOpen     int64                  `protobuf:"varint,23,opt,name=alerts_open,json=alertsOpen,proto3" json:"alerts_open,omitempty"`
+	AlertsCritical int64                  `protobuf:"varint,24,opt,name=alerts_critical,json=alertsCritical,proto3" json:"alerts_critical,omitempty"`
+	AlertsHigh     int64                  `protobuf:"varint,25,opt,name=alerts_high,json=alertsHigh,proto3" json:"alerts_high,omitempty"`
+	Exposed        int32                  `protobuf:"varint,26,opt,name=exposed,proto3" json:"exposed,omitempty"` // exposures that reach the internet
+	Unowned        int32                  `protobuf:"varint,27,opt,name=unowned,proto3" json:"unowned,omitempty"` // workloads without an owner
+	Gaps           []*Gap                 `protobuf:"bytes,28,rep,name=gaps,proto3" json:"gaps,omitempty"`
+	ChangeSeq      uint64                 `protobuf:"varint,29,opt,name=change_seq,json=changeSeq,proto3" json:"change_seq,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *ClusterRow) Reset() {
+	*x = ClusterRow{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[73]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterRow) ProtoMessage() {}
+
+func (x *ClusterRow) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[73]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterRow.ProtoReflect.Descriptor instead.
+func (*ClusterRow) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{73}
+}
+
+func (x *ClusterRow) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ClusterRow) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *ClusterRow) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *ClusterRow) GetPlatform() string {
+	if x != nil {
+		return x.Platform
+	}
+	return ""
+}
+
+func (x *ClusterRow) GetResourceId() string {
+	if x != nil {
+		return x.ResourceId
+	}
+	return ""
+}
+
+func (x *ClusterRow) GetServer() string {
+	if x != nil {
+		return x.Server
+	}
+	return ""
+}
+
+func (x *ClusterRow) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+func (x *ClusterRow) GetReported() int64 {
+	if x != nil {
+		return x.Reported
+	}
+	return 0
+}
+
+func (x *ClusterRow) GetConnected() bool {
+	if x != nil {
+		return x.Connected
+	}
+	return false
+}
+
+func (x *ClusterRow) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *ClusterRow) GetNodes() int32 {
+	if x != nil {
+		return x.Nodes
+	}
+	return 0
+}
+
+func (x *ClusterRow) GetNodesReady() int32 {
+	if x != nil {
+		return x.NodesReady
+	}
+	return 0
+}
+
+func (x *ClusterRow) GetNodesWatched() int32 {
+	if x != nil {
+		return x.NodesWatched
+	}
+	return 0
+}
+
+func (x *ClusterRow) GetPods() int32 {
+	if x != nil {
+		return x.Pods
+	}
+	return 0
+}
+
+func (x *ClusterRow) GetWorkloads() int32 {
+	if x != nil {
+		return x.Workloads
+	}
+	return 0
+}
+
+func (x *ClusterRow) GetNamespaces() int32 {
+	if x != nil {
+		return x.Namespaces
+	}
+	return 0
+}
+
+func (x *ClusterRow) GetTenants() int32 {
+	if x != nil {
+		return x.Tenants
+	}
+	return 0
+}
+
+func (x *ClusterRow) GetAuditMode() string {
+	if x != nil {
+		return x.AuditMode
+	}
+	return ""
+}
+
+func (x *ClusterRow) GetAuditAs() string {
+	if x != nil {
+		return x.AuditAs
+	}
+	return ""
+}
+
+func (x *ClusterRow) GetAuditSince() int64 {
+	if x != nil {
+		return x.AuditSince
+	}
+	return 0
+}
+
+func (x *ClusterRow) GetAuditLast() int64 {
+	if x != nil {
+		return x.AuditLast
+	}
+	return 0
+}
+
+func (x *ClusterRow) GetAudited() int64 {
+	if x != nil {
+		return x.Audited
+	}
+	return 0
+}
+
+func (x *ClusterRow) GetAlertsOpen() int64 {
+	if x != nil {
+		return x.AlertsOpen
+	}
+	return 0
+}
+
+func (x *ClusterRow) GetAlertsCritical() int64 {
+	if x != nil {
+		return x.AlertsCritical
+	}
+	return 0
+}
+
+func (x *ClusterRow) GetAlertsHigh() int64 {
+	if x != nil {
+		return x.AlertsHigh
+	}
+	return 0
+}
+
+func (x *ClusterRow) GetExposed() int32 {
+	if x != nil {
+		return x.Exposed
+	}
+	return 0
+}
+
+func (x *ClusterRow) GetUnowned() int32 {
+	if x != nil {
+		return x.Unowned
+	}
+	return 0
+}
+
+func (x *ClusterRow) GetGaps() []*Gap {
+	if x != nil {
+		return x.Gaps
+	}
+	return nil
+}
+
+func (x *ClusterRow) GetChangeSeq() uint64 {
+	if x != nil {
+		return x.ChangeSeq
+	}
+	return 0
+}
+
+type ListClustersRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        string                 `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	Order         string                 `protobuf:"bytes,2,opt,name=order,proto3" json:"order,omitempty"`
+	PageSize      int32                  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	Cursor        string                 `protobuf:"bytes,4,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListClustersRequest) Reset() {
+	*x = ListClustersRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[74]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListClustersRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListClustersRequest) ProtoMessage() {}
+
+func (x *ListClustersRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[74]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListClustersRequest.ProtoReflect.Descriptor instead.
+func (*ListClustersRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{74}
+}
+
+func (x *ListClustersRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListClustersRequest) GetOrder() string {
+	if x != nil {
+		return x.Order
+	}
+	return ""
+}
+
+func (x *ListClustersRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListClustersRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type ListClustersResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Clusters      []*ClusterRow          `protobuf:"bytes,1,rep,name=clusters,proto3" json:"clusters,omitempty"`
+	NextCursor    string                 `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	Total         int64                  `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
+	TotalAll      int64                  `protobuf:"varint,4,opt,name=total_all,json=totalAll,proto3" json:"total_all,omitempty"`
+	ChangeSeq     uint64                 `protobuf:"varint,5,opt,name=change_seq,json=changeSeq,proto3" json:"change_seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListClustersResponse) Reset() {
+	*x = ListClustersResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[75]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListClustersResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListClustersResponse) ProtoMessage() {}
+
+func (x *ListClustersResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[75]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListClustersResponse.ProtoReflect.Descriptor instead.
+func (*ListClustersResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{75}
+}
+
+func (x *ListClustersResponse) GetClusters() []*ClusterRow {
+	if x != nil {
+		return x.Clusters
+	}
+	return nil
+}
+
+func (x *ListClustersResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
+func (x *ListClustersResponse) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *ListClustersResponse) GetTotalAll() int64 {
+	if x != nil {
+		return x.TotalAll
+	}
+	return 0
+}
+
+func (x *ListClustersResponse) GetChangeSeq() uint64 {
+	if x != nil {
+		return x.ChangeSeq
+	}
+	return 0
+}
+
+type GetClusterRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetClusterRequest) Reset() {
+	*x = GetClusterRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[76]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetClusterRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetClusterRequest) ProtoMessage() {}
+
+func (x *GetClusterRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[76]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetClusterRequest.ProtoReflect.Descriptor instead.
+func (*GetClusterRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{76}
+}
+
+func (x *GetClusterRequest) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+type GetClusterResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       *ClusterRow            `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Nodes         []*ClusterNode         `protobuf:"bytes,2,rep,name=nodes,proto3" json:"nodes,omitempty"`
+	Namespaces    []*ClusterNamespace    `protobuf:"bytes,3,rep,name=namespaces,proto3" json:"namespaces,omitempty"`
+	Baselines     []*Baseline            `protobuf:"bytes,4,rep,name=baselines,proto3" json:"baselines,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetClusterResponse) Reset() {
+	*x = GetClusterResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[77]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetClusterResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetClusterResponse) ProtoMessage() {}
+
+func (x *GetClusterResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[77]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetClusterResponse.ProtoReflect.Descriptor instead.
+func (*GetClusterResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{77}
+}
+
+func (x *GetClusterResponse) GetCluster() *ClusterRow {
+	if x != nil {
+		return x.Cluster
+	}
+	return nil
+}
+
+func (x *GetClusterResponse) GetNodes() []*ClusterNode {
+	if x != nil {
+		return x.Nodes
+	}
+	return nil
+}
+
+func (x *GetClusterResponse) GetNamespaces() []*ClusterNamespace {
+	if x != nil {
+		return x.Namespaces
+	}
+	return nil
+}
+
+func (x *GetClusterResponse) GetBaselines() []*Baseline {
+	if x != nil {
+		return x.Baselines
+	}
+	return nil
+}
+
+type ClusterNode struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	OsImage       string                 `protobuf:"bytes,2,opt,name=os_image,json=osImage,proto3" json:"os_image,omitempty"`
+	Kernel        string                 `protobuf:"bytes,3,opt,name=kernel,proto3" json:"kernel,omitempty"`
+	Kubelet       string                 `protobuf:"bytes,4,opt,name=kubelet,proto3" json:"kubelet,omitempty"`
+	Runtime       string                 `protobuf:"bytes,5,opt,name=runtime,proto3" json:"runtime,omitempty"`
+	Arch          string                 `protobuf:"bytes,6,opt,name=arch,proto3" json:"arch,omitempty"`
+	InstanceType  string                 `protobuf:"bytes,7,opt,name=instance_type,json=instanceType,proto3" json:"instance_type,omitempty"`
+	Ready         bool                   `protobuf:"varint,8,opt,name=ready,proto3" json:"ready,omitempty"`
+	Watched       bool                   `protobuf:"varint,9,opt,name=watched,proto3" json:"watched,omitempty"`                            // a sensor of ours reports from it now
+	NotAssessed   string                 `protobuf:"bytes,10,opt,name=not_assessed,json=notAssessed,proto3" json:"not_assessed,omitempty"` // why it is not watched
+	Since         int64                  `protobuf:"varint,11,opt,name=since,proto3" json:"since,omitempty"`
+	Pods          int32                  `protobuf:"varint,12,opt,name=pods,proto3" json:"pods,omitempty"`
+	CpuMillicores int64                  `protobuf:"varint,13,opt,name=cpu_millicores,json=cpuMillicores,proto3" json:"cpu_millicores,omitempty"`
+	MemoryBytes   int64                  `protobuf:"varint,14,opt,name=memory_bytes,json=memoryBytes,proto3" json:"memory_bytes,omitempty"`
+	Tenants       []string               `protobuf:"bytes,15,rep,name=tenants,proto3" json:"tenants,omitempty"`
+	Addresses     []string               `protobuf:"bytes,16,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	Owner         string                 `protobuf:"bytes,17,opt,name=owner,proto3" json:"owner,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClusterNode) Reset() {
+	*x = ClusterNode{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[78]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterNode) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterNode) ProtoMessage() {}
+
+func (x *ClusterNode) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[78]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterNode.ProtoReflect.Descriptor instead.
+func (*ClusterNode) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{78}
+}
+
+func (x *ClusterNode) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ClusterNode) GetOsImage() string {
+	if x != nil {
+		return x.OsImage
+	}
+	return ""
+}
+
+func (x *ClusterNode) GetKernel() string {
+	if x != nil {
+		return x.Kernel
+	}
+	return ""
+}
+
+func (x *ClusterNode) GetKubelet() string {
+	if x != nil {
+		return x.Kubelet
+	}
+	return ""
+}
+
+func (x *ClusterNode) GetRuntime() string {
+	if x != nil {
+		return x.Runtime
+	}
+	return ""
+}
+
+func (x *ClusterNode) GetArch() string {
+	if x != nil {
+		return x.Arch
+	}
+	return ""
+}
+
+func (x *ClusterNode) GetInstanceType() string {
+	if x != nil {
+		return x.InstanceType
+	}
+	return ""
+}
+
+func (x *ClusterNode) GetReady() bool {
+	if x != nil {
+		return x.Ready
+	}
+	return false
+}
+
+func (x *ClusterNode) GetWatched() bool {
+	if x != nil {
+		return x.Watched
+	}
+	return false
+}
+
+func (x *ClusterNode) GetNotAssessed() string {
+	if x != nil {
+		return x.NotAssessed
+	}
+	return ""
+}
+
+func (x *ClusterNode) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *ClusterNode) GetPods() int32 {
+	if x != nil {
+		return x.Pods
+	}
+	return 0
+}
+
+func (x *ClusterNode) GetCpuMillicores() int64 {
+	if x != nil {
+		return x.CpuMillicores
+	}
+	return 0
+}
+
+func (x *ClusterNode) GetMemoryBytes() int64 {
+	if x != nil {
+		return x.MemoryBytes
+	}
+	return 0
+}
+
+func (x *ClusterNode) GetTenants() []string {
+	if x != nil {
+		return x.Tenants
+	}
+	return nil
+}
+
+func (x *ClusterNode) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *ClusterNode) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+type ClusterNamespace struct {
+	state               protoimpl.MessageState `protogen:"open.v1"`
+	Name                string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Owner               string                 `protobuf:"bytes,2,opt,name=owner,proto3" json:"owner,omitempty"`
+	OwnerFrom           string                 `protobuf:"bytes,3,opt,name=owner_from,json=ownerFrom,proto3" json:"owner_from,omitempty"`
+	Tenant              string                 `protobuf:"bytes,4,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Pods                int32                  `protobuf:"varint,5,opt,name=pods,proto3" json:"pods,omitempty"`
+	PodSecurity         string                 `protobuf:"bytes,6,opt,name=pod_security,json=podSecurity,proto3" json:"pod_security,omitempty"`
+	Isolated            bool                   `protobuf:"varint,7,opt,name=isolated,proto3" json:"isolated,omitempty"`
+	IsolatedNotAssessed string                 `protobuf:"bytes,8,opt,name=isolated_not_assessed,json=isolatedNotAssessed,proto3" json:"isolated_not_assessed,omitempty"`
+	Since               int64                  `protobuf:"varint,9,opt,name=since,proto3" json:"since,omitempty"`
+	unknownFields       protoimpl.UnknownFields
+	sizeCache           protoimpl.SizeCache
+}
+
+func (x *ClusterNamespace) Reset() {
+	*x = ClusterNamespace{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[79]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClusterNamespace) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClusterNamespace) ProtoMessage() {}
+
+func (x *ClusterNamespace) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[79]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClusterNamespace.ProtoReflect.Descriptor instead.
+func (*ClusterNamespace) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{79}
+}
+
+func (x *ClusterNamespace) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ClusterNamespace) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *ClusterNamespace) GetOwnerFrom() string {
+	if x != nil {
+		return x.OwnerFrom
+	}
+	return ""
+}
+
+func (x *ClusterNamespace) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ClusterNamespace) GetPods() int32 {
+	if x != nil {
+		return x.Pods
+	}
+	return 0
+}
+
+func (x *ClusterNamespace) GetPodSecurity() string {
+	if x != nil {
+		return x.PodSecurity
+	}
+	return ""
+}
+
+func (x *ClusterNamespace) GetIsolated() bool {
+	if x != nil {
+		return x.Isolated
+	}
+	return false
+}
+
+func (x *ClusterNamespace) GetIsolatedNotAssessed() string {
+	if x != nil {
+		return x.IsolatedNotAssessed
+	}
+	return ""
+}
+
+func (x *ClusterNamespace) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+// Baseline is one model of usual behaviour.
+type Baseline struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Model         string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
+	Since         int64                  `protobuf:"varint,2,opt,name=since,proto3" json:"since,omitempty"`
+	Events        int64                  `protobuf:"varint,3,opt,name=events,proto3" json:"events,omitempty"`
+	Known         int32                  `protobuf:"varint,4,opt,name=known,proto3" json:"known,omitempty"`
+	Ready         bool                   `protobuf:"varint,5,opt,name=ready,proto3" json:"ready,omitempty"`
+	ReadyAt       int64                  `protobuf:"varint,6,opt,name=ready_at,json=readyAt,proto3" json:"ready_at,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Baseline) Reset() {
+	*x = Baseline{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[80]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Baseline) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Baseline) ProtoMessage() {}
+
+func (x *Baseline) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[80]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Baseline.ProtoReflect.Descriptor instead.
+func (*Baseline) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{80}
+}
+
+func (x *Baseline) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *Baseline) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *Baseline) GetEvents() int64 {
+	if x != nil {
+		return x.Events
+	}
+	return 0
+}
+
+func (x *Baseline) GetKnown() int32 {
+	if x != nil {
+		return x.Known
+	}
+	return 0
+}
+
+func (x *Baseline) GetReady() bool {
+	if x != nil {
+		return x.Ready
+	}
+	return false
+}
+
+func (x *Baseline) GetReadyAt() int64 {
+	if x != nil {
+		return x.ReadyAt
+	}
+	return 0
+}
+
+type WorkloadRow struct {
+	state              protoimpl.MessageState `protogen:"open.v1"`
+	Cluster            string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Key                string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"` // namespace/Kind/name
+	Namespace          string                 `protobuf:"bytes,3,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Kind               string                 `protobuf:"bytes,4,opt,name=kind,proto3" json:"kind,omitempty"`
+	Name               string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	Owner              string                 `protobuf:"bytes,6,opt,name=owner,proto3" json:"owner,omitempty"` // never empty: unowned
+	OwnerFrom          string                 `protobuf:"bytes,7,opt,name=owner_from,json=ownerFrom,proto3" json:"owner_from,omitempty"`
+	Tenant             string                 `protobuf:"bytes,8,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Platform           bool                   `protobuf:"varint,9,opt,name=platform,proto3" json:"platform,omitempty"`
+	Wanted             int32                  `protobuf:"varint,10,opt,name=wanted,proto3" json:"wanted,omitempty"`
+	Ready              int32                  `protobuf:"varint,11,opt,name=ready,proto3" json:"ready,omitempty"`
+	Pods               int32                  `protobuf:"varint,12,opt,name=pods,proto3" json:"pods,omitempty"`
+	Identity           string                 `protobuf:"bytes,13,opt,name=identity,proto3" json:"identity,omitempty"`
+	Powers             []string               `protobuf:"bytes,14,rep,name=powers,proto3" json:"powers,omitempty"`
+	Grants             []string               `protobuf:"bytes,15,rep,name=grants,proto3" json:"grants,omitempty"`
+	Mounts             []string               `protobuf:"bytes,16,rep,name=mounts,proto3" json:"mounts,omitempty"`
+	Reach              string                 `protobuf:"bytes,17,opt,name=reach,proto3" json:"reach,omitempty"`
+	Apps               []string               `protobuf:"bytes,18,rep,name=apps,proto3" json:"apps,omitempty"`
+	Images             []*WorkloadImage       `protobuf:"bytes,19,rep,name=images,proto3" json:"images,omitempty"`
+	AlertsOpen         int64                  `protobuf:"varint,20,opt,name=alerts_open,json=alertsOpen,proto3" json:"alerts_open,omitempty"`
+	AlertsWorst        Severity               `protobuf:"varint,21,opt,name=alerts_worst,json=alertsWorst,proto3,enum=dockreeve.v1.Severity" json:"alerts_worst,omitempty"`
+	Created            int64                  `protobuf:"varint,22,opt,name=created,proto3" json:"created,omitempty"`
+	Schedule           string                 `protobuf:"bytes,23,opt,name=schedule,proto3" json:"schedule,omitempty"`
+	Verdict            string                 `protobuf:"bytes,24,opt,name=verdict,proto3" json:"verdict,omitempty"`    // worst of its images: see WorkloadImage.verdict
+	Critical           int64                  `protobuf:"varint,25,opt,name=critical,proto3" json:"critical,omitempty"` // vulnerabilities of its images
+	High               int64                  `protobuf:"varint,26,opt,name=high,proto3" json:"high,omitempty"`
+	Kev                int64                  `protobuf:"varint,27,opt,name=kev,proto3" json:"kev,omitempty"`
+	VerdictNotAssessed string                 `protobuf:"bytes,28,opt,name=verdict_not_assessed,json=verdictNotAssessed,proto3" json:"verdict_not_assessed,omitempty"`
+	ChangeSeq          uint64                 `protobuf:"varint,29,opt,name=change_seq,json=changeSeq,proto3" json:"change_seq,omitempty"`
+	SharedWith         []string               `protobuf:"bytes,30,rep,name=shared_with,json=sharedWith,proto3" json:"shared_with,omitempty"` // other tenants on the same nodes
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *WorkloadRow) Reset() {
+	*x = WorkloadRow{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[81]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkloadRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkloadRow) ProtoMessage() {}
+
+func (x *WorkloadRow) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[81]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkloadRow.ProtoReflect.Descriptor instead.
+func (*WorkloadRow) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{81}
+}
+
+func (x *WorkloadRow) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *WorkloadRow) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *WorkloadRow) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *WorkloadRow) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *WorkloadRow) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *WorkloadRow) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *WorkloadRow) GetOwnerFrom() string {
+	if x != nil {
+		return x.OwnerFrom
+	}
+	return ""
+}
+
+func (x *WorkloadRow) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *WorkloadRow) GetPlatform() bool {
+	if x != nil {
+		return x.Platform
+	}
+	return false
+}
+
+func (x *WorkloadRow) GetWanted() int32 {
+	if x != nil {
+		return x.Wanted
+	}
+	return 0
+}
+
+func (x *WorkloadRow) GetReady() int32 {
+	if x != nil {
+		return x.Ready
+	}
+	return 0
+}
+
+func (x *WorkloadRow) GetPods() int32 {
+	if x != nil {
+		return x.Pods
+	}
+	return 0
+}
+
+func (x *WorkloadRow) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+func (x *WorkloadRow) GetPowers() []string {
+	if x != nil {
+		return x.Powers
+	}
+	return nil
+}
+
+func (x *WorkloadRow) GetGrants() []string {
+	if x != nil {
+		return x.Grants
+	}
+	return nil
+}
+
+func (x *WorkloadRow) GetMounts() []string {
+	if x != nil {
+		return x.Mounts
+	}
+	return nil
+}
+
+func (x *WorkloadRow) GetReach() string {
+	if x != nil {
+		return x.Reach
+	}
+	return ""
+}
+
+func (x *WorkloadRow) GetApps() []string {
+	if x != nil {
+		return x.Apps
+	}
+	return nil
+}
+
+func (x *WorkloadRow) GetImages() []*WorkloadImage {
+	if x != nil {
+		return x.Images
+	}
+	return nil
+}
+
+func (x *WorkloadRow) GetAlertsOpen() int64 {
+	if x != nil {
+		return x.AlertsOpen
+	}
+	return 0
+}
+
+func (x *WorkloadRow) GetAlertsWorst() Severity {
+	if x != nil {
+		return x.AlertsWorst
+	}
+	return Severity_SEVERITY_UNSPECIFIED
+}
+
+func (x *WorkloadRow) GetCreated() int64 {
+	if x != nil {
+		return x.Created
+	}
+	return 0
+}
+
+func (x *WorkloadRow) GetSchedule() string {
+	if x != nil {
+		return x.Schedule
+	}
+	return ""
+}
+
+func (x *WorkloadRow) GetVerdict() string {
+	if x != nil {
+		return x.Verdict
+	}
+	return ""
+}
+
+func (x *WorkloadRow) GetCritical() int64 {
+	if x != nil {
+		return x.Critical
+	}
+	return 0
+}
+
+func (x *WorkloadRow) GetHigh() int64 {
+	if x != nil {
+		return x.High
+	}
+	return 0
+}
+
+func (x *WorkloadRow) GetKev() int64 {
+	if x != nil {
+		return x.Kev
+	}
+	return 0
+}
+
+func (x *WorkloadRow) GetVerdictNotAssessed() string {
+	if x != nil {
+		return x.VerdictNotAssessed
+	}
+	return ""
+}
+
+func (x *WorkloadRow) GetChangeSeq() uint64 {
+	if x != nil {
+		return x.ChangeSeq
+	}
+	return 0
+}
+
+func (x *WorkloadRow) GetSharedWith() []string {
+	if x != nil {
+		return x.SharedWith
+	}
+	return nil
+}
+
+type WorkloadImage struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Container     string                 `protobuf:"bytes,1,opt,name=container,proto3" json:"container,omitempty"`
+	Role          string                 `protobuf:"bytes,2,opt,name=role,proto3" json:"role,omitempty"`
+	Image         string                 `protobuf:"bytes,3,opt,name=image,proto3" json:"image,omitempty"`
+	Digest        string                 `protobuf:"bytes,4,opt,name=digest,proto3" json:"digest,omitempty"`
+	Since         int64                  `protobuf:"varint,5,opt,name=since,proto3" json:"since,omitempty"`
+	Pods          int32                  `protobuf:"varint,6,opt,name=pods,proto3" json:"pods,omitempty"`
+	Key           string                 `protobuf:"bytes,7,opt,name=key,proto3" json:"key,omitempty"`                                    // of the image's page; empty = not known to the scanner
+	Counts        *SeverityCounts        `protobuf:"bytes,8,opt,name=counts,proto3" json:"counts,omitempty"`                              // absent = not assessed
+	NotAssessed   string                 `protobuf:"bytes,9,opt,name=not_assessed,json=notAssessed,proto3" json:"not_assessed,omitempty"` // why: waiting, cannot be pulled, no advisories…
+	Scanned       int64                  `protobuf:"varint,10,opt,name=scanned,proto3" json:"scanned,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WorkloadImage) Reset() {
+	*x = WorkloadImage{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[82]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkloadImage) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkloadImage) ProtoMessage() {}
+
+func (x *WorkloadImage) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[82]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkloadImage.ProtoReflect.Descriptor instead.
+func (*WorkloadImage) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{82}
+}
+
+func (x *WorkloadImage) GetContainer() string {
+	if x != nil {
+		return x.Container
+	}
+	return ""
+}
+
+func (x *WorkloadImage) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *WorkloadImage) GetImage() string {
+	if x != nil {
+		return x.Image
+	}
+	return ""
+}
+
+func (x *WorkloadImage) GetDigest() string {
+	if x != nil {
+		return x.Digest
+	}
+	return ""
+}
+
+func (x *WorkloadImage) GetSince() int64 {
+	if x != nil {
+		return x.Since
+	}
+	return 0
+}
+
+func (x *WorkloadImage) GetPods() int32 {
+	if x != nil {
+		return x.Pods
+	}
+	return 0
+}
+
+func (x *WorkloadImage) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *WorkloadImage) GetCounts() *SeverityCounts {
+	if x != nil {
+		return x.Counts
+	}
+	return nil
+}
+
+func (x *WorkloadImage) GetNotAssessed() string {
+	if x != nil {
+		return x.NotAssessed
+	}
+	return ""
+}
+
+func (x *WorkloadImage) GetScanned() int64 {
+	if x != nil {
+		return x.Scanned
+	}
+	return 0
+}
+
+type ListWorkloadsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        string                 `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	Order         string                 `protobuf:"bytes,2,opt,name=order,proto3" json:"order,omitempty"`
+	PageSize      int32                  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	Cursor        string                 `protobuf:"bytes,4,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWorkloadsRequest) Reset() {
+	*x = ListWorkloadsRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[83]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWorkloadsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWorkloadsRequest) ProtoMessage() {}
+
+func (x *ListWorkloadsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[83]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWorkloadsRequest.ProtoReflect.Descriptor instead.
+func (*ListWorkloadsRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{83}
+}
+
+func (x *ListWorkloadsRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListWorkloadsRequest) GetOrder() string {
+	if x != nil {
+		return x.Order
+	}
+	return ""
+}
+
+func (x *ListWorkloadsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListWorkloadsRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type ListWorkloadsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Workloads     []*WorkloadRow         `protobuf:"bytes,1,rep,name=workloads,proto3" json:"workloads,omitempty"`
+	NextCursor    string                 `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	Total         int64                  `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
+	TotalAll      int64                  `protobuf:"varint,4,opt,name=total_all,json=totalAll,proto3" json:"total_all,omitempty"`
+	ChangeSeq     uint64                 `protobuf:"varint,5,opt,name=change_seq,json=changeSeq,proto3" json:"change_seq,omitempty"`
+	NotAssessed   []*Gap                 `protobuf:"bytes,6,rep,name=not_assessed,json=notAssessed,proto3" json:"not_assessed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListWorkloadsResponse) Reset() {
+	*x = ListWorkloadsResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[84]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListWorkloadsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListWorkloadsResponse) ProtoMessage() {}
+
+func (x *ListWorkloadsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[84]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListWorkloadsResponse.ProtoReflect.Descriptor instead.
+func (*ListWorkloadsResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{84}
+}
+
+func (x *ListWorkloadsResponse) GetWorkloads() []*WorkloadRow {
+	if x != nil {
+		return x.Workloads
+	}
+	return nil
+}
+
+func (x *ListWorkloadsResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
+func (x *ListWorkloadsResponse) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *ListWorkloadsResponse) GetTotalAll() int64 {
+	if x != nil {
+		return x.TotalAll
+	}
+	return 0
+}
+
+func (x *ListWorkloadsResponse) GetChangeSeq() uint64 {
+	if x != nil {
+		return x.ChangeSeq
+	}
+	return 0
+}
+
+func (x *ListWorkloadsResponse) GetNotAssessed() []*Gap {
+	if x != nil {
+		return x.NotAssessed
+	}
+	return nil
+}
+
+type GetWorkloadRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetWorkloadRequest) Reset() {
+	*x = GetWorkloadRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[85]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetWorkloadRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetWorkloadRequest) ProtoMessage() {}
+
+func (x *GetWorkloadRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[85]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetWorkloadRequest.ProtoReflect.Descriptor instead.
+func (*GetWorkloadRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{85}
+}
+
+func (x *GetWorkloadRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *GetWorkloadRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+type GetWorkloadResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Workload      *WorkloadRow           `protobuf:"bytes,1,opt,name=workload,proto3" json:"workload,omitempty"`
+	Pods          []*WorkloadPod         `protobuf:"bytes,2,rep,name=pods,proto3" json:"pods,omitempty"`
+	PodsTotal     int32                  `protobuf:"varint,3,opt,name=pods_total,json=podsTotal,proto3" json:"pods_total,omitempty"`
+	TokenMounted  bool                   `protobuf:"varint,4,opt,name=token_mounted,json=tokenMounted,proto3" json:"token_mounted,omitempty"`
+	Secrets       []string               `protobuf:"bytes,5,rep,name=secrets,proto3" json:"secrets,omitempty"`
+	Exposures     []*ExposureRow         `protobuf:"bytes,6,rep,name=exposures,proto3" json:"exposures,omitempty"`
+	Rights        []*Right               `protobuf:"bytes,7,rep,name=rights,proto3" json:"rights,omitempty"`
+	Via           string                 `protobuf:"bytes,8,opt,name=via,proto3" json:"via,omitempty"`
+	Alerts        []*Alert               `protobuf:"bytes,9,rep,name=alerts,proto3" json:"alerts,omitempty"`                                  // the newest twenty
+	TemplateJson  string                 `protobuf:"bytes,10,opt,name=template_json,json=templateJson,proto3" json:"template_json,omitempty"` // reduced: no secret values
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetWorkloadResponse) Reset() {
+	*x = GetWorkloadResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[86]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetWorkloadResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetWorkloadResponse) ProtoMessage() {}
+
+func (x *GetWorkloadResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[86]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetWorkloadResponse.ProtoReflect.Descriptor instead.
+func (*GetWorkloadResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{86}
+}
+
+func (x *GetWorkloadResponse) GetWorkload() *WorkloadRow {
+	if x != nil {
+		return x.Workload
+	}
+	return nil
+}
+
+func (x *GetWorkloadResponse) GetPods() []*WorkloadPod {
+	if x != nil {
+		return x.Pods
+	}
+	return nil
+}
+
+func (x *GetWorkloadResponse) GetPodsTotal() int32 {
+	if x != nil {
+		return x.PodsTotal
+	}
+	return 0
+}
+
+func (x *GetWorkloadResponse) GetTokenMounted() bool {
+	if x != nil {
+		return x.TokenMounted
+	}
+	return false
+}
+
+func (x *GetWorkloadResponse) GetSecrets() []string {
+	if x != nil {
+		return x.Secrets
+	}
+	return nil
+}
+
+func (x *GetWorkloadResponse) GetExposures() []*ExposureRow {
+	if x != nil {
+		return x.Exposures
+	}
+	return nil
+}
+
+func (x *GetWorkloadResponse) GetRights() []*Right {
+	if x != nil {
+		return x.Rights
+	}
+	return nil
+}
+
+func (x *GetWorkloadResponse) GetVia() string {
+	if x != nil {
+		return x.Via
+	}
+	return ""
+}
+
+func (x *GetWorkloadResponse) GetAlerts() []*Alert {
+	if x != nil {
+		return x.Alerts
+	}
+	return nil
+}
+
+func (x *GetWorkloadResponse) GetTemplateJson() string {
+	if x != nil {
+		return x.TemplateJson
+	}
+	return ""
+}
+
+type WorkloadPod struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
+	Uid           string                 `protobuf:"bytes,2,opt,name=uid,proto3" json:"uid,omitempty"`
+	Node          string                 `protobuf:"bytes,3,opt,name=node,proto3" json:"node,omitempty"`
+	Ip            string                 `protobuf:"bytes,4,opt,name=ip,proto3" json:"ip,omitempty"`
+	Phase         string                 `protobuf:"bytes,5,opt,name=phase,proto3" json:"phase,omitempty"`
+	Reason        string                 `protobuf:"bytes,6,opt,name=reason,proto3" json:"reason,omitempty"`
+	Started       int64                  `protobuf:"varint,7,opt,name=started,proto3" json:"started,omitempty"`
+	Restarts      int32                  `protobuf:"varint,8,opt,name=restarts,proto3" json:"restarts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *WorkloadPod) Reset() {
+	*x = WorkloadPod{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[87]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *WorkloadPod) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*WorkloadPod) ProtoMessage() {}
+
+func (x *WorkloadPod) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[87]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use WorkloadPod.ProtoReflect.Descriptor instead.
+func (*WorkloadPod) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{87}
+}
+
+func (x *WorkloadPod) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *WorkloadPod) GetUid() string {
+	if x != nil {
+		return x.Uid
+	}
+	return ""
+}
+
+func (x *WorkloadPod) GetNode() string {
+	if x != nil {
+		return x.Node
+	}
+	return ""
+}
+
+func (x *WorkloadPod) GetIp() string {
+	if x != nil {
+		return x.Ip
+	}
+	return ""
+}
+
+func (x *WorkloadPod) GetPhase() string {
+	if x != nil {
+		return x.Phase
+	}
+	return ""
+}
+
+func (x *WorkloadPod) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *WorkloadPod) GetStarted() int64 {
+	if x != nil {
+		return x.Started
+	}
+	return 0
+}
+
+func (x *WorkloadPod) GetRestarts() int32 {
+	if x != nil {
+		return x.Restarts
+	}
+	return 0
+}
+
+type IdentityRow struct {
+	state            protoimpl.MessageState `protogen:"open.v1"`
+	Cluster          string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Key              string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"` // serviceaccount:namespace/name, user:name, group:name
+	Kind             string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	Namespace        string                 `protobuf:"bytes,4,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Name             string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	Owner            string                 `protobuf:"bytes,6,opt,name=owner,proto3" json:"owner,omitempty"`
+	OwnerFrom        string                 `protobuf:"bytes,7,opt,name=owner_from,json=ownerFrom,proto3" json:"owner_from,omitempty"`
+	Tenant           string                 `protobuf:"bytes,8,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Platform         bool                   `protobuf:"varint,9,opt,name=platform,proto3" json:"platform,omitempty"`
+	CloudId          string                 `protobuf:"bytes,10,opt,name=cloud_id,json=cloudId,proto3" json:"cloud_id,omitempty"`
+	Grants           []string               `protobuf:"bytes,11,rep,name=grants,proto3" json:"grants,omitempty"`
+	Scope            string                 `protobuf:"bytes,12,opt,name=scope,proto3" json:"scope,omitempty"`
+	Rights           int32                  `protobuf:"varint,13,opt,name=rights,proto3" json:"rights,omitempty"`
+	Workloads        []string               `protobuf:"bytes,14,rep,name=workloads,proto3" json:"workloads,omitempty"`
+	Crosses          []string               `protobuf:"bytes,15,rep,name=crosses,proto3" json:"crosses,omitempty"`
+	FirstUsed        int64                  `protobuf:"varint,16,opt,name=first_used,json=firstUsed,proto3" json:"first_used,omitempty"` // of the API, as audited; 0 = never since audit_since
+	LastUsed         int64                  `protobuf:"varint,17,opt,name=last_used,json=lastUsed,proto3" json:"last_used,omitempty"`
+	Requests         int64                  `protobuf:"varint,18,opt,name=requests,proto3" json:"requests,omitempty"` // audited
+	Denied           int64                  `protobuf:"varint,19,opt,name=denied,proto3" json:"denied,omitempty"`
+	Unusual          []string               `protobuf:"bytes,20,rep,name=unusual,proto3" json:"unusual,omitempty"` // what was unusual in the last seven days
+	AlertsOpen       int64                  `protobuf:"varint,21,opt,name=alerts_open,json=alertsOpen,proto3" json:"alerts_open,omitempty"`
+	ChangeSeq        uint64                 `protobuf:"varint,22,opt,name=change_seq,json=changeSeq,proto3" json:"change_seq,omitempty"`
+	UsageNotAssessed string                 `protobuf:"bytes,23,opt,name=usage_not_assessed,json=usageNotAssessed,proto3" json:"usage_not_assessed,omitempty"` // why first_used… mean nothing
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
+}
+
+func (x *IdentityRow) Reset() {
+	*x = IdentityRow{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[88]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IdentityRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IdentityRow) ProtoMessage() {}
+
+func (x *IdentityRow) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[88]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IdentityRow.ProtoReflect.Descriptor instead.
+func (*IdentityRow) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{88}
+}
+
+func (x *IdentityRow) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *IdentityRow) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *IdentityRow) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *IdentityRow) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *IdentityRow) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *IdentityRow) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *IdentityRow) GetOwnerFrom() string {
+	if x != nil {
+		return x.OwnerFrom
+	}
+	return ""
+}
+
+func (x *IdentityRow) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *IdentityRow) GetPlatform() bool {
+	if x != nil {
+		return x.Platform
+	}
+	return false
+}
+
+func (x *IdentityRow) GetCloudId() string {
+	if x != nil {
+		return x.CloudId
+	}
+	return ""
+}
+
+func (x *IdentityRow) GetGrants() []string {
+	if x != nil {
+		return x.Grants
+	}
+	return nil
+}
+
+func (x *IdentityRow) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *IdentityRow) GetRights() int32 {
+	if x != nil {
+		return x.Rights
+	}
+	return 0
+}
+
+func (x *IdentityRow) GetWorkloads() []string {
+	if x != nil {
+		return x.Workloads
+	}
+	return nil
+}
+
+func (x *IdentityRow) GetCrosses() []string {
+	if x != nil {
+		return x.Crosses
+	}
+	return nil
+}
+
+func (x *IdentityRow) GetFirstUsed() int64 {
+	if x != nil {
+		return x.FirstUsed
+	}
+	return 0
+}
+
+func (x *IdentityRow) GetLastUsed() int64 {
+	if x != nil {
+		return x.LastUsed
+	}
+	return 0
+}
+
+func (x *IdentityRow) GetRequests() int64 {
+	if x != nil {
+		return x.Requests
+	}
+	return 0
+}
+
+func (x *IdentityRow) GetDenied() int64 {
+	if x != nil {
+		return x.Denied
+	}
+	return 0
+}
+
+func (x *IdentityRow) GetUnusual() []string {
+	if x != nil {
+		return x.Unusual
+	}
+	return nil
+}
+
+func (x *IdentityRow) GetAlertsOpen() int64 {
+	if x != nil {
+		return x.AlertsOpen
+	}
+	return 0
+}
+
+func (x *IdentityRow) GetChangeSeq() uint64 {
+	if x != nil {
+		return x.ChangeSeq
+	}
+	return 0
+}
+
+func (x *IdentityRow) GetUsageNotAssessed() string {
+	if x != nil {
+		return x.UsageNotAssessed
+	}
+	return ""
+}
+
+type ListIdentitiesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        string                 `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	Order         string                 `protobuf:"bytes,2,opt,name=order,proto3" json:"order,omitempty"`
+	PageSize      int32                  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	Cursor        string                 `protobuf:"bytes,4,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListIdentitiesRequest) Reset() {
+	*x = ListIdentitiesRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[89]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListIdentitiesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListIdentitiesRequest) ProtoMessage() {}
+
+func (x *ListIdentitiesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[89]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListIdentitiesRequest.ProtoReflect.Descriptor instead.
+func (*ListIdentitiesRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{89}
+}
+
+func (x *ListIdentitiesRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListIdentitiesRequest) GetOrder() string {
+	if x != nil {
+		return x.Order
+	}
+	return ""
+}
+
+func (x *ListIdentitiesRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListIdentitiesRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type ListIdentitiesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Identities    []*IdentityRow         `protobuf:"bytes,1,rep,name=identities,proto3" json:"identities,omitempty"`
+	NextCursor    string                 `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	Total         int64                  `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
+	TotalAll      int64                  `protobuf:"varint,4,opt,name=total_all,json=totalAll,proto3" json:"total_all,omitempty"`
+	ChangeSeq     uint64                 `protobuf:"varint,5,opt,name=change_seq,json=changeSeq,proto3" json:"change_seq,omitempty"`
+	NotAssessed   []*Gap                 `protobuf:"bytes,6,rep,name=not_assessed,json=notAssessed,proto3" json:"not_assessed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListIdentitiesResponse) Reset() {
+	*x = ListIdentitiesResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[90]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListIdentitiesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListIdentitiesResponse) ProtoMessage() {}
+
+func (x *ListIdentitiesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[90]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListIdentitiesResponse.ProtoReflect.Descriptor instead.
+func (*ListIdentitiesResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{90}
+}
+
+func (x *ListIdentitiesResponse) GetIdentities() []*IdentityRow {
+	if x != nil {
+		return x.Identities
+	}
+	return nil
+}
+
+func (x *ListIdentitiesResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
+func (x *ListIdentitiesResponse) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *ListIdentitiesResponse) GetTotalAll() int64 {
+	if x != nil {
+		return x.TotalAll
+	}
+	return 0
+}
+
+func (x *ListIdentitiesResponse) GetChangeSeq() uint64 {
+	if x != nil {
+		return x.ChangeSeq
+	}
+	return 0
+}
+
+func (x *ListIdentitiesResponse) GetNotAssessed() []*Gap {
+	if x != nil {
+		return x.NotAssessed
+	}
+	return nil
+}
+
+type GetIdentityRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetIdentityRequest) Reset() {
+	*x = GetIdentityRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[91]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetIdentityRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetIdentityRequest) ProtoMessage() {}
+
+func (x *GetIdentityRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[91]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetIdentityRequest.ProtoReflect.Descriptor instead.
+func (*GetIdentityRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{91}
+}
+
+func (x *GetIdentityRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *GetIdentityRequest) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+type GetIdentityResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Identity      *IdentityRow           `protobuf:"bytes,1,opt,name=identity,proto3" json:"identity,omitempty"`
+	Rights        []*Right               `protobuf:"bytes,2,rep,name=rights,proto3" json:"rights,omitempty"`
+	MoreRights    int32                  `protobuf:"varint,3,opt,name=more_rights,json=moreRights,proto3" json:"more_rights,omitempty"`
+	Uses          []*IdentityUse         `protobuf:"bytes,4,rep,name=uses,proto3" json:"uses,omitempty"` // what it has done, by verb, resource and namespace, at most 500
+	Alerts        []*Alert               `protobuf:"bytes,5,rep,name=alerts,proto3" json:"alerts,omitempty"`
+	Baselines     []*Baseline            `protobuf:"bytes,6,rep,name=baselines,proto3" json:"baselines,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetIdentityResponse) Reset() {
+	*x = GetIdentityResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[92]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetIdentityResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetIdentityResponse) ProtoMessage() {}
+
+func (x *GetIdentityResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[92]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetIdentityResponse.ProtoReflect.Descriptor instead.
+func (*GetIdentityResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{92}
+}
+
+func (x *GetIdentityResponse) GetIdentity() *IdentityRow {
+	if x != nil {
+		return x.Identity
+	}
+	return nil
+}
+
+func (x *GetIdentityResponse) GetRights() []*Right {
+	if x != nil {
+		return x.Rights
+	}
+	return nil
+}
+
+func (x *GetIdentityResponse) GetMoreRights() int32 {
+	if x != nil {
+		return x.MoreRights
+	}
+	return 0
+}
+
+func (x *GetIdentityResponse) GetUses() []*IdentityUse {
+	if x != nil {
+		return x.Uses
+	}
+	return nil
+}
+
+func (x *GetIdentityResponse) GetAlerts() []*Alert {
+	if x != nil {
+		return x.Alerts
+	}
+	return nil
+}
+
+func (x *GetIdentityResponse) GetBaselines() []*Baseline {
+	if x != nil {
+		return x.Baselines
+	}
+	return nil
+}
+
+type Right struct {
+	state           protoimpl.MessageState `protogen:"open.v1"`
+	Verbs           []string               `protobuf:"bytes,1,rep,name=verbs,proto3" json:"verbs,omitempty"`
+	Groups          []string               `protobuf:"bytes,2,rep,name=groups,proto3" json:"groups,omitempty"`
+	Resources       []string               `protobuf:"bytes,3,rep,name=resources,proto3" json:"resources,omitempty"`
+	Names           []string               `protobuf:"bytes,4,rep,name=names,proto3" json:"names,omitempty"`
+	Urls            []string               `protobuf:"bytes,5,rep,name=urls,proto3" json:"urls,omitempty"`
+	Namespace       string                 `protobuf:"bytes,6,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Role            string                 `protobuf:"bytes,7,opt,name=role,proto3" json:"role,omitempty"`
+	Binding         string                 `protobuf:"bytes,8,opt,name=binding,proto3" json:"binding,omitempty"`
+	Through         string                 `protobuf:"bytes,9,opt,name=through,proto3" json:"through,omitempty"`
+	Used            bool                   `protobuf:"varint,10,opt,name=used,proto3" json:"used,omitempty"` // something it allows was done, as audited
+	UsedNotAssessed string                 `protobuf:"bytes,11,opt,name=used_not_assessed,json=usedNotAssessed,proto3" json:"used_not_assessed,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *Right) Reset() {
+	*x = Right{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[93]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Right) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Right) ProtoMessage() {}
+
+func (x *Right) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[93]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Right.ProtoReflect.Descriptor instead.
+func (*Right) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{93}
+}
+
+func (x *Right) GetVerbs() []string {
+	if x != nil {
+		return x.Verbs
+	}
+	return nil
+}
+
+func (x *Right) GetGroups() []string {
+	if x != nil {
+		return x.Groups
+	}
+	return nil
+}
+
+func (x *Right) GetResources() []string {
+	if x != nil {
+		return x.Resources
+	}
+	return nil
+}
+
+func (x *Right) GetNames() []string {
+	if x != nil {
+		return x.Names
+	}
+	return nil
+}
+
+func (x *Right) GetUrls() []string {
+	if x != nil {
+		return x.Urls
+	}
+	return nil
+}
+
+func (x *Right) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *Right) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *Right) GetBinding() string {
+	if x != nil {
+		return x.Binding
+	}
+	return ""
+}
+
+func (x *Right) GetThrough() string {
+	if x != nil {
+		return x.Through
+	}
+	return ""
+}
+
+func (x *Right) GetUsed() bool {
+	if x != nil {
+		return x.Used
+	}
+	return false
+}
+
+func (x *Right) GetUsedNotAssessed() string {
+	if x != nil {
+		return x.UsedNotAssessed
+	}
+	return ""
+}
+
+type IdentityUse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Verb          string                 `protobuf:"bytes,1,opt,name=verb,proto3" json:"verb,omitempty"`
+	Resource      string                 `protobuf:"bytes,2,opt,name=resource,proto3" json:"resource,omitempty"` // resource.group/subresource
+	Namespace     string                 `protobuf:"bytes,3,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Count         int64                  `protobuf:"varint,4,opt,name=count,proto3" json:"count,omitempty"`
+	Denied        int64                  `protobuf:"varint,5,opt,name=denied,proto3" json:"denied,omitempty"`
+	First         int64                  `protobuf:"varint,6,opt,name=first,proto3" json:"first,omitempty"`
+	Last          int64                  `protobuf:"varint,7,opt,name=last,proto3" json:"last,omitempty"`
+	Sources       []string               `protobuf:"bytes,8,rep,name=sources,proto3" json:"sources,omitempty"` // addresses, at most 8
+	Agents        []string               `protobuf:"bytes,9,rep,name=agents,proto3" json:"agents,omitempty"`   // user agents, at most 8
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *IdentityUse) Reset() {
+	*x = IdentityUse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[94]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *IdentityUse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*IdentityUse) ProtoMessage() {}
+
+func (x *IdentityUse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[94]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use IdentityUse.ProtoReflect.Descriptor instead.
+func (*IdentityUse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{94}
+}
+
+func (x *IdentityUse) GetVerb() string {
+	if x != nil {
+		return x.Verb
+	}
+	return ""
+}
+
+func (x *IdentityUse) GetResource() string {
+	if x != nil {
+		return x.Resource
+	}
+	return ""
+}
+
+func (x *IdentityUse) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *IdentityUse) GetCount() int64 {
+	if x != nil {
+		return x.Count
+	}
+	return 0
+}
+
+func (x *IdentityUse) GetDenied() int64 {
+	if x != nil {
+		return x.Denied
+	}
+	return 0
+}
+
+func (x *IdentityUse) GetFirst() int64 {
+	if x != nil {
+		return x.First
+	}
+	return 0
+}
+
+func (x *IdentityUse) GetLast() int64 {
+	if x != nil {
+		return x.Last
+	}
+	return 0
+}
+
+func (x *IdentityUse) GetSources() []string {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
+func (x *IdentityUse) GetAgents() []string {
+	if x != nil {
+		return x.Agents
+	}
+	return nil
+}
+
+type ExposureRow struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Cluster       string                 `protobuf:"bytes,1,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Key           string                 `protobuf:"bytes,2,opt,name=key,proto3" json:"key,omitempty"`
+	Kind          string                 `protobuf:"bytes,3,opt,name=kind,proto3" json:"kind,omitempty"`
+	Namespace     string                 `protobuf:"bytes,4,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Name          string                 `protobuf:"bytes,5,opt,name=name,proto3" json:"name,omitempty"`
+	Reach         string                 `protobuf:"bytes,6,opt,name=reach,proto3" json:"reach,omitempty"`
+	Addresses     []string               `protobuf:"bytes,7,rep,name=addresses,proto3" json:"addresses,omitempty"`
+	Hosts         []string               `protobuf:"bytes,8,rep,name=hosts,proto3" json:"hosts,omitempty"`
+	Ports         []string               `protobuf:"bytes,9,rep,name=ports,proto3" json:"ports,omitempty"`
+	Tls           bool                   `protobuf:"varint,10,opt,name=tls,proto3" json:"tls,omitempty"`
+	Path          []string               `protobuf:"bytes,11,rep,name=path,proto3" json:"path,omitempty"`
+	Sources       []string               `protobuf:"bytes,12,rep,name=sources,proto3" json:"sources,omitempty"`
+	Workloads     []string               `protobuf:"bytes,13,rep,name=workloads,proto3" json:"workloads,omitempty"`
+	Apps          []string               `protobuf:"bytes,14,rep,name=apps,proto3" json:"apps,omitempty"`
+	Risks         []string               `protobuf:"bytes,15,rep,name=risks,proto3" json:"risks,omitempty"`
+	Owner         string                 `protobuf:"bytes,16,opt,name=owner,proto3" json:"owner,omitempty"`
+	Tenant        string                 `protobuf:"bytes,17,opt,name=tenant,proto3" json:"tenant,omitempty"`
+	Policy        string                 `protobuf:"bytes,18,opt,name=policy,proto3" json:"policy,omitempty"`
+	Created       int64                  `protobuf:"varint,19,opt,name=created,proto3" json:"created,omitempty"`
+	NotAssessed   string                 `protobuf:"bytes,20,opt,name=not_assessed,json=notAssessed,proto3" json:"not_assessed,omitempty"`
+	ChangeSeq     uint64                 `protobuf:"varint,21,opt,name=change_seq,json=changeSeq,proto3" json:"change_seq,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ExposureRow) Reset() {
+	*x = ExposureRow{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[95]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ExposureRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ExposureRow) ProtoMessage() {}
+
+func (x *ExposureRow) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[95]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ExposureRow.ProtoReflect.Descriptor instead.
+func (*ExposureRow) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{95}
+}
+
+func (x *ExposureRow) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *ExposureRow) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *ExposureRow) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ExposureRow) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *ExposureRow) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ExposureRow) GetReach() string {
+	if x != nil {
+		return x.Reach
+	}
+	return ""
+}
+
+func (x *ExposureRow) GetAddresses() []string {
+	if x != nil {
+		return x.Addresses
+	}
+	return nil
+}
+
+func (x *ExposureRow) GetHosts() []string {
+	if x != nil {
+		return x.Hosts
+	}
+	return nil
+}
+
+func (x *ExposureRow) GetPorts() []string {
+	if x != nil {
+		return x.Ports
+	}
+	return nil
+}
+
+func (x *ExposureRow) GetTls() bool {
+	if x != nil {
+		return x.Tls
+	}
+	return false
+}
+
+func (x *ExposureRow) GetPath() []string {
+	if x != nil {
+		return x.Path
+	}
+	return nil
+}
+
+func (x *ExposureRow) GetSources() []string {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
+func (x *ExposureRow) GetWorkloads() []string {
+	if x != nil {
+		return x.Workloads
+	}
+	return nil
+}
+
+func (x *ExposureRow) GetApps() []string {
+	if x != nil {
+		return x.Apps
+	}
+	return nil
+}
+
+func (x *ExposureRow) GetRisks() []string {
+	if x != nil {
+		return x.Risks
+	}
+	return nil
+}
+
+func (x *ExposureRow) GetOwner() string {
+	if x != nil {
+		return x.Owner
+	}
+	return ""
+}
+
+func (x *ExposureRow) GetTenant() string {
+	if x != nil {
+		return x.Tenant
+	}
+	return ""
+}
+
+func (x *ExposureRow) GetPolicy() string {
+	if x != nil {
+		return x.Policy
+	}
+	return ""
+}
+
+func (x *ExposureRow) GetCreated() int64 {
+	if x != nil {
+		return x.Created
+	}
+	return 0
+}
+
+func (x *ExposureRow) GetNotAssessed() string {
+	if x != nil {
+		return x.NotAssessed
+	}
+	return ""
+}
+
+func (x *ExposureRow) GetChangeSeq() uint64 {
+	if x != nil {
+		return x.ChangeSeq
+	}
+	return 0
+}
+
+type ListExposuresRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        string                 `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	Order         string                 `protobuf:"bytes,2,opt,name=order,proto3" json:"order,omitempty"`
+	PageSize      int32                  `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	Cursor        string                 `protobuf:"bytes,4,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListExposuresRequest) Reset() {
+	*x = ListExposuresRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[96]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListExposuresRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListExposuresRequest) ProtoMessage() {}
+
+func (x *ListExposuresRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[96]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListExposuresRequest.ProtoReflect.Descriptor instead.
+func (*ListExposuresRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{96}
+}
+
+func (x *ListExposuresRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListExposuresRequest) GetOrder() string {
+	if x != nil {
+		return x.Order
+	}
+	return ""
+}
+
+func (x *ListExposuresRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListExposuresRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type ListExposuresResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Exposures     []*ExposureRow         `protobuf:"bytes,1,rep,name=exposures,proto3" json:"exposures,omitempty"`
+	NextCursor    string                 `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	Total         int64                  `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
+	TotalAll      int64                  `protobuf:"varint,4,opt,name=total_all,json=totalAll,proto3" json:"total_all,omitempty"`
+	ChangeSeq     uint64                 `protobuf:"varint,5,opt,name=change_seq,json=changeSeq,proto3" json:"change_seq,omitempty"`
+	NotAssessed   []*Gap                 `protobuf:"bytes,6,rep,name=not_assessed,json=notAssessed,proto3" json:"not_assessed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListExposuresResponse) Reset() {
+	*x = ListExposuresResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[97]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListExposuresResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListExposuresResponse) ProtoMessage() {}
+
+func (x *ListExposuresResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[97]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListExposuresResponse.ProtoReflect.Descriptor instead.
+func (*ListExposuresResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{97}
+}
+
+func (x *ListExposuresResponse) GetExposures() []*ExposureRow {
+	if x != nil {
+		return x.Exposures
+	}
+	return nil
+}
+
+func (x *ListExposuresResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
+func (x *ListExposuresResponse) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *ListExposuresResponse) GetTotalAll() int64 {
+	if x != nil {
+		return x.TotalAll
+	}
+	return 0
+}
+
+func (x *ListExposuresResponse) GetChangeSeq() uint64 {
+	if x != nil {
+		return x.ChangeSeq
+	}
+	return 0
+}
+
+func (x *ListExposuresResponse) GetNotAssessed() []*Gap {
+	if x != nil {
+		return x.NotAssessed
+	}
+	return nil
+}
+
+type AuditRow struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"` // event id
+	Cluster       string                 `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Time          int64                  `protobuf:"varint,3,opt,name=time,proto3" json:"time,omitempty"`
+	Verb          string                 `protobuf:"bytes,4,opt,name=verb,proto3" json:"verb,omitempty"`
+	Resource      string                 `protobuf:"bytes,5,opt,name=resource,proto3" json:"resource,omitempty"` // resource.group/subresource; a path for what is no resource
+	Namespace     string                 `protobuf:"bytes,6,opt,name=namespace,proto3" json:"namespace,omitempty"`
+	Name          string                 `protobuf:"bytes,7,opt,name=name,proto3" json:"name,omitempty"`
+	User          string                 `protobuf:"bytes,8,opt,name=user,proto3" json:"user,omitempty"`
+	Identity      string                 `protobuf:"bytes,9,opt,name=identity,proto3" json:"identity,omitempty"` // serviceaccount:namespace/name, user:name…
+	Impersonator  string                 `protobuf:"bytes,10,opt,name=impersonator,proto3" json:"impersonator,omitempty"`
+	Sources       []string               `protobuf:"bytes,11,rep,name=sources,proto3" json:"sources,omitempty"`
+	Agent         string                 `protobuf:"bytes,12,opt,name=agent,proto3" json:"agent,omitempty"`
+	Code          int32                  `protobuf:"varint,13,opt,name=code,proto3" json:"code,omitempty"`
+	Decision      string                 `protobuf:"bytes,14,opt,name=decision,proto3" json:"decision,omitempty"` // allow, forbid
+	Reason        string                 `protobuf:"bytes,15,opt,name=reason,proto3" json:"reason,omitempty"`
+	Unusual       []string               `protobuf:"bytes,16,rep,name=unusual,proto3" json:"unusual,omitempty"`
+	From          string                 `protobuf:"bytes,17,opt,name=from,proto3" json:"from,omitempty"` // pod, node, internet…
+	FromName      string                 `protobuf:"bytes,18,opt,name=from_name,json=fromName,proto3" json:"from_name,omitempty"`
+	Stage         string                 `protobuf:"bytes,19,opt,name=stage,proto3" json:"stage,omitempty"`
+	Level         string                 `protobuf:"bytes,20,opt,name=level,proto3" json:"level,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AuditRow) Reset() {
+	*x = AuditRow{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[98]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AuditRow) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AuditRow) ProtoMessage() {}
+
+func (x *AuditRow) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[98]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AuditRow.ProtoReflect.Descriptor instead.
+func (*AuditRow) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{98}
+}
+
+func (x *AuditRow) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *AuditRow) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *AuditRow) GetTime() int64 {
+	if x != nil {
+		return x.Time
+	}
+	return 0
+}
+
+func (x *AuditRow) GetVerb() string {
+	if x != nil {
+		return x.Verb
+	}
+	return ""
+}
+
+func (x *AuditRow) GetResource() string {
+	if x != nil {
+		return x.Resource
+	}
+	return ""
+}
+
+func (x *AuditRow) GetNamespace() string {
+	if x != nil {
+		return x.Namespace
+	}
+	return ""
+}
+
+func (x *AuditRow) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AuditRow) GetUser() string {
+	if x != nil {
+		return x.User
+	}
+	return ""
+}
+
+func (x *AuditRow) GetIdentity() string {
+	if x != nil {
+		return x.Identity
+	}
+	return ""
+}
+
+func (x *AuditRow) GetImpersonator() string {
+	if x != nil {
+		return x.Impersonator
+	}
+	return ""
+}
+
+func (x *AuditRow) GetSources() []string {
+	if x != nil {
+		return x.Sources
+	}
+	return nil
+}
+
+func (x *AuditRow) GetAgent() string {
+	if x != nil {
+		return x.Agent
+	}
+	return ""
+}
+
+func (x *AuditRow) GetCode() int32 {
+	if x != nil {
+		return x.Code
+	}
+	return 0
+}
+
+func (x *AuditRow) GetDecision() string {
+	if x != nil {
+		return x.Decision
+	}
+	return ""
+}
+
+func (x *AuditRow) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+func (x *AuditRow) GetUnusual() []string {
+	if x != nil {
+		return x.Unusual
+	}
+	return nil
+}
+
+func (x *AuditRow) GetFrom() string {
+	if x != nil {
+		return x.From
+	}
+	return ""
+}
+
+func (x *AuditRow) GetFromName() string {
+	if x != nil {
+		return x.FromName
+	}
+	return ""
+}
+
+func (x *AuditRow) GetStage() string {
+	if x != nil {
+		return x.Stage
+	}
+	return ""
+}
+
+func (x *AuditRow) GetLevel() string {
+	if x != nil {
+		return x.Level
+	}
+	return ""
+}
+
+type ListAuditRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Filter        string                 `protobuf:"bytes,1,opt,name=filter,proto3" json:"filter,omitempty"`
+	PageSize      int32                  `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	Cursor        string                 `protobuf:"bytes,3,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditRequest) Reset() {
+	*x = ListAuditRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[99]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditRequest) ProtoMessage() {}
+
+func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[99]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditRequest.ProtoReflect.Descriptor instead.
+func (*ListAuditRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{99}
+}
+
+func (x *ListAuditRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListAuditRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListAuditRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type ListAuditResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Events        []*AuditRow            `protobuf:"bytes,1,rep,name=events,proto3" json:"events,omitempty"`
+	NextCursor    string                 `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	KeptSince     int64                  `protobuf:"varint,3,opt,name=kept_since,json=keptSince,proto3" json:"kept_since,omitempty"` // older ones are gone
+	Total         int64                  `protobuf:"varint,4,opt,name=total,proto3" json:"total,omitempty"`                          // exact up to 10,000, then -1
+	ChangeSeq     uint64                 `protobuf:"varint,5,opt,name=change_seq,json=changeSeq,proto3" json:"change_seq,omitempty"`
+	NotAssessed   []*Gap                 `protobuf:"bytes,6,rep,name=not_assessed,json=notAssessed,proto3" json:"not_assessed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAuditResponse) Reset() {
+	*x = ListAuditResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[100]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAuditResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAuditResponse) ProtoMessage() {}
+
+func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[100]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAuditResponse.ProtoReflect.Descriptor instead.
+func (*ListAuditResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{100}
+}
+
+func (x *ListAuditResponse) GetEvents() []*AuditRow {
+	if x != nil {
+		return x.Events
+	}
+	return nil
+}
+
+func (x *ListAuditResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
+func (x *ListAuditResponse) GetKeptSince() int64 {
+	if x != nil {
+		return x.KeptSince
+	}
+	return 0
+}
+
+func (x *ListAuditResponse) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *ListAuditResponse) GetChangeSeq() uint64 {
+	if x != nil {
+		return x.ChangeSeq
+	}
+	return 0
+}
+
+func (x *ListAuditResponse) GetNotAssessed() []*Gap {
+	if x != nil {
+		return x.NotAssessed
+	}
+	return nil
+}
+
+type GetAuditEventRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetAuditEventRequest) Reset() {
+	*x = GetAuditEventRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[101]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAuditEventRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAuditEventRequest) ProtoMessage() {}
+
+func (x *GetAuditEventRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[101]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAuditEventRequest.ProtoReflect.Descriptor instead.
+func (*GetAuditEventRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{101}
+}
+
+func (x *GetAuditEventRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type GetAuditEventResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Event         *AuditRow              `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
+	EventJson     string                 `protobuf:"bytes,2,opt,name=event_json,json=eventJson,proto3" json:"event_json,omitempty"`
+	FactsJson     string                 `protobuf:"bytes,3,opt,name=facts_json,json=factsJson,proto3" json:"facts_json,omitempty"`
+	AlertIds      []string               `protobuf:"bytes,4,rep,name=alert_ids,json=alertIds,proto3" json:"alert_ids,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetAuditEventResponse) Reset() {
+	*x = GetAuditEventResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[102]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetAuditEventResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetAuditEventResponse) ProtoMessage() {}
+
+func (x *GetAuditEventResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[102]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetAuditEventResponse.ProtoReflect.Descriptor instead.
+func (*GetAuditEventResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{102}
+}
+
+func (x *GetAuditEventResponse) GetEvent() *AuditRow {
+	if x != nil {
+		return x.Event
+	}
+	return nil
+}
+
+func (x *GetAuditEventResponse) GetEventJson() string {
+	if x != nil {
+		return x.EventJson
+	}
+	return ""
+}
+
+func (x *GetAuditEventResponse) GetFactsJson() string {
+	if x != nil {
+		return x.FactsJson
+	}
+	return ""
+}
+
+func (x *GetAuditEventResponse) GetAlertIds() []string {
+	if x != nil {
+		return x.AlertIds
+	}
+	return nil
+}
+
+type CreateJoinTokenRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Role          string                 `protobuf:"bytes,1,opt,name=role,proto3" json:"role,omitempty"`
+	Cluster       string                 `protobuf:"bytes,2,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	TtlSeconds    int64                  `protobuf:"varint,3,opt,name=ttl_seconds,json=ttlSeconds,proto3" json:"ttl_seconds,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateJoinTokenRequest) Reset() {
+	*x = CreateJoinTokenRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[103]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateJoinTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateJoinTokenRequest) ProtoMessage() {}
+
+func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[103]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateJoinTokenRequest.ProtoReflect.Descriptor instead.
+func (*CreateJoinTokenRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{103}
+}
+
+func (x *CreateJoinTokenRequest) GetRole() string {
+	if x != nil {
+		return x.Role
+	}
+	return ""
+}
+
+func (x *CreateJoinTokenRequest) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *CreateJoinTokenRequest) GetTtlSeconds() int64 {
+	if x != nil {
+		return x.TtlSeconds
+	}
+	return 0
+}
+
+type CreateJoinTokenResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Token         string                 `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
+	Expires       int64                  `protobuf:"varint,2,opt,name=expires,proto3" json:"expires,omitempty"`
+	CaHash        string                 `protobuf:"bytes,3,opt,name=ca_hash,json=caHash,proto3" json:"ca_hash,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CreateJoinTokenResponse) Reset() {
+	*x = CreateJoinTokenResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[104]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CreateJoinTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CreateJoinTokenResponse) ProtoMessage() {}
+
+func (x *CreateJoinTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[104]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CreateJoinTokenResponse.ProtoReflect.Descriptor instead.
+func (*CreateJoinTokenResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{104}
+}
+
+func (x *CreateJoinTokenResponse) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+func (x *CreateJoinTokenResponse) GetExpires() int64 {
+	if x != nil {
+		return x.Expires
+	}
+	return 0
+}
+
+func (x *CreateJoinTokenResponse) GetCaHash() string {
+	if x != nil {
+		return x.CaHash
+	}
+	return ""
+}
+
 var File_dockreeve_v1_dockreeve_proto protoreflect.FileDescriptor
 
 const file_dockreeve_v1_dockreeve_proto_rawDesc = "" +
@@ -6196,7 +9621,7 @@ const file_dockreeve_v1_dockreeve_proto_rawDesc = "" +
 	"kernelTime\x12(\n" +
 	"\x10affected_by_loss\x18\x12 \x01(\bR\x0eaffectedByLoss\x12\x1d\n" +
 	"\n" +
-	"change_seq\x18\x13 \x01(\x04R\tchangeSeq\"\xf9\x01\n" +
+	"change_seq\x18\x13 \x01(\x04R\tchangeSeq\"\xa5\x03\n" +
 	"\aSubject\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x125\n" +
 	"\tcontainer\x18\x02 \x01(\v2\x17.dockreeve.v1.ContainerR\tcontainer\x12\x1a\n" +
@@ -6207,7 +9632,15 @@ const file_dockreeve_v1_dockreeve_proto_rawDesc = "" +
 	"executable\x12\x12\n" +
 	"\x04user\x18\x06 \x01(\tR\x04user\x12\x16\n" +
 	"\x06object\x18\a \x01(\tR\x06object\x12!\n" +
-	"\fobject_class\x18\b \x01(\tR\vobjectClass\"\xc1\x01\n" +
+	"\fobject_class\x18\b \x01(\tR\vobjectClass\x12\x18\n" +
+	"\acluster\x18\t \x01(\tR\acluster\x12\x1a\n" +
+	"\bidentity\x18\n" +
+	" \x01(\tR\bidentity\x12\x16\n" +
+	"\x06source\x18\v \x01(\tR\x06source\x12\x14\n" +
+	"\x05agent\x18\f \x01(\tR\x05agent\x12\x14\n" +
+	"\x05owner\x18\r \x01(\tR\x05owner\x12\x16\n" +
+	"\x06tenant\x18\x0e \x01(\tR\x06tenant\x12\x18\n" +
+	"\areaches\x18\x0f \x03(\tR\areaches\"\xc1\x01\n" +
 	"\tContainer\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12\x14\n" +
@@ -6731,7 +10164,366 @@ const file_dockreeve_v1_dockreeve_proto_rawDesc = "" +
 	"\bopen_p50\x18\b \x01(\x03R\aopenP50\x12\x19\n" +
 	"\bopen_p90\x18\t \x01(\x03R\aopenP90\x12\x19\n" +
 	"\bopen_max\x18\n" +
-	" \x01(\x03R\aopenMax*\x91\x01\n" +
+	" \x01(\x03R\aopenMax\"\xc8\x06\n" +
+	"\n" +
+	"ClusterRow\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03uid\x18\x02 \x01(\tR\x03uid\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\tR\aversion\x12\x1a\n" +
+	"\bplatform\x18\x04 \x01(\tR\bplatform\x12\x1f\n" +
+	"\vresource_id\x18\x05 \x01(\tR\n" +
+	"resourceId\x12\x16\n" +
+	"\x06server\x18\x06 \x01(\tR\x06server\x12\x14\n" +
+	"\x05agent\x18\a \x01(\tR\x05agent\x12\x1a\n" +
+	"\breported\x18\b \x01(\x03R\breported\x12\x1c\n" +
+	"\tconnected\x18\t \x01(\bR\tconnected\x12\x14\n" +
+	"\x05since\x18\n" +
+	" \x01(\x03R\x05since\x12\x14\n" +
+	"\x05nodes\x18\v \x01(\x05R\x05nodes\x12\x1f\n" +
+	"\vnodes_ready\x18\f \x01(\x05R\n" +
+	"nodesReady\x12#\n" +
+	"\rnodes_watched\x18\r \x01(\x05R\fnodesWatched\x12\x12\n" +
+	"\x04pods\x18\x0e \x01(\x05R\x04pods\x12\x1c\n" +
+	"\tworkloads\x18\x0f \x01(\x05R\tworkloads\x12\x1e\n" +
+	"\n" +
+	"namespaces\x18\x10 \x01(\x05R\n" +
+	"namespaces\x12\x18\n" +
+	"\atenants\x18\x11 \x01(\x05R\atenants\x12\x1d\n" +
+	"\n" +
+	"audit_mode\x18\x12 \x01(\tR\tauditMode\x12\x19\n" +
+	"\baudit_as\x18\x13 \x01(\tR\aauditAs\x12\x1f\n" +
+	"\vaudit_since\x18\x14 \x01(\x03R\n" +
+	"auditSince\x12\x1d\n" +
+	"\n" +
+	"audit_last\x18\x15 \x01(\x03R\tauditLast\x12\x18\n" +
+	"\aaudited\x18\x16 \x01(\x03R\aaudited\x12\x1f\n" +
+	"\valerts_open\x18\x17 \x01(\x03R\n" +
+	"alertsOpen\x12'\n" +
+	"\x0falerts_critical\x18\x18 \x01(\x03R\x0ealertsCritical\x12\x1f\n" +
+	"\valerts_high\x18\x19 \x01(\x03R\n" +
+	"alertsHigh\x12\x18\n" +
+	"\aexposed\x18\x1a \x01(\x05R\aexposed\x12\x18\n" +
+	"\aunowned\x18\x1b \x01(\x05R\aunowned\x12%\n" +
+	"\x04gaps\x18\x1c \x03(\v2\x11.dockreeve.v1.GapR\x04gaps\x12\x1d\n" +
+	"\n" +
+	"change_seq\x18\x1d \x01(\x04R\tchangeSeq\"x\n" +
+	"\x13ListClustersRequest\x12\x16\n" +
+	"\x06filter\x18\x01 \x01(\tR\x06filter\x12\x14\n" +
+	"\x05order\x18\x02 \x01(\tR\x05order\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x16\n" +
+	"\x06cursor\x18\x04 \x01(\tR\x06cursor\"\xbf\x01\n" +
+	"\x14ListClustersResponse\x124\n" +
+	"\bclusters\x18\x01 \x03(\v2\x18.dockreeve.v1.ClusterRowR\bclusters\x12\x1f\n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\n" +
+	"nextCursor\x12\x14\n" +
+	"\x05total\x18\x03 \x01(\x03R\x05total\x12\x1b\n" +
+	"\ttotal_all\x18\x04 \x01(\x03R\btotalAll\x12\x1d\n" +
+	"\n" +
+	"change_seq\x18\x05 \x01(\x04R\tchangeSeq\"'\n" +
+	"\x11GetClusterRequest\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\"\xef\x01\n" +
+	"\x12GetClusterResponse\x122\n" +
+	"\acluster\x18\x01 \x01(\v2\x18.dockreeve.v1.ClusterRowR\acluster\x12/\n" +
+	"\x05nodes\x18\x02 \x03(\v2\x19.dockreeve.v1.ClusterNodeR\x05nodes\x12>\n" +
+	"\n" +
+	"namespaces\x18\x03 \x03(\v2\x1e.dockreeve.v1.ClusterNamespaceR\n" +
+	"namespaces\x124\n" +
+	"\tbaselines\x18\x04 \x03(\v2\x16.dockreeve.v1.BaselineR\tbaselines\"\xd6\x03\n" +
+	"\vClusterNode\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x19\n" +
+	"\bos_image\x18\x02 \x01(\tR\aosImage\x12\x16\n" +
+	"\x06kernel\x18\x03 \x01(\tR\x06kernel\x12\x18\n" +
+	"\akubelet\x18\x04 \x01(\tR\akubelet\x12\x18\n" +
+	"\aruntime\x18\x05 \x01(\tR\aruntime\x12\x12\n" +
+	"\x04arch\x18\x06 \x01(\tR\x04arch\x12#\n" +
+	"\rinstance_type\x18\a \x01(\tR\finstanceType\x12\x14\n" +
+	"\x05ready\x18\b \x01(\bR\x05ready\x12\x18\n" +
+	"\awatched\x18\t \x01(\bR\awatched\x12!\n" +
+	"\fnot_assessed\x18\n" +
+	" \x01(\tR\vnotAssessed\x12\x14\n" +
+	"\x05since\x18\v \x01(\x03R\x05since\x12\x12\n" +
+	"\x04pods\x18\f \x01(\x05R\x04pods\x12%\n" +
+	"\x0ecpu_millicores\x18\r \x01(\x03R\rcpuMillicores\x12!\n" +
+	"\fmemory_bytes\x18\x0e \x01(\x03R\vmemoryBytes\x12\x18\n" +
+	"\atenants\x18\x0f \x03(\tR\atenants\x12\x1c\n" +
+	"\taddresses\x18\x10 \x03(\tR\taddresses\x12\x14\n" +
+	"\x05owner\x18\x11 \x01(\tR\x05owner\"\x90\x02\n" +
+	"\x10ClusterNamespace\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x14\n" +
+	"\x05owner\x18\x02 \x01(\tR\x05owner\x12\x1d\n" +
+	"\n" +
+	"owner_from\x18\x03 \x01(\tR\townerFrom\x12\x16\n" +
+	"\x06tenant\x18\x04 \x01(\tR\x06tenant\x12\x12\n" +
+	"\x04pods\x18\x05 \x01(\x05R\x04pods\x12!\n" +
+	"\fpod_security\x18\x06 \x01(\tR\vpodSecurity\x12\x1a\n" +
+	"\bisolated\x18\a \x01(\bR\bisolated\x122\n" +
+	"\x15isolated_not_assessed\x18\b \x01(\tR\x13isolatedNotAssessed\x12\x14\n" +
+	"\x05since\x18\t \x01(\x03R\x05since\"\x95\x01\n" +
+	"\bBaseline\x12\x14\n" +
+	"\x05model\x18\x01 \x01(\tR\x05model\x12\x14\n" +
+	"\x05since\x18\x02 \x01(\x03R\x05since\x12\x16\n" +
+	"\x06events\x18\x03 \x01(\x03R\x06events\x12\x14\n" +
+	"\x05known\x18\x04 \x01(\x05R\x05known\x12\x14\n" +
+	"\x05ready\x18\x05 \x01(\bR\x05ready\x12\x19\n" +
+	"\bready_at\x18\x06 \x01(\x03R\areadyAt\"\xcd\x06\n" +
+	"\vWorkloadRow\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x1c\n" +
+	"\tnamespace\x18\x03 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04kind\x18\x04 \x01(\tR\x04kind\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12\x14\n" +
+	"\x05owner\x18\x06 \x01(\tR\x05owner\x12\x1d\n" +
+	"\n" +
+	"owner_from\x18\a \x01(\tR\townerFrom\x12\x16\n" +
+	"\x06tenant\x18\b \x01(\tR\x06tenant\x12\x1a\n" +
+	"\bplatform\x18\t \x01(\bR\bplatform\x12\x16\n" +
+	"\x06wanted\x18\n" +
+	" \x01(\x05R\x06wanted\x12\x14\n" +
+	"\x05ready\x18\v \x01(\x05R\x05ready\x12\x12\n" +
+	"\x04pods\x18\f \x01(\x05R\x04pods\x12\x1a\n" +
+	"\bidentity\x18\r \x01(\tR\bidentity\x12\x16\n" +
+	"\x06powers\x18\x0e \x03(\tR\x06powers\x12\x16\n" +
+	"\x06grants\x18\x0f \x03(\tR\x06grants\x12\x16\n" +
+	"\x06mounts\x18\x10 \x03(\tR\x06mounts\x12\x14\n" +
+	"\x05reach\x18\x11 \x01(\tR\x05reach\x12\x12\n" +
+	"\x04apps\x18\x12 \x03(\tR\x04apps\x123\n" +
+	"\x06images\x18\x13 \x03(\v2\x1b.dockreeve.v1.WorkloadImageR\x06images\x12\x1f\n" +
+	"\valerts_open\x18\x14 \x01(\x03R\n" +
+	"alertsOpen\x129\n" +
+	"\falerts_worst\x18\x15 \x01(\x0e2\x16.dockreeve.v1.SeverityR\valertsWorst\x12\x18\n" +
+	"\acreated\x18\x16 \x01(\x03R\acreated\x12\x1a\n" +
+	"\bschedule\x18\x17 \x01(\tR\bschedule\x12\x18\n" +
+	"\averdict\x18\x18 \x01(\tR\averdict\x12\x1a\n" +
+	"\bcritical\x18\x19 \x01(\x03R\bcritical\x12\x12\n" +
+	"\x04high\x18\x1a \x01(\x03R\x04high\x12\x10\n" +
+	"\x03kev\x18\x1b \x01(\x03R\x03kev\x120\n" +
+	"\x14verdict_not_assessed\x18\x1c \x01(\tR\x12verdictNotAssessed\x12\x1d\n" +
+	"\n" +
+	"change_seq\x18\x1d \x01(\x04R\tchangeSeq\x12\x1f\n" +
+	"\vshared_with\x18\x1e \x03(\tR\n" +
+	"sharedWith\"\x9e\x02\n" +
+	"\rWorkloadImage\x12\x1c\n" +
+	"\tcontainer\x18\x01 \x01(\tR\tcontainer\x12\x12\n" +
+	"\x04role\x18\x02 \x01(\tR\x04role\x12\x14\n" +
+	"\x05image\x18\x03 \x01(\tR\x05image\x12\x16\n" +
+	"\x06digest\x18\x04 \x01(\tR\x06digest\x12\x14\n" +
+	"\x05since\x18\x05 \x01(\x03R\x05since\x12\x12\n" +
+	"\x04pods\x18\x06 \x01(\x05R\x04pods\x12\x10\n" +
+	"\x03key\x18\a \x01(\tR\x03key\x124\n" +
+	"\x06counts\x18\b \x01(\v2\x1c.dockreeve.v1.SeverityCountsR\x06counts\x12!\n" +
+	"\fnot_assessed\x18\t \x01(\tR\vnotAssessed\x12\x18\n" +
+	"\ascanned\x18\n" +
+	" \x01(\x03R\ascanned\"y\n" +
+	"\x14ListWorkloadsRequest\x12\x16\n" +
+	"\x06filter\x18\x01 \x01(\tR\x06filter\x12\x14\n" +
+	"\x05order\x18\x02 \x01(\tR\x05order\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x16\n" +
+	"\x06cursor\x18\x04 \x01(\tR\x06cursor\"\xf9\x01\n" +
+	"\x15ListWorkloadsResponse\x127\n" +
+	"\tworkloads\x18\x01 \x03(\v2\x19.dockreeve.v1.WorkloadRowR\tworkloads\x12\x1f\n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\n" +
+	"nextCursor\x12\x14\n" +
+	"\x05total\x18\x03 \x01(\x03R\x05total\x12\x1b\n" +
+	"\ttotal_all\x18\x04 \x01(\x03R\btotalAll\x12\x1d\n" +
+	"\n" +
+	"change_seq\x18\x05 \x01(\x04R\tchangeSeq\x124\n" +
+	"\fnot_assessed\x18\x06 \x03(\v2\x11.dockreeve.v1.GapR\vnotAssessed\"@\n" +
+	"\x12GetWorkloadRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\"\xa3\x03\n" +
+	"\x13GetWorkloadResponse\x125\n" +
+	"\bworkload\x18\x01 \x01(\v2\x19.dockreeve.v1.WorkloadRowR\bworkload\x12-\n" +
+	"\x04pods\x18\x02 \x03(\v2\x19.dockreeve.v1.WorkloadPodR\x04pods\x12\x1d\n" +
+	"\n" +
+	"pods_total\x18\x03 \x01(\x05R\tpodsTotal\x12#\n" +
+	"\rtoken_mounted\x18\x04 \x01(\bR\ftokenMounted\x12\x18\n" +
+	"\asecrets\x18\x05 \x03(\tR\asecrets\x127\n" +
+	"\texposures\x18\x06 \x03(\v2\x19.dockreeve.v1.ExposureRowR\texposures\x12+\n" +
+	"\x06rights\x18\a \x03(\v2\x13.dockreeve.v1.RightR\x06rights\x12\x10\n" +
+	"\x03via\x18\b \x01(\tR\x03via\x12+\n" +
+	"\x06alerts\x18\t \x03(\v2\x13.dockreeve.v1.AlertR\x06alerts\x12#\n" +
+	"\rtemplate_json\x18\n" +
+	" \x01(\tR\ftemplateJson\"\xbb\x01\n" +
+	"\vWorkloadPod\x12\x12\n" +
+	"\x04name\x18\x01 \x01(\tR\x04name\x12\x10\n" +
+	"\x03uid\x18\x02 \x01(\tR\x03uid\x12\x12\n" +
+	"\x04node\x18\x03 \x01(\tR\x04node\x12\x0e\n" +
+	"\x02ip\x18\x04 \x01(\tR\x02ip\x12\x14\n" +
+	"\x05phase\x18\x05 \x01(\tR\x05phase\x12\x16\n" +
+	"\x06reason\x18\x06 \x01(\tR\x06reason\x12\x18\n" +
+	"\astarted\x18\a \x01(\x03R\astarted\x12\x1a\n" +
+	"\brestarts\x18\b \x01(\x05R\brestarts\"\xf9\x04\n" +
+	"\vIdentityRow\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x1c\n" +
+	"\tnamespace\x18\x04 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12\x14\n" +
+	"\x05owner\x18\x06 \x01(\tR\x05owner\x12\x1d\n" +
+	"\n" +
+	"owner_from\x18\a \x01(\tR\townerFrom\x12\x16\n" +
+	"\x06tenant\x18\b \x01(\tR\x06tenant\x12\x1a\n" +
+	"\bplatform\x18\t \x01(\bR\bplatform\x12\x19\n" +
+	"\bcloud_id\x18\n" +
+	" \x01(\tR\acloudId\x12\x16\n" +
+	"\x06grants\x18\v \x03(\tR\x06grants\x12\x14\n" +
+	"\x05scope\x18\f \x01(\tR\x05scope\x12\x16\n" +
+	"\x06rights\x18\r \x01(\x05R\x06rights\x12\x1c\n" +
+	"\tworkloads\x18\x0e \x03(\tR\tworkloads\x12\x18\n" +
+	"\acrosses\x18\x0f \x03(\tR\acrosses\x12\x1d\n" +
+	"\n" +
+	"first_used\x18\x10 \x01(\x03R\tfirstUsed\x12\x1b\n" +
+	"\tlast_used\x18\x11 \x01(\x03R\blastUsed\x12\x1a\n" +
+	"\brequests\x18\x12 \x01(\x03R\brequests\x12\x16\n" +
+	"\x06denied\x18\x13 \x01(\x03R\x06denied\x12\x18\n" +
+	"\aunusual\x18\x14 \x03(\tR\aunusual\x12\x1f\n" +
+	"\valerts_open\x18\x15 \x01(\x03R\n" +
+	"alertsOpen\x12\x1d\n" +
+	"\n" +
+	"change_seq\x18\x16 \x01(\x04R\tchangeSeq\x12,\n" +
+	"\x12usage_not_assessed\x18\x17 \x01(\tR\x10usageNotAssessed\"z\n" +
+	"\x15ListIdentitiesRequest\x12\x16\n" +
+	"\x06filter\x18\x01 \x01(\tR\x06filter\x12\x14\n" +
+	"\x05order\x18\x02 \x01(\tR\x05order\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x16\n" +
+	"\x06cursor\x18\x04 \x01(\tR\x06cursor\"\xfc\x01\n" +
+	"\x16ListIdentitiesResponse\x129\n" +
+	"\n" +
+	"identities\x18\x01 \x03(\v2\x19.dockreeve.v1.IdentityRowR\n" +
+	"identities\x12\x1f\n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\n" +
+	"nextCursor\x12\x14\n" +
+	"\x05total\x18\x03 \x01(\x03R\x05total\x12\x1b\n" +
+	"\ttotal_all\x18\x04 \x01(\x03R\btotalAll\x12\x1d\n" +
+	"\n" +
+	"change_seq\x18\x05 \x01(\x04R\tchangeSeq\x124\n" +
+	"\fnot_assessed\x18\x06 \x03(\v2\x11.dockreeve.v1.GapR\vnotAssessed\"@\n" +
+	"\x12GetIdentityRequest\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\"\xac\x02\n" +
+	"\x13GetIdentityResponse\x125\n" +
+	"\bidentity\x18\x01 \x01(\v2\x19.dockreeve.v1.IdentityRowR\bidentity\x12+\n" +
+	"\x06rights\x18\x02 \x03(\v2\x13.dockreeve.v1.RightR\x06rights\x12\x1f\n" +
+	"\vmore_rights\x18\x03 \x01(\x05R\n" +
+	"moreRights\x12-\n" +
+	"\x04uses\x18\x04 \x03(\v2\x19.dockreeve.v1.IdentityUseR\x04uses\x12+\n" +
+	"\x06alerts\x18\x05 \x03(\v2\x13.dockreeve.v1.AlertR\x06alerts\x124\n" +
+	"\tbaselines\x18\x06 \x03(\v2\x16.dockreeve.v1.BaselineR\tbaselines\"\xa3\x02\n" +
+	"\x05Right\x12\x14\n" +
+	"\x05verbs\x18\x01 \x03(\tR\x05verbs\x12\x16\n" +
+	"\x06groups\x18\x02 \x03(\tR\x06groups\x12\x1c\n" +
+	"\tresources\x18\x03 \x03(\tR\tresources\x12\x14\n" +
+	"\x05names\x18\x04 \x03(\tR\x05names\x12\x12\n" +
+	"\x04urls\x18\x05 \x03(\tR\x04urls\x12\x1c\n" +
+	"\tnamespace\x18\x06 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04role\x18\a \x01(\tR\x04role\x12\x18\n" +
+	"\abinding\x18\b \x01(\tR\abinding\x12\x18\n" +
+	"\athrough\x18\t \x01(\tR\athrough\x12\x12\n" +
+	"\x04used\x18\n" +
+	" \x01(\bR\x04used\x12*\n" +
+	"\x11used_not_assessed\x18\v \x01(\tR\x0fusedNotAssessed\"\xe5\x01\n" +
+	"\vIdentityUse\x12\x12\n" +
+	"\x04verb\x18\x01 \x01(\tR\x04verb\x12\x1a\n" +
+	"\bresource\x18\x02 \x01(\tR\bresource\x12\x1c\n" +
+	"\tnamespace\x18\x03 \x01(\tR\tnamespace\x12\x14\n" +
+	"\x05count\x18\x04 \x01(\x03R\x05count\x12\x16\n" +
+	"\x06denied\x18\x05 \x01(\x03R\x06denied\x12\x14\n" +
+	"\x05first\x18\x06 \x01(\x03R\x05first\x12\x12\n" +
+	"\x04last\x18\a \x01(\x03R\x04last\x12\x18\n" +
+	"\asources\x18\b \x03(\tR\asources\x12\x16\n" +
+	"\x06agents\x18\t \x03(\tR\x06agents\"\x89\x04\n" +
+	"\vExposureRow\x12\x18\n" +
+	"\acluster\x18\x01 \x01(\tR\acluster\x12\x10\n" +
+	"\x03key\x18\x02 \x01(\tR\x03key\x12\x12\n" +
+	"\x04kind\x18\x03 \x01(\tR\x04kind\x12\x1c\n" +
+	"\tnamespace\x18\x04 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04name\x18\x05 \x01(\tR\x04name\x12\x14\n" +
+	"\x05reach\x18\x06 \x01(\tR\x05reach\x12\x1c\n" +
+	"\taddresses\x18\a \x03(\tR\taddresses\x12\x14\n" +
+	"\x05hosts\x18\b \x03(\tR\x05hosts\x12\x14\n" +
+	"\x05ports\x18\t \x03(\tR\x05ports\x12\x10\n" +
+	"\x03tls\x18\n" +
+	" \x01(\bR\x03tls\x12\x12\n" +
+	"\x04path\x18\v \x03(\tR\x04path\x12\x18\n" +
+	"\asources\x18\f \x03(\tR\asources\x12\x1c\n" +
+	"\tworkloads\x18\r \x03(\tR\tworkloads\x12\x12\n" +
+	"\x04apps\x18\x0e \x03(\tR\x04apps\x12\x14\n" +
+	"\x05risks\x18\x0f \x03(\tR\x05risks\x12\x14\n" +
+	"\x05owner\x18\x10 \x01(\tR\x05owner\x12\x16\n" +
+	"\x06tenant\x18\x11 \x01(\tR\x06tenant\x12\x16\n" +
+	"\x06policy\x18\x12 \x01(\tR\x06policy\x12\x18\n" +
+	"\acreated\x18\x13 \x01(\x03R\acreated\x12!\n" +
+	"\fnot_assessed\x18\x14 \x01(\tR\vnotAssessed\x12\x1d\n" +
+	"\n" +
+	"change_seq\x18\x15 \x01(\x04R\tchangeSeq\"y\n" +
+	"\x14ListExposuresRequest\x12\x16\n" +
+	"\x06filter\x18\x01 \x01(\tR\x06filter\x12\x14\n" +
+	"\x05order\x18\x02 \x01(\tR\x05order\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12\x16\n" +
+	"\x06cursor\x18\x04 \x01(\tR\x06cursor\"\xf9\x01\n" +
+	"\x15ListExposuresResponse\x127\n" +
+	"\texposures\x18\x01 \x03(\v2\x19.dockreeve.v1.ExposureRowR\texposures\x12\x1f\n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\n" +
+	"nextCursor\x12\x14\n" +
+	"\x05total\x18\x03 \x01(\x03R\x05total\x12\x1b\n" +
+	"\ttotal_all\x18\x04 \x01(\x03R\btotalAll\x12\x1d\n" +
+	"\n" +
+	"change_seq\x18\x05 \x01(\x04R\tchangeSeq\x124\n" +
+	"\fnot_assessed\x18\x06 \x03(\v2\x11.dockreeve.v1.GapR\vnotAssessed\"\xed\x03\n" +
+	"\bAuditRow\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x18\n" +
+	"\acluster\x18\x02 \x01(\tR\acluster\x12\x12\n" +
+	"\x04time\x18\x03 \x01(\x03R\x04time\x12\x12\n" +
+	"\x04verb\x18\x04 \x01(\tR\x04verb\x12\x1a\n" +
+	"\bresource\x18\x05 \x01(\tR\bresource\x12\x1c\n" +
+	"\tnamespace\x18\x06 \x01(\tR\tnamespace\x12\x12\n" +
+	"\x04name\x18\a \x01(\tR\x04name\x12\x12\n" +
+	"\x04user\x18\b \x01(\tR\x04user\x12\x1a\n" +
+	"\bidentity\x18\t \x01(\tR\bidentity\x12\"\n" +
+	"\fimpersonator\x18\n" +
+	" \x01(\tR\fimpersonator\x12\x18\n" +
+	"\asources\x18\v \x03(\tR\asources\x12\x14\n" +
+	"\x05agent\x18\f \x01(\tR\x05agent\x12\x12\n" +
+	"\x04code\x18\r \x01(\x05R\x04code\x12\x1a\n" +
+	"\bdecision\x18\x0e \x01(\tR\bdecision\x12\x16\n" +
+	"\x06reason\x18\x0f \x01(\tR\x06reason\x12\x18\n" +
+	"\aunusual\x18\x10 \x03(\tR\aunusual\x12\x12\n" +
+	"\x04from\x18\x11 \x01(\tR\x04from\x12\x1b\n" +
+	"\tfrom_name\x18\x12 \x01(\tR\bfromName\x12\x14\n" +
+	"\x05stage\x18\x13 \x01(\tR\x05stage\x12\x14\n" +
+	"\x05level\x18\x14 \x01(\tR\x05level\"_\n" +
+	"\x10ListAuditRequest\x12\x16\n" +
+	"\x06filter\x18\x01 \x01(\tR\x06filter\x12\x1b\n" +
+	"\tpage_size\x18\x02 \x01(\x05R\bpageSize\x12\x16\n" +
+	"\x06cursor\x18\x03 \x01(\tR\x06cursor\"\xee\x01\n" +
+	"\x11ListAuditResponse\x12.\n" +
+	"\x06events\x18\x01 \x03(\v2\x16.dockreeve.v1.AuditRowR\x06events\x12\x1f\n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\n" +
+	"nextCursor\x12\x1d\n" +
+	"\n" +
+	"kept_since\x18\x03 \x01(\x03R\tkeptSince\x12\x14\n" +
+	"\x05total\x18\x04 \x01(\x03R\x05total\x12\x1d\n" +
+	"\n" +
+	"change_seq\x18\x05 \x01(\x04R\tchangeSeq\x124\n" +
+	"\fnot_assessed\x18\x06 \x03(\v2\x11.dockreeve.v1.GapR\vnotAssessed\"&\n" +
+	"\x14GetAuditEventRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xa0\x01\n" +
+	"\x15GetAuditEventResponse\x12,\n" +
+	"\x05event\x18\x01 \x01(\v2\x16.dockreeve.v1.AuditRowR\x05event\x12\x1d\n" +
+	"\n" +
+	"event_json\x18\x02 \x01(\tR\teventJson\x12\x1d\n" +
+	"\n" +
+	"facts_json\x18\x03 \x01(\tR\tfactsJson\x12\x1b\n" +
+	"\talert_ids\x18\x04 \x03(\tR\balertIds\"g\n" +
+	"\x16CreateJoinTokenRequest\x12\x12\n" +
+	"\x04role\x18\x01 \x01(\tR\x04role\x12\x18\n" +
+	"\acluster\x18\x02 \x01(\tR\acluster\x12\x1f\n" +
+	"\vttl_seconds\x18\x03 \x01(\x03R\n" +
+	"ttlSeconds\"b\n" +
+	"\x17CreateJoinTokenResponse\x12\x14\n" +
+	"\x05token\x18\x01 \x01(\tR\x05token\x12\x18\n" +
+	"\aexpires\x18\x02 \x01(\x03R\aexpires\x12\x17\n" +
+	"\aca_hash\x18\x03 \x01(\tR\x06caHash*\x91\x01\n" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16SEVERITY_INFORMATIONAL\x10\x01\x12\x10\n" +
@@ -6771,7 +10563,19 @@ const file_dockreeve_v1_dockreeve_proto_rawDesc = "" +
 	"GetVerdict\x12\x1f.dockreeve.v1.GetVerdictRequest\x1a .dockreeve.v1.GetVerdictResponse\x12O\n" +
 	"\n" +
 	"RecordGate\x12\x1f.dockreeve.v1.RecordGateRequest\x1a .dockreeve.v1.RecordGateResponse\x12[\n" +
-	"\x0eGetRemediation\x12#.dockreeve.v1.GetRemediationRequest\x1a$.dockreeve.v1.GetRemediationResponseB=Z;github.com/dockreeve/dockreeve/api/dockreeve/v1;dockreevev1b\x06proto3"
+	"\x0eGetRemediation\x12#.dockreeve.v1.GetRemediationRequest\x1a$.dockreeve.v1.GetRemediationResponse2\xf9\x06\n" +
+	"\x0eClusterService\x12U\n" +
+	"\fListClusters\x12!.dockreeve.v1.ListClustersRequest\x1a\".dockreeve.v1.ListClustersResponse\x12O\n" +
+	"\n" +
+	"GetCluster\x12\x1f.dockreeve.v1.GetClusterRequest\x1a .dockreeve.v1.GetClusterResponse\x12X\n" +
+	"\rListWorkloads\x12\".dockreeve.v1.ListWorkloadsRequest\x1a#.dockreeve.v1.ListWorkloadsResponse\x12R\n" +
+	"\vGetWorkload\x12 .dockreeve.v1.GetWorkloadRequest\x1a!.dockreeve.v1.GetWorkloadResponse\x12[\n" +
+	"\x0eListIdentities\x12#.dockreeve.v1.ListIdentitiesRequest\x1a$.dockreeve.v1.ListIdentitiesResponse\x12R\n" +
+	"\vGetIdentity\x12 .dockreeve.v1.GetIdentityRequest\x1a!.dockreeve.v1.GetIdentityResponse\x12X\n" +
+	"\rListExposures\x12\".dockreeve.v1.ListExposuresRequest\x1a#.dockreeve.v1.ListExposuresResponse\x12L\n" +
+	"\tListAudit\x12\x1e.dockreeve.v1.ListAuditRequest\x1a\x1f.dockreeve.v1.ListAuditResponse\x12X\n" +
+	"\rGetAuditEvent\x12\".dockreeve.v1.GetAuditEventRequest\x1a#.dockreeve.v1.GetAuditEventResponse\x12^\n" +
+	"\x0fCreateJoinToken\x12$.dockreeve.v1.CreateJoinTokenRequest\x1a%.dockreeve.v1.CreateJoinTokenResponseB=Z;github.com/dockreeve/dockreeve/api/dockreeve/v1;dockreevev1b\x06proto3"
 
 var (
 	file_dockreeve_v1_dockreeve_proto_rawDescOnce sync.Once
@@ -6786,7 +10590,7 @@ func file_dockreeve_v1_dockreeve_proto_rawDescGZIP() []byte {
 }
 
 var file_dockreeve_v1_dockreeve_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_dockreeve_v1_dockreeve_proto_msgTypes = make([]protoimpl.MessageInfo, 73)
+var file_dockreeve_v1_dockreeve_proto_msgTypes = make([]protoimpl.MessageInfo, 105)
 var file_dockreeve_v1_dockreeve_proto_goTypes = []any{
 	(Severity)(0),                            // 0: dockreeve.v1.Severity
 	(AlertStatus)(0),                         // 1: dockreeve.v1.AlertStatus
@@ -6863,118 +10667,198 @@ var file_dockreeve_v1_dockreeve_proto_goTypes = []any{
 	(*GetRemediationRequest)(nil),            // 72: dockreeve.v1.GetRemediationRequest
 	(*GetRemediationResponse)(nil),           // 73: dockreeve.v1.GetRemediationResponse
 	(*RemediationRow)(nil),                   // 74: dockreeve.v1.RemediationRow
+	(*ClusterRow)(nil),                       // 75: dockreeve.v1.ClusterRow
+	(*ListClustersRequest)(nil),              // 76: dockreeve.v1.ListClustersRequest
+	(*ListClustersResponse)(nil),             // 77: dockreeve.v1.ListClustersResponse
+	(*GetClusterRequest)(nil),                // 78: dockreeve.v1.GetClusterRequest
+	(*GetClusterResponse)(nil),               // 79: dockreeve.v1.GetClusterResponse
+	(*ClusterNode)(nil),                      // 80: dockreeve.v1.ClusterNode
+	(*ClusterNamespace)(nil),                 // 81: dockreeve.v1.ClusterNamespace
+	(*Baseline)(nil),                         // 82: dockreeve.v1.Baseline
+	(*WorkloadRow)(nil),                      // 83: dockreeve.v1.WorkloadRow
+	(*WorkloadImage)(nil),                    // 84: dockreeve.v1.WorkloadImage
+	(*ListWorkloadsRequest)(nil),             // 85: dockreeve.v1.ListWorkloadsRequest
+	(*ListWorkloadsResponse)(nil),            // 86: dockreeve.v1.ListWorkloadsResponse
+	(*GetWorkloadRequest)(nil),               // 87: dockreeve.v1.GetWorkloadRequest
+	(*GetWorkloadResponse)(nil),              // 88: dockreeve.v1.GetWorkloadResponse
+	(*WorkloadPod)(nil),                      // 89: dockreeve.v1.WorkloadPod
+	(*IdentityRow)(nil),                      // 90: dockreeve.v1.IdentityRow
+	(*ListIdentitiesRequest)(nil),            // 91: dockreeve.v1.ListIdentitiesRequest
+	(*ListIdentitiesResponse)(nil),           // 92: dockreeve.v1.ListIdentitiesResponse
+	(*GetIdentityRequest)(nil),               // 93: dockreeve.v1.GetIdentityRequest
+	(*GetIdentityResponse)(nil),              // 94: dockreeve.v1.GetIdentityResponse
+	(*Right)(nil),                            // 95: dockreeve.v1.Right
+	(*IdentityUse)(nil),                      // 96: dockreeve.v1.IdentityUse
+	(*ExposureRow)(nil),                      // 97: dockreeve.v1.ExposureRow
+	(*ListExposuresRequest)(nil),             // 98: dockreeve.v1.ListExposuresRequest
+	(*ListExposuresResponse)(nil),            // 99: dockreeve.v1.ListExposuresResponse
+	(*AuditRow)(nil),                         // 100: dockreeve.v1.AuditRow
+	(*ListAuditRequest)(nil),                 // 101: dockreeve.v1.ListAuditRequest
+	(*ListAuditResponse)(nil),                // 102: dockreeve.v1.ListAuditResponse
+	(*GetAuditEventRequest)(nil),             // 103: dockreeve.v1.GetAuditEventRequest
+	(*GetAuditEventResponse)(nil),            // 104: dockreeve.v1.GetAuditEventResponse
+	(*CreateJoinTokenRequest)(nil),           // 105: dockreeve.v1.CreateJoinTokenRequest
+	(*CreateJoinTokenResponse)(nil),          // 106: dockreeve.v1.CreateJoinTokenResponse
 }
 var file_dockreeve_v1_dockreeve_proto_depIdxs = []int32{
-	1,  // 0: dockreeve.v1.Alert.status:type_name -> dockreeve.v1.AlertStatus
-	0,  // 1: dockreeve.v1.Alert.severity:type_name -> dockreeve.v1.Severity
-	3,  // 2: dockreeve.v1.Alert.subject:type_name -> dockreeve.v1.Subject
-	4,  // 3: dockreeve.v1.Subject.container:type_name -> dockreeve.v1.Container
-	2,  // 4: dockreeve.v1.AlertDetail.alert:type_name -> dockreeve.v1.Alert
-	7,  // 5: dockreeve.v1.AlertDetail.rule:type_name -> dockreeve.v1.Rule
-	5,  // 6: dockreeve.v1.AlertDetail.why:type_name -> dockreeve.v1.Condition
-	6,  // 7: dockreeve.v1.AlertDetail.lineage:type_name -> dockreeve.v1.Process
-	8,  // 8: dockreeve.v1.AlertDetail.losses:type_name -> dockreeve.v1.Loss
-	10, // 9: dockreeve.v1.AlertDetail.history:type_name -> dockreeve.v1.StatusChange
-	1,  // 10: dockreeve.v1.StatusChange.from:type_name -> dockreeve.v1.AlertStatus
-	1,  // 11: dockreeve.v1.StatusChange.to:type_name -> dockreeve.v1.AlertStatus
-	2,  // 12: dockreeve.v1.ListAlertsResponse.alerts:type_name -> dockreeve.v1.Alert
-	23, // 13: dockreeve.v1.ListAlertsResponse.watched:type_name -> dockreeve.v1.Watched
-	9,  // 14: dockreeve.v1.GetAlertResponse.alert:type_name -> dockreeve.v1.AlertDetail
-	11, // 15: dockreeve.v1.ListOccurrencesResponse.occurrences:type_name -> dockreeve.v1.Occurrence
-	1,  // 16: dockreeve.v1.SetAlertStatusRequest.status:type_name -> dockreeve.v1.AlertStatus
-	2,  // 17: dockreeve.v1.SetAlertStatusResponse.alerts:type_name -> dockreeve.v1.Alert
-	22, // 18: dockreeve.v1.WatchResponse.changes:type_name -> dockreeve.v1.Change
-	23, // 19: dockreeve.v1.GetStatusResponse.watched:type_name -> dockreeve.v1.Watched
-	27, // 20: dockreeve.v1.GetStatusResponse.nodes:type_name -> dockreeve.v1.Node
-	8,  // 21: dockreeve.v1.GetStatusResponse.losses:type_name -> dockreeve.v1.Loss
-	28, // 22: dockreeve.v1.GetStatusResponse.not_assessed:type_name -> dockreeve.v1.Gap
-	29, // 23: dockreeve.v1.GetStatusResponse.hops:type_name -> dockreeve.v1.HopCount
-	26, // 24: dockreeve.v1.GetStatusResponse.stored_latency:type_name -> dockreeve.v1.Latency
-	7,  // 25: dockreeve.v1.ListRulesResponse.rules:type_name -> dockreeve.v1.Rule
-	32, // 26: dockreeve.v1.Image.counts:type_name -> dockreeve.v1.SeverityCounts
-	34, // 27: dockreeve.v1.Image.use:type_name -> dockreeve.v1.Use
-	32, // 28: dockreeve.v1.ImageLayer.counts:type_name -> dockreeve.v1.SeverityCounts
-	0,  // 29: dockreeve.v1.ImageSecret.severity:type_name -> dockreeve.v1.Severity
-	0,  // 30: dockreeve.v1.ImageMisstep.severity:type_name -> dockreeve.v1.Severity
-	0,  // 31: dockreeve.v1.ImageVulnerability.severity:type_name -> dockreeve.v1.Severity
-	42, // 32: dockreeve.v1.ImageVulnerability.kev:type_name -> dockreeve.v1.KnownExploited
-	34, // 33: dockreeve.v1.ImageVulnerability.use:type_name -> dockreeve.v1.Use
-	34, // 34: dockreeve.v1.ImagePackage.use:type_name -> dockreeve.v1.Use
-	33, // 35: dockreeve.v1.ListImagesResponse.images:type_name -> dockreeve.v1.Image
-	46, // 36: dockreeve.v1.ListImagesResponse.coverage:type_name -> dockreeve.v1.ScanCoverage
-	28, // 37: dockreeve.v1.ScanCoverage.not_assessed:type_name -> dockreeve.v1.Gap
-	64, // 38: dockreeve.v1.ScanCoverage.advisories:type_name -> dockreeve.v1.AdvisoryStatus
-	33, // 39: dockreeve.v1.GetImageResponse.image:type_name -> dockreeve.v1.Image
-	35, // 40: dockreeve.v1.GetImageResponse.layers:type_name -> dockreeve.v1.ImageLayer
-	37, // 41: dockreeve.v1.GetImageResponse.secrets:type_name -> dockreeve.v1.ImageSecret
-	38, // 42: dockreeve.v1.GetImageResponse.missteps:type_name -> dockreeve.v1.ImageMisstep
-	39, // 43: dockreeve.v1.GetImageResponse.malware:type_name -> dockreeve.v1.ImageMalware
-	40, // 44: dockreeve.v1.GetImageResponse.base:type_name -> dockreeve.v1.BaseImage
-	28, // 45: dockreeve.v1.GetImageResponse.not_assessed:type_name -> dockreeve.v1.Gap
-	36, // 46: dockreeve.v1.GetImageResponse.running:type_name -> dockreeve.v1.Running
-	50, // 47: dockreeve.v1.GetImageResponse.history:type_name -> dockreeve.v1.ImageHistory
-	51, // 48: dockreeve.v1.GetImageResponse.gates:type_name -> dockreeve.v1.GateRun
-	49, // 49: dockreeve.v1.GetImageResponse.licences:type_name -> dockreeve.v1.LicenceCount
-	32, // 50: dockreeve.v1.ImageHistory.counts:type_name -> dockreeve.v1.SeverityCounts
-	41, // 51: dockreeve.v1.ListImageVulnerabilitiesResponse.vulnerabilities:type_name -> dockreeve.v1.ImageVulnerability
-	43, // 52: dockreeve.v1.ListImagePackagesResponse.packages:type_name -> dockreeve.v1.ImagePackage
-	0,  // 53: dockreeve.v1.VulnerabilityRow.severity:type_name -> dockreeve.v1.Severity
-	42, // 54: dockreeve.v1.VulnerabilityRow.kev:type_name -> dockreeve.v1.KnownExploited
-	56, // 55: dockreeve.v1.ListVulnerabilitiesResponse.vulnerabilities:type_name -> dockreeve.v1.VulnerabilityRow
-	46, // 56: dockreeve.v1.ListVulnerabilitiesResponse.coverage:type_name -> dockreeve.v1.ScanCoverage
-	56, // 57: dockreeve.v1.GetVulnerabilityResponse.vulnerability:type_name -> dockreeve.v1.VulnerabilityRow
-	61, // 58: dockreeve.v1.GetVulnerabilityResponse.affected:type_name -> dockreeve.v1.AffectedImage
-	46, // 59: dockreeve.v1.GetVulnerabilityResponse.coverage:type_name -> dockreeve.v1.ScanCoverage
-	33, // 60: dockreeve.v1.AffectedImage.image:type_name -> dockreeve.v1.Image
-	41, // 61: dockreeve.v1.AffectedImage.findings:type_name -> dockreeve.v1.ImageVulnerability
-	36, // 62: dockreeve.v1.AffectedImage.running:type_name -> dockreeve.v1.Running
-	64, // 63: dockreeve.v1.GetAdvisoryStatusResponse.status:type_name -> dockreeve.v1.AdvisoryStatus
-	65, // 64: dockreeve.v1.AdvisoryStatus.feeds:type_name -> dockreeve.v1.Feed
-	32, // 65: dockreeve.v1.SubmitScanResponse.counts:type_name -> dockreeve.v1.SeverityCounts
-	51, // 66: dockreeve.v1.RecordGateRequest.run:type_name -> dockreeve.v1.GateRun
-	74, // 67: dockreeve.v1.GetRemediationResponse.rows:type_name -> dockreeve.v1.RemediationRow
-	0,  // 68: dockreeve.v1.RemediationRow.severity:type_name -> dockreeve.v1.Severity
-	12, // 69: dockreeve.v1.AlertService.ListAlerts:input_type -> dockreeve.v1.ListAlertsRequest
-	14, // 70: dockreeve.v1.AlertService.GetAlert:input_type -> dockreeve.v1.GetAlertRequest
-	16, // 71: dockreeve.v1.AlertService.ListOccurrences:input_type -> dockreeve.v1.ListOccurrencesRequest
-	18, // 72: dockreeve.v1.AlertService.SetAlertStatus:input_type -> dockreeve.v1.SetAlertStatusRequest
-	20, // 73: dockreeve.v1.ChangeService.Watch:input_type -> dockreeve.v1.WatchRequest
-	24, // 74: dockreeve.v1.StatusService.GetStatus:input_type -> dockreeve.v1.GetStatusRequest
-	30, // 75: dockreeve.v1.StatusService.ListRules:input_type -> dockreeve.v1.ListRulesRequest
-	44, // 76: dockreeve.v1.ImageService.ListImages:input_type -> dockreeve.v1.ListImagesRequest
-	47, // 77: dockreeve.v1.ImageService.GetImage:input_type -> dockreeve.v1.GetImageRequest
-	52, // 78: dockreeve.v1.ImageService.ListImageVulnerabilities:input_type -> dockreeve.v1.ListImageVulnerabilitiesRequest
-	54, // 79: dockreeve.v1.ImageService.ListImagePackages:input_type -> dockreeve.v1.ListImagePackagesRequest
-	57, // 80: dockreeve.v1.ImageService.ListVulnerabilities:input_type -> dockreeve.v1.ListVulnerabilitiesRequest
-	59, // 81: dockreeve.v1.ImageService.GetVulnerability:input_type -> dockreeve.v1.GetVulnerabilityRequest
-	62, // 82: dockreeve.v1.ImageService.GetAdvisoryStatus:input_type -> dockreeve.v1.GetAdvisoryStatusRequest
-	66, // 83: dockreeve.v1.ImageService.SubmitScan:input_type -> dockreeve.v1.SubmitScanRequest
-	68, // 84: dockreeve.v1.ImageService.GetVerdict:input_type -> dockreeve.v1.GetVerdictRequest
-	70, // 85: dockreeve.v1.ImageService.RecordGate:input_type -> dockreeve.v1.RecordGateRequest
-	72, // 86: dockreeve.v1.ImageService.GetRemediation:input_type -> dockreeve.v1.GetRemediationRequest
-	13, // 87: dockreeve.v1.AlertService.ListAlerts:output_type -> dockreeve.v1.ListAlertsResponse
-	15, // 88: dockreeve.v1.AlertService.GetAlert:output_type -> dockreeve.v1.GetAlertResponse
-	17, // 89: dockreeve.v1.AlertService.ListOccurrences:output_type -> dockreeve.v1.ListOccurrencesResponse
-	19, // 90: dockreeve.v1.AlertService.SetAlertStatus:output_type -> dockreeve.v1.SetAlertStatusResponse
-	21, // 91: dockreeve.v1.ChangeService.Watch:output_type -> dockreeve.v1.WatchResponse
-	25, // 92: dockreeve.v1.StatusService.GetStatus:output_type -> dockreeve.v1.GetStatusResponse
-	31, // 93: dockreeve.v1.StatusService.ListRules:output_type -> dockreeve.v1.ListRulesResponse
-	45, // 94: dockreeve.v1.ImageService.ListImages:output_type -> dockreeve.v1.ListImagesResponse
-	48, // 95: dockreeve.v1.ImageService.GetImage:output_type -> dockreeve.v1.GetImageResponse
-	53, // 96: dockreeve.v1.ImageService.ListImageVulnerabilities:output_type -> dockreeve.v1.ListImageVulnerabilitiesResponse
-	55, // 97: dockreeve.v1.ImageService.ListImagePackages:output_type -> dockreeve.v1.ListImagePackagesResponse
-	58, // 98: dockreeve.v1.ImageService.ListVulnerabilities:output_type -> dockreeve.v1.ListVulnerabilitiesResponse
-	60, // 99: dockreeve.v1.ImageService.GetVulnerability:output_type -> dockreeve.v1.GetVulnerabilityResponse
-	63, // 100: dockreeve.v1.ImageService.GetAdvisoryStatus:output_type -> dockreeve.v1.GetAdvisoryStatusResponse
-	67, // 101: dockreeve.v1.ImageService.SubmitScan:output_type -> dockreeve.v1.SubmitScanResponse
-	69, // 102: dockreeve.v1.ImageService.GetVerdict:output_type -> dockreeve.v1.GetVerdictResponse
-	71, // 103: dockreeve.v1.ImageService.RecordGate:output_type -> dockreeve.v1.RecordGateResponse
-	73, // 104: dockreeve.v1.ImageService.GetRemediation:output_type -> dockreeve.v1.GetRemediationResponse
-	87, // [87:105] is the sub-list for method output_type
-	69, // [69:87] is the sub-list for method input_type
-	69, // [69:69] is the sub-list for extension type_name
-	69, // [69:69] is the sub-list for extension extendee
-	0,  // [0:69] is the sub-list for field type_name
+	1,   // 0: dockreeve.v1.Alert.status:type_name -> dockreeve.v1.AlertStatus
+	0,   // 1: dockreeve.v1.Alert.severity:type_name -> dockreeve.v1.Severity
+	3,   // 2: dockreeve.v1.Alert.subject:type_name -> dockreeve.v1.Subject
+	4,   // 3: dockreeve.v1.Subject.container:type_name -> dockreeve.v1.Container
+	2,   // 4: dockreeve.v1.AlertDetail.alert:type_name -> dockreeve.v1.Alert
+	7,   // 5: dockreeve.v1.AlertDetail.rule:type_name -> dockreeve.v1.Rule
+	5,   // 6: dockreeve.v1.AlertDetail.why:type_name -> dockreeve.v1.Condition
+	6,   // 7: dockreeve.v1.AlertDetail.lineage:type_name -> dockreeve.v1.Process
+	8,   // 8: dockreeve.v1.AlertDetail.losses:type_name -> dockreeve.v1.Loss
+	10,  // 9: dockreeve.v1.AlertDetail.history:type_name -> dockreeve.v1.StatusChange
+	1,   // 10: dockreeve.v1.StatusChange.from:type_name -> dockreeve.v1.AlertStatus
+	1,   // 11: dockreeve.v1.StatusChange.to:type_name -> dockreeve.v1.AlertStatus
+	2,   // 12: dockreeve.v1.ListAlertsResponse.alerts:type_name -> dockreeve.v1.Alert
+	23,  // 13: dockreeve.v1.ListAlertsResponse.watched:type_name -> dockreeve.v1.Watched
+	9,   // 14: dockreeve.v1.GetAlertResponse.alert:type_name -> dockreeve.v1.AlertDetail
+	11,  // 15: dockreeve.v1.ListOccurrencesResponse.occurrences:type_name -> dockreeve.v1.Occurrence
+	1,   // 16: dockreeve.v1.SetAlertStatusRequest.status:type_name -> dockreeve.v1.AlertStatus
+	2,   // 17: dockreeve.v1.SetAlertStatusResponse.alerts:type_name -> dockreeve.v1.Alert
+	22,  // 18: dockreeve.v1.WatchResponse.changes:type_name -> dockreeve.v1.Change
+	23,  // 19: dockreeve.v1.GetStatusResponse.watched:type_name -> dockreeve.v1.Watched
+	27,  // 20: dockreeve.v1.GetStatusResponse.nodes:type_name -> dockreeve.v1.Node
+	8,   // 21: dockreeve.v1.GetStatusResponse.losses:type_name -> dockreeve.v1.Loss
+	28,  // 22: dockreeve.v1.GetStatusResponse.not_assessed:type_name -> dockreeve.v1.Gap
+	29,  // 23: dockreeve.v1.GetStatusResponse.hops:type_name -> dockreeve.v1.HopCount
+	26,  // 24: dockreeve.v1.GetStatusResponse.stored_latency:type_name -> dockreeve.v1.Latency
+	7,   // 25: dockreeve.v1.ListRulesResponse.rules:type_name -> dockreeve.v1.Rule
+	32,  // 26: dockreeve.v1.Image.counts:type_name -> dockreeve.v1.SeverityCounts
+	34,  // 27: dockreeve.v1.Image.use:type_name -> dockreeve.v1.Use
+	32,  // 28: dockreeve.v1.ImageLayer.counts:type_name -> dockreeve.v1.SeverityCounts
+	0,   // 29: dockreeve.v1.ImageSecret.severity:type_name -> dockreeve.v1.Severity
+	0,   // 30: dockreeve.v1.ImageMisstep.severity:type_name -> dockreeve.v1.Severity
+	0,   // 31: dockreeve.v1.ImageVulnerability.severity:type_name -> dockreeve.v1.Severity
+	42,  // 32: dockreeve.v1.ImageVulnerability.kev:type_name -> dockreeve.v1.KnownExploited
+	34,  // 33: dockreeve.v1.ImageVulnerability.use:type_name -> dockreeve.v1.Use
+	34,  // 34: dockreeve.v1.ImagePackage.use:type_name -> dockreeve.v1.Use
+	33,  // 35: dockreeve.v1.ListImagesResponse.images:type_name -> dockreeve.v1.Image
+	46,  // 36: dockreeve.v1.ListImagesResponse.coverage:type_name -> dockreeve.v1.ScanCoverage
+	28,  // 37: dockreeve.v1.ScanCoverage.not_assessed:type_name -> dockreeve.v1.Gap
+	64,  // 38: dockreeve.v1.ScanCoverage.advisories:type_name -> dockreeve.v1.AdvisoryStatus
+	33,  // 39: dockreeve.v1.GetImageResponse.image:type_name -> dockreeve.v1.Image
+	35,  // 40: dockreeve.v1.GetImageResponse.layers:type_name -> dockreeve.v1.ImageLayer
+	37,  // 41: dockreeve.v1.GetImageResponse.secrets:type_name -> dockreeve.v1.ImageSecret
+	38,  // 42: dockreeve.v1.GetImageResponse.missteps:type_name -> dockreeve.v1.ImageMisstep
+	39,  // 43: dockreeve.v1.GetImageResponse.malware:type_name -> dockreeve.v1.ImageMalware
+	40,  // 44: dockreeve.v1.GetImageResponse.base:type_name -> dockreeve.v1.BaseImage
+	28,  // 45: dockreeve.v1.GetImageResponse.not_assessed:type_name -> dockreeve.v1.Gap
+	36,  // 46: dockreeve.v1.GetImageResponse.running:type_name -> dockreeve.v1.Running
+	50,  // 47: dockreeve.v1.GetImageResponse.history:type_name -> dockreeve.v1.ImageHistory
+	51,  // 48: dockreeve.v1.GetImageResponse.gates:type_name -> dockreeve.v1.GateRun
+	49,  // 49: dockreeve.v1.GetImageResponse.licences:type_name -> dockreeve.v1.LicenceCount
+	32,  // 50: dockreeve.v1.ImageHistory.counts:type_name -> dockreeve.v1.SeverityCounts
+	41,  // 51: dockreeve.v1.ListImageVulnerabilitiesResponse.vulnerabilities:type_name -> dockreeve.v1.ImageVulnerability
+	43,  // 52: dockreeve.v1.ListImagePackagesResponse.packages:type_name -> dockreeve.v1.ImagePackage
+	0,   // 53: dockreeve.v1.VulnerabilityRow.severity:type_name -> dockreeve.v1.Severity
+	42,  // 54: dockreeve.v1.VulnerabilityRow.kev:type_name -> dockreeve.v1.KnownExploited
+	56,  // 55: dockreeve.v1.ListVulnerabilitiesResponse.vulnerabilities:type_name -> dockreeve.v1.VulnerabilityRow
+	46,  // 56: dockreeve.v1.ListVulnerabilitiesResponse.coverage:type_name -> dockreeve.v1.ScanCoverage
+	56,  // 57: dockreeve.v1.GetVulnerabilityResponse.vulnerability:type_name -> dockreeve.v1.VulnerabilityRow
+	61,  // 58: dockreeve.v1.GetVulnerabilityResponse.affected:type_name -> dockreeve.v1.AffectedImage
+	46,  // 59: dockreeve.v1.GetVulnerabilityResponse.coverage:type_name -> dockreeve.v1.ScanCoverage
+	33,  // 60: dockreeve.v1.AffectedImage.image:type_name -> dockreeve.v1.Image
+	41,  // 61: dockreeve.v1.AffectedImage.findings:type_name -> dockreeve.v1.ImageVulnerability
+	36,  // 62: dockreeve.v1.AffectedImage.running:type_name -> dockreeve.v1.Running
+	64,  // 63: dockreeve.v1.GetAdvisoryStatusResponse.status:type_name -> dockreeve.v1.AdvisoryStatus
+	65,  // 64: dockreeve.v1.AdvisoryStatus.feeds:type_name -> dockreeve.v1.Feed
+	32,  // 65: dockreeve.v1.SubmitScanResponse.counts:type_name -> dockreeve.v1.SeverityCounts
+	51,  // 66: dockreeve.v1.RecordGateRequest.run:type_name -> dockreeve.v1.GateRun
+	74,  // 67: dockreeve.v1.GetRemediationResponse.rows:type_name -> dockreeve.v1.RemediationRow
+	0,   // 68: dockreeve.v1.RemediationRow.severity:type_name -> dockreeve.v1.Severity
+	28,  // 69: dockreeve.v1.ClusterRow.gaps:type_name -> dockreeve.v1.Gap
+	75,  // 70: dockreeve.v1.ListClustersResponse.clusters:type_name -> dockreeve.v1.ClusterRow
+	75,  // 71: dockreeve.v1.GetClusterResponse.cluster:type_name -> dockreeve.v1.ClusterRow
+	80,  // 72: dockreeve.v1.GetClusterResponse.nodes:type_name -> dockreeve.v1.ClusterNode
+	81,  // 73: dockreeve.v1.GetClusterResponse.namespaces:type_name -> dockreeve.v1.ClusterNamespace
+	82,  // 74: dockreeve.v1.GetClusterResponse.baselines:type_name -> dockreeve.v1.Baseline
+	84,  // 75: dockreeve.v1.WorkloadRow.images:type_name -> dockreeve.v1.WorkloadImage
+	0,   // 76: dockreeve.v1.WorkloadRow.alerts_worst:type_name -> dockreeve.v1.Severity
+	32,  // 77: dockreeve.v1.WorkloadImage.counts:type_name -> dockreeve.v1.SeverityCounts
+	83,  // 78: dockreeve.v1.ListWorkloadsResponse.workloads:type_name -> dockreeve.v1.WorkloadRow
+	28,  // 79: dockreeve.v1.ListWorkloadsResponse.not_assessed:type_name -> dockreeve.v1.Gap
+	83,  // 80: dockreeve.v1.GetWorkloadResponse.workload:type_name -> dockreeve.v1.WorkloadRow
+	89,  // 81: dockreeve.v1.GetWorkloadResponse.pods:type_name -> dockreeve.v1.WorkloadPod
+	97,  // 82: dockreeve.v1.GetWorkloadResponse.exposures:type_name -> dockreeve.v1.ExposureRow
+	95,  // 83: dockreeve.v1.GetWorkloadResponse.rights:type_name -> dockreeve.v1.Right
+	2,   // 84: dockreeve.v1.GetWorkloadResponse.alerts:type_name -> dockreeve.v1.Alert
+	90,  // 85: dockreeve.v1.ListIdentitiesResponse.identities:type_name -> dockreeve.v1.IdentityRow
+	28,  // 86: dockreeve.v1.ListIdentitiesResponse.not_assessed:type_name -> dockreeve.v1.Gap
+	90,  // 87: dockreeve.v1.GetIdentityResponse.identity:type_name -> dockreeve.v1.IdentityRow
+	95,  // 88: dockreeve.v1.GetIdentityResponse.rights:type_name -> dockreeve.v1.Right
+	96,  // 89: dockreeve.v1.GetIdentityResponse.uses:type_name -> dockreeve.v1.IdentityUse
+	2,   // 90: dockreeve.v1.GetIdentityResponse.alerts:type_name -> dockreeve.v1.Alert
+	82,  // 91: dockreeve.v1.GetIdentityResponse.baselines:type_name -> dockreeve.v1.Baseline
+	97,  // 92: dockreeve.v1.ListExposuresResponse.exposures:type_name -> dockreeve.v1.ExposureRow
+	28,  // 93: dockreeve.v1.ListExposuresResponse.not_assessed:type_name -> dockreeve.v1.Gap
+	100, // 94: dockreeve.v1.ListAuditResponse.events:type_name -> dockreeve.v1.AuditRow
+	28,  // 95: dockreeve.v1.ListAuditResponse.not_assessed:type_name -> dockreeve.v1.Gap
+	100, // 96: dockreeve.v1.GetAuditEventResponse.event:type_name -> dockreeve.v1.AuditRow
+	12,  // 97: dockreeve.v1.AlertService.ListAlerts:input_type -> dockreeve.v1.ListAlertsRequest
+	14,  // 98: dockreeve.v1.AlertService.GetAlert:input_type -> dockreeve.v1.GetAlertRequest
+	16,  // 99: dockreeve.v1.AlertService.ListOccurrences:input_type -> dockreeve.v1.ListOccurrencesRequest
+	18,  // 100: dockreeve.v1.AlertService.SetAlertStatus:input_type -> dockreeve.v1.SetAlertStatusRequest
+	20,  // 101: dockreeve.v1.ChangeService.Watch:input_type -> dockreeve.v1.WatchRequest
+	24,  // 102: dockreeve.v1.StatusService.GetStatus:input_type -> dockreeve.v1.GetStatusRequest
+	30,  // 103: dockreeve.v1.StatusService.ListRules:input_type -> dockreeve.v1.ListRulesRequest
+	44,  // 104: dockreeve.v1.ImageService.ListImages:input_type -> dockreeve.v1.ListImagesRequest
+	47,  // 105: dockreeve.v1.ImageService.GetImage:input_type -> dockreeve.v1.GetImageRequest
+	52,  // 106: dockreeve.v1.ImageService.ListImageVulnerabilities:input_type -> dockreeve.v1.ListImageVulnerabilitiesRequest
+	54,  // 107: dockreeve.v1.ImageService.ListImagePackages:input_type -> dockreeve.v1.ListImagePackagesRequest
+	57,  // 108: dockreeve.v1.ImageService.ListVulnerabilities:input_type -> dockreeve.v1.ListVulnerabilitiesRequest
+	59,  // 109: dockreeve.v1.ImageService.GetVulnerability:input_type -> dockreeve.v1.GetVulnerabilityRequest
+	62,  // 110: dockreeve.v1.ImageService.GetAdvisoryStatus:input_type -> dockreeve.v1.GetAdvisoryStatusRequest
+	66,  // 111: dockreeve.v1.ImageService.SubmitScan:input_type -> dockreeve.v1.SubmitScanRequest
+	68,  // 112: dockreeve.v1.ImageService.GetVerdict:input_type -> dockreeve.v1.GetVerdictRequest
+	70,  // 113: dockreeve.v1.ImageService.RecordGate:input_type -> dockreeve.v1.RecordGateRequest
+	72,  // 114: dockreeve.v1.ImageService.GetRemediation:input_type -> dockreeve.v1.GetRemediationRequest
+	76,  // 115: dockreeve.v1.ClusterService.ListClusters:input_type -> dockreeve.v1.ListClustersRequest
+	78,  // 116: dockreeve.v1.ClusterService.GetCluster:input_type -> dockreeve.v1.GetClusterRequest
+	85,  // 117: dockreeve.v1.ClusterService.ListWorkloads:input_type -> dockreeve.v1.ListWorkloadsRequest
+	87,  // 118: dockreeve.v1.ClusterService.GetWorkload:input_type -> dockreeve.v1.GetWorkloadRequest
+	91,  // 119: dockreeve.v1.ClusterService.ListIdentities:input_type -> dockreeve.v1.ListIdentitiesRequest
+	93,  // 120: dockreeve.v1.ClusterService.GetIdentity:input_type -> dockreeve.v1.GetIdentityRequest
+	98,  // 121: dockreeve.v1.ClusterService.ListExposures:input_type -> dockreeve.v1.ListExposuresRequest
+	101, // 122: dockreeve.v1.ClusterService.ListAudit:input_type -> dockreeve.v1.ListAuditRequest
+	103, // 123: dockreeve.v1.ClusterService.GetAuditEvent:input_type -> dockreeve.v1.GetAuditEventRequest
+	105, // 124: dockreeve.v1.ClusterService.CreateJoinToken:input_type -> dockreeve.v1.CreateJoinTokenRequest
+	13,  // 125: dockreeve.v1.AlertService.ListAlerts:output_type -> dockreeve.v1.ListAlertsResponse
+	15,  // 126: dockreeve.v1.AlertService.GetAlert:output_type -> dockreeve.v1.GetAlertResponse
+	17,  // 127: dockreeve.v1.AlertService.ListOccurrences:output_type -> dockreeve.v1.ListOccurrencesResponse
+	19,  // 128: dockreeve.v1.AlertService.SetAlertStatus:output_type -> dockreeve.v1.SetAlertStatusResponse
+	21,  // 129: dockreeve.v1.ChangeService.Watch:output_type -> dockreeve.v1.WatchResponse
+	25,  // 130: dockreeve.v1.StatusService.GetStatus:output_type -> dockreeve.v1.GetStatusResponse
+	31,  // 131: dockreeve.v1.StatusService.ListRules:output_type -> dockreeve.v1.ListRulesResponse
+	45,  // 132: dockreeve.v1.ImageService.ListImages:output_type -> dockreeve.v1.ListImagesResponse
+	48,  // 133: dockreeve.v1.ImageService.GetImage:output_type -> dockreeve.v1.GetImageResponse
+	53,  // 134: dockreeve.v1.ImageService.ListImageVulnerabilities:output_type -> dockreeve.v1.ListImageVulnerabilitiesResponse
+	55,  // 135: dockreeve.v1.ImageService.ListImagePackages:output_type -> dockreeve.v1.ListImagePackagesResponse
+	58,  // 136: dockreeve.v1.ImageService.ListVulnerabilities:output_type -> dockreeve.v1.ListVulnerabilitiesResponse
+	60,  // 137: dockreeve.v1.ImageService.GetVulnerability:output_type -> dockreeve.v1.GetVulnerabilityResponse
+	63,  // 138: dockreeve.v1.ImageService.GetAdvisoryStatus:output_type -> dockreeve.v1.GetAdvisoryStatusResponse
+	67,  // 139: dockreeve.v1.ImageService.SubmitScan:output_type -> dockreeve.v1.SubmitScanResponse
+	69,  // 140: dockreeve.v1.ImageService.GetVerdict:output_type -> dockreeve.v1.GetVerdictResponse
+	71,  // 141: dockreeve.v1.ImageService.RecordGate:output_type -> dockreeve.v1.RecordGateResponse
+	73,  // 142: dockreeve.v1.ImageService.GetRemediation:output_type -> dockreeve.v1.GetRemediationResponse
+	77,  // 143: dockreeve.v1.ClusterService.ListClusters:output_type -> dockreeve.v1.ListClustersResponse
+	79,  // 144: dockreeve.v1.ClusterService.GetCluster:output_type -> dockreeve.v1.GetClusterResponse
+	86,  // 145: dockreeve.v1.ClusterService.ListWorkloads:output_type -> dockreeve.v1.ListWorkloadsResponse
+	88,  // 146: dockreeve.v1.ClusterService.GetWorkload:output_type -> dockreeve.v1.GetWorkloadResponse
+	92,  // 147: dockreeve.v1.ClusterService.ListIdentities:output_type -> dockreeve.v1.ListIdentitiesResponse
+	94,  // 148: dockreeve.v1.ClusterService.GetIdentity:output_type -> dockreeve.v1.GetIdentityResponse
+	99,  // 149: dockreeve.v1.ClusterService.ListExposures:output_type -> dockreeve.v1.ListExposuresResponse
+	102, // 150: dockreeve.v1.ClusterService.ListAudit:output_type -> dockreeve.v1.ListAuditResponse
+	104, // 151: dockreeve.v1.ClusterService.GetAuditEvent:output_type -> dockreeve.v1.GetAuditEventResponse
+	106, // 152: dockreeve.v1.ClusterService.CreateJoinToken:output_type -> dockreeve.v1.CreateJoinTokenResponse
+	125, // [125:153] is the sub-list for method output_type
+	97,  // [97:125] is the sub-list for method input_type
+	97,  // [97:97] is the sub-list for extension type_name
+	97,  // [97:97] is the sub-list for extension extendee
+	0,   // [0:97] is the sub-list for field type_name
 }
 
 func init() { file_dockreeve_v1_dockreeve_proto_init() }
@@ -6990,9 +10874,9 @@ func file_dockreeve_v1_dockreeve_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dockreeve_v1_dockreeve_proto_rawDesc), len(file_dockreeve_v1_dockreeve_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   73,
+			NumMessages:   105,
 			NumExtensions: 0,
-			NumServices:   4,
+			NumServices:   5,
 		},
 		GoTypes:           file_dockreeve_v1_dockreeve_proto_goTypes,
 		DependencyIndexes: file_dockreeve_v1_dockreeve_proto_depIdxs,

@@ -123,6 +123,9 @@ export interface Container {
   pod_name?: string;
   pod_namespace?: string;
   pod_uid?: string;
+  workload?: string;
+  owner?: string;
+  tenant?: string;
   labels?: Label[];
   mounts?: Mount[];
   privileged?: "yes" | "no";

@@ -35,6 +35,8 @@ const (
 	StatusServiceName = "dockreeve.v1.StatusService"
 	// ImageServiceName is the fully-qualified name of the ImageService service.
 	ImageServiceName = "dockreeve.v1.ImageService"
+	// ClusterServiceName is the fully-qualified name of the ClusterService service.
+	ClusterServiceName = "dockreeve.v1.ClusterService"
 )
 
 // These constants are the fully-qualified names of the RPCs defined in this package. They're
@@ -89,6 +91,36 @@ const (
 	// ImageServiceGetRemediationProcedure is the fully-qualified name of the ImageService's
 	// GetRemediation RPC.
 	ImageServiceGetRemediationProcedure = "/dockreeve.v1.ImageService/GetRemediation"
+	// ClusterServiceListClustersProcedure is the fully-qualified name of the ClusterService's
+	// ListClusters RPC.
+	ClusterServiceListClustersProcedure = "/dockreeve.v1.ClusterService/ListClusters"
+	// ClusterServiceGetClusterProcedure is the fully-qualified name of the ClusterService's GetCluster
+	// RPC.
+	ClusterServiceGetClusterProcedure = "/dockreeve.v1.ClusterService/GetCluster"
+	// ClusterServiceListWorkloadsProcedure is the fully-qualified name of the ClusterService's
+	// ListWorkloads RPC.
+	ClusterServiceListWorkloadsProcedure = "/dockreeve.v1.ClusterService/ListWorkloads"
+	// ClusterServiceGetWorkloadProcedure is the fully-qualified name of the ClusterService's
+	// GetWorkload RPC.
+	ClusterServiceGetWorkloadProcedure = "/dockreeve.v1.ClusterService/GetWorkload"
+	// ClusterServiceListIdentitiesProcedure is the fully-qualified name of the ClusterService's
+	// ListIdentities RPC.
+	ClusterServiceListIdentitiesProcedure = "/dockreeve.v1.ClusterService/ListIdentities"
+	// ClusterServiceGetIdentityProcedure is the fully-qualified name of the ClusterService's
+	// GetIdentity RPC.
+	ClusterServiceGetIdentityProcedure = "/dockreeve.v1.ClusterService/GetIdentity"
+	// ClusterServiceListExposuresProcedure is the fully-qualified name of the ClusterService's
+	// ListExposures RPC.
+	ClusterServiceListExposuresProcedure = "/dockreeve.v1.ClusterService/ListExposures"
+	// ClusterServiceListAuditProcedure is the fully-qualified name of the ClusterService's ListAudit
+	// RPC.
+	ClusterServiceListAuditProcedure = "/dockreeve.v1.ClusterService/ListAudit"
+	// ClusterServiceGetAuditEventProcedure is the fully-qualified name of the ClusterService's
+	// GetAuditEvent RPC.
+	ClusterServiceGetAuditEventProcedure = "/dockreeve.v1.ClusterService/GetAuditEvent"
+	// ClusterServiceCreateJoinTokenProcedure is the fully-qualified name of the ClusterService's
+	// CreateJoinToken RPC.
+	ClusterServiceCreateJoinTokenProcedure = "/dockreeve.v1.ClusterService/CreateJoinToken"
 )
 
 // AlertServiceClient is a client for the dockreeve.v1.AlertService service.
@@ -751,4 +783,312 @@ func (UnimplementedImageServiceHandler) RecordGate(context.Context, *connect.Req
 
 func (UnimplementedImageServiceHandler) GetRemediation(context.Context, *connect.Request[v1.GetRemediationRequest]) (*connect.Response[v1.GetRemediationResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.ImageService.GetRemediation is not implemented"))
+}
+
+// ClusterServiceClient is a client for the dockreeve.v1.ClusterService service.
+type ClusterServiceClient interface {
+	ListClusters(context.Context, *connect.Request[v1.ListClustersRequest]) (*connect.Response[v1.ListClustersResponse], error)
+	GetCluster(context.Context, *connect.Request[v1.GetClusterRequest]) (*connect.Response[v1.GetClusterResponse], error)
+	ListWorkloads(context.Context, *connect.Request[v1.ListWorkloadsRequest]) (*connect.Response[v1.ListWorkloadsResponse], error)
+	GetWorkload(context.Context, *connect.Request[v1.GetWorkloadRequest]) (*connect.Response[v1.GetWorkloadResponse], error)
+	ListIdentities(context.Context, *connect.Request[v1.ListIdentitiesRequest]) (*connect.Response[v1.ListIdentitiesResponse], error)
+	GetIdentity(context.Context, *connect.Request[v1.GetIdentityRequest]) (*connect.Response[v1.GetIdentityResponse], error)
+	ListExposures(context.Context, *connect.Request[v1.ListExposuresRequest]) (*connect.Response[v1.ListExposuresResponse], error)
+	// Who did what, newest first. Reads by the platform itself are kept as counts only.
+	ListAudit(context.Context, *connect.Request[v1.ListAuditRequest]) (*connect.Response[v1.ListAuditResponse], error)
+	GetAuditEvent(context.Context, *connect.Request[v1.GetAuditEventRequest]) (*connect.Response[v1.GetAuditEventResponse], error)
+	// A token with which a cluster agent or node joins once.
+	CreateJoinToken(context.Context, *connect.Request[v1.CreateJoinTokenRequest]) (*connect.Response[v1.CreateJoinTokenResponse], error)
+}
+
+// NewClusterServiceClient constructs a client for the dockreeve.v1.ClusterService service. By
+// default, it uses the Connect protocol with the binary Protobuf Codec, asks for gzipped responses,
+// and sends uncompressed requests. To use the gRPC or gRPC-Web protocols, supply the
+// connect.WithGRPC() or connect.WithGRPCWeb() options.
+//
+// The URL supplied here should be the base URL for the Connect or gRPC server (for example,
+// http://api.acme.com or https://acme.com/grpc).
+func NewClusterServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...connect.ClientOption) ClusterServiceClient {
+	baseURL = strings.TrimRight(baseURL, "/")
+	clusterServiceMethods := v1.File_dockreeve_v1_dockreeve_proto.Services().ByName("ClusterService").Methods()
+	return &clusterServiceClient{
+		listClusters: connect.NewClient[v1.ListClustersRequest, v1.ListClustersResponse](
+			httpClient,
+			baseURL+ClusterServiceListClustersProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("ListClusters")),
+			connect.WithClientOptions(opts...),
+		),
+		getCluster: connect.NewClient[v1.GetClusterRequest, v1.GetClusterResponse](
+			httpClient,
+			baseURL+ClusterServiceGetClusterProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("GetCluster")),
+			connect.WithClientOptions(opts...),
+		),
+		listWorkloads: connect.NewClient[v1.ListWorkloadsRequest, v1.ListWorkloadsResponse](
+			httpClient,
+			baseURL+ClusterServiceListWorkloadsProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("ListWorkloads")),
+			connect.WithClientOptions(opts...),
+		),
+		getWorkload: connect.NewClient[v1.GetWorkloadRequest, v1.GetWorkloadResponse](
+			httpClient,
+			baseURL+ClusterServiceGetWorkloadProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("GetWorkload")),
+			connect.WithClientOptions(opts...),
+		),
+		listIdentities: connect.NewClient[v1.ListIdentitiesRequest, v1.ListIdentitiesResponse](
+			httpClient,
+			baseURL+ClusterServiceListIdentitiesProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("ListIdentities")),
+			connect.WithClientOptions(opts...),
+		),
+		getIdentity: connect.NewClient[v1.GetIdentityRequest, v1.GetIdentityResponse](
+			httpClient,
+			baseURL+ClusterServiceGetIdentityProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("GetIdentity")),
+			connect.WithClientOptions(opts...),
+		),
+		listExposures: connect.NewClient[v1.ListExposuresRequest, v1.ListExposuresResponse](
+			httpClient,
+			baseURL+ClusterServiceListExposuresProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("ListExposures")),
+			connect.WithClientOptions(opts...),
+		),
+		listAudit: connect.NewClient[v1.ListAuditRequest, v1.ListAuditResponse](
+			httpClient,
+			baseURL+ClusterServiceListAuditProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("ListAudit")),
+			connect.WithClientOptions(opts...),
+		),
+		getAuditEvent: connect.NewClient[v1.GetAuditEventRequest, v1.GetAuditEventResponse](
+			httpClient,
+			baseURL+ClusterServiceGetAuditEventProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("GetAuditEvent")),
+			connect.WithClientOptions(opts...),
+		),
+		createJoinToken: connect.NewClient[v1.CreateJoinTokenRequest, v1.CreateJoinTokenResponse](
+			httpClient,
+			baseURL+ClusterServiceCreateJoinTokenProcedure,
+			connect.WithSchema(clusterServiceMethods.ByName("CreateJoinToken")),
+			connect.WithClientOptions(opts...),
+		),
+	}
+}
+
+// clusterServiceClient implements ClusterServiceClient.
+type clusterServiceClient struct {
+	listClusters    *connect.Client[v1.ListClustersRequest, v1.ListClustersResponse]
+	getCluster      *connect.Client[v1.GetClusterRequest, v1.GetClusterResponse]
+	listWorkloads   *connect.Client[v1.ListWorkloadsRequest, v1.ListWorkloadsResponse]
+	getWorkload     *connect.Client[v1.GetWorkloadRequest, v1.GetWorkloadResponse]
+	listIdentities  *connect.Client[v1.ListIdentitiesRequest, v1.ListIdentitiesResponse]
+	getIdentity     *connect.Client[v1.GetIdentityRequest, v1.GetIdentityResponse]
+	listExposures   *connect.Client[v1.ListExposuresRequest, v1.ListExposuresResponse]
+	listAudit       *connect.Client[v1.ListAuditRequest, v1.ListAuditResponse]
+	getAuditEvent   *connect.Client[v1.GetAuditEventRequest, v1.GetAuditEventResponse]
+	createJoinToken *connect.Client[v1.CreateJoinTokenRequest, v1.CreateJoinTokenResponse]
+}
+
+// ListClusters calls dockreeve.v1.ClusterService.ListClusters.
+func (c *clusterServiceClient) ListClusters(ctx context.Context, req *connect.Request[v1.ListClustersRequest]) (*connect.Response[v1.ListClustersResponse], error) {
+	return c.listClusters.CallUnary(ctx, req)
+}
+
+// GetCluster calls dockreeve.v1.ClusterService.GetCluster.
+func (c *clusterServiceClient) GetCluster(ctx context.Context, req *connect.Request[v1.GetClusterRequest]) (*connect.Response[v1.GetClusterResponse], error) {
+	return c.getCluster.CallUnary(ctx, req)
+}
+
+// ListWorkloads calls dockreeve.v1.ClusterService.ListWorkloads.
+func (c *clusterServiceClient) ListWorkloads(ctx context.Context, req *connect.Request[v1.ListWorkloadsRequest]) (*connect.Response[v1.ListWorkloadsResponse], error) {
+	return c.listWorkloads.CallUnary(ctx, req)
+}
+
+// GetWorkload calls dockreeve.v1.ClusterService.GetWorkload.
+func (c *clusterServiceClient) GetWorkload(ctx context.Context, req *connect.Request[v1.GetWorkloadRequest]) (*connect.Response[v1.GetWorkloadResponse], error) {
+	return c.getWorkload.CallUnary(ctx, req)
+}
+
+// ListIdentities calls dockreeve.v1.ClusterService.ListIdentities.
+func (c *clusterServiceClient) ListIdentities(ctx context.Context, req *connect.Request[v1.ListIdentitiesRequest]) (*connect.Response[v1.ListIdentitiesResponse], error) {
+	return c.listIdentities.CallUnary(ctx, req)
+}
+
+// GetIdentity calls dockreeve.v1.ClusterService.GetIdentity.
+func (c *clusterServiceClient) GetIdentity(ctx context.Context, req *connect.Request[v1.GetIdentityRequest]) (*connect.Response[v1.GetIdentityResponse], error) {
+	return c.getIdentity.CallUnary(ctx, req)
+}
+
+// ListExposures calls dockreeve.v1.ClusterService.ListExposures.
+func (c *clusterServiceClient) ListExposures(ctx context.Context, req *connect.Request[v1.ListExposuresRequest]) (*connect.Response[v1.ListExposuresResponse], error) {
+	return c.listExposures.CallUnary(ctx, req)
+}
+
+// ListAudit calls dockreeve.v1.ClusterService.ListAudit.
+func (c *clusterServiceClient) ListAudit(ctx context.Context, req *connect.Request[v1.ListAuditRequest]) (*connect.Response[v1.ListAuditResponse], error) {
+	return c.listAudit.CallUnary(ctx, req)
+}
+
+// GetAuditEvent calls dockreeve.v1.ClusterService.GetAuditEvent.
+func (c *clusterServiceClient) GetAuditEvent(ctx context.Context, req *connect.Request[v1.GetAuditEventRequest]) (*connect.Response[v1.GetAuditEventResponse], error) {
+	return c.getAuditEvent.CallUnary(ctx, req)
+}
+
+// CreateJoinToken calls dockreeve.v1.ClusterService.CreateJoinToken.
+func (c *clusterServiceClient) CreateJoinToken(ctx context.Context, req *connect.Request[v1.CreateJoinTokenRequest]) (*connect.Response[v1.CreateJoinTokenResponse], error) {
+	return c.createJoinToken.CallUnary(ctx, req)
+}
+
+// ClusterServiceHandler is an implementation of the dockreeve.v1.ClusterService service.
+type ClusterServiceHandler interface {
+	ListClusters(context.Context, *connect.Request[v1.ListClustersRequest]) (*connect.Response[v1.ListClustersResponse], error)
+	GetCluster(context.Context, *connect.Request[v1.GetClusterRequest]) (*connect.Response[v1.GetClusterResponse], error)
+	ListWorkloads(context.Context, *connect.Request[v1.ListWorkloadsRequest]) (*connect.Response[v1.ListWorkloadsResponse], error)
+	GetWorkload(context.Context, *connect.Request[v1.GetWorkloadRequest]) (*connect.Response[v1.GetWorkloadResponse], error)
+	ListIdentities(context.Context, *connect.Request[v1.ListIdentitiesRequest]) (*connect.Response[v1.ListIdentitiesResponse], error)
+	GetIdentity(context.Context, *connect.Request[v1.GetIdentityRequest]) (*connect.Response[v1.GetIdentityResponse], error)
+	ListExposures(context.Context, *connect.Request[v1.ListExposuresRequest]) (*connect.Response[v1.ListExposuresResponse], error)
+	// Who did what, newest first. Reads by the platform itself are kept as counts only.
+	ListAudit(context.Context, *connect.Request[v1.ListAuditRequest]) (*connect.Response[v1.ListAuditResponse], error)
+	GetAuditEvent(context.Context, *connect.Request[v1.GetAuditEventRequest]) (*connect.Response[v1.GetAuditEventResponse], error)
+	// A token with which a cluster agent or node joins once.
+	CreateJoinToken(context.Context, *connect.Request[v1.CreateJoinTokenRequest]) (*connect.Response[v1.CreateJoinTokenResponse], error)
+}
+
+// NewClusterServiceHandler builds an HTTP handler from the service implementation. It returns the
+// path on which to mount the handler and the handler itself.
+//
+// By default, handlers support the Connect, gRPC, and gRPC-Web protocols with the binary Protobuf
+// and JSON codecs. They also support gzip compression.
+func NewClusterServiceHandler(svc ClusterServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
+	clusterServiceMethods := v1.File_dockreeve_v1_dockreeve_proto.Services().ByName("ClusterService").Methods()
+	clusterServiceListClustersHandler := connect.NewUnaryHandler(
+		ClusterServiceListClustersProcedure,
+		svc.ListClusters,
+		connect.WithSchema(clusterServiceMethods.ByName("ListClusters")),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterServiceGetClusterHandler := connect.NewUnaryHandler(
+		ClusterServiceGetClusterProcedure,
+		svc.GetCluster,
+		connect.WithSchema(clusterServiceMethods.ByName("GetCluster")),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterServiceListWorkloadsHandler := connect.NewUnaryHandler(
+		ClusterServiceListWorkloadsProcedure,
+		svc.ListWorkloads,
+		connect.WithSchema(clusterServiceMethods.ByName("ListWorkloads")),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterServiceGetWorkloadHandler := connect.NewUnaryHandler(
+		ClusterServiceGetWorkloadProcedure,
+		svc.GetWorkload,
+		connect.WithSchema(clusterServiceMethods.ByName("GetWorkload")),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterServiceListIdentitiesHandler := connect.NewUnaryHandler(
+		ClusterServiceListIdentitiesProcedure,
+		svc.ListIdentities,
+		connect.WithSchema(clusterServiceMethods.ByName("ListIdentities")),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterServiceGetIdentityHandler := connect.NewUnaryHandler(
+		ClusterServiceGetIdentityProcedure,
+		svc.GetIdentity,
+		connect.WithSchema(clusterServiceMethods.ByName("GetIdentity")),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterServiceListExposuresHandler := connect.NewUnaryHandler(
+		ClusterServiceListExposuresProcedure,
+		svc.ListExposures,
+		connect.WithSchema(clusterServiceMethods.ByName("ListExposures")),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterServiceListAuditHandler := connect.NewUnaryHandler(
+		ClusterServiceListAuditProcedure,
+		svc.ListAudit,
+		connect.WithSchema(clusterServiceMethods.ByName("ListAudit")),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterServiceGetAuditEventHandler := connect.NewUnaryHandler(
+		ClusterServiceGetAuditEventProcedure,
+		svc.GetAuditEvent,
+		connect.WithSchema(clusterServiceMethods.ByName("GetAuditEvent")),
+		connect.WithHandlerOptions(opts...),
+	)
+	clusterServiceCreateJoinTokenHandler := connect.NewUnaryHandler(
+		ClusterServiceCreateJoinTokenProcedure,
+		svc.CreateJoinToken,
+		connect.WithSchema(clusterServiceMethods.ByName("CreateJoinToken")),
+		connect.WithHandlerOptions(opts...),
+	)
+	return "/dockreeve.v1.ClusterService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case ClusterServiceListClustersProcedure:
+			clusterServiceListClustersHandler.ServeHTTP(w, r)
+		case ClusterServiceGetClusterProcedure:
+			clusterServiceGetClusterHandler.ServeHTTP(w, r)
+		case ClusterServiceListWorkloadsProcedure:
+			clusterServiceListWorkloadsHandler.ServeHTTP(w, r)
+		case ClusterServiceGetWorkloadProcedure:
+			clusterServiceGetWorkloadHandler.ServeHTTP(w, r)
+		case ClusterServiceListIdentitiesProcedure:
+			clusterServiceListIdentitiesHandler.ServeHTTP(w, r)
+		case ClusterServiceGetIdentityProcedure:
+			clusterServiceGetIdentityHandler.ServeHTTP(w, r)
+		case ClusterServiceListExposuresProcedure:
+			clusterServiceListExposuresHandler.ServeHTTP(w, r)
+		case ClusterServiceListAuditProcedure:
+			clusterServiceListAuditHandler.ServeHTTP(w, r)
+		case ClusterServiceGetAuditEventProcedure:
+			clusterServiceGetAuditEventHandler.ServeHTTP(w, r)
+		case ClusterServiceCreateJoinTokenProcedure:
+			clusterServiceCreateJoinTokenHandler.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// UnimplementedClusterServiceHandler returns CodeUnimplemented from all methods.
+type UnimplementedClusterServiceHandler struct{}
+
+func (UnimplementedClusterServiceHandler) ListClusters(context.Context, *connect.Request[v1.ListClustersRequest]) (*connect.Response[v1.ListClustersResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.ClusterService.ListClusters is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) GetCluster(context.Context, *connect.Request[v1.GetClusterRequest]) (*connect.Response[v1.GetClusterResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.ClusterService.GetCluster is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) ListWorkloads(context.Context, *connect.Request[v1.ListWorkloadsRequest]) (*connect.Response[v1.ListWorkloadsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.ClusterService.ListWorkloads is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) GetWorkload(context.Context, *connect.Request[v1.GetWorkloadRequest]) (*connect.Response[v1.GetWorkloadResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.ClusterService.GetWorkload is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) ListIdentities(context.Context, *connect.Request[v1.ListIdentitiesRequest]) (*connect.Response[v1.ListIdentitiesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.ClusterService.ListIdentities is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) GetIdentity(context.Context, *connect.Request[v1.GetIdentityRequest]) (*connect.Response[v1.GetIdentityResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.ClusterService.GetIdentity is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) ListExposures(context.Context, *connect.Request[v1.ListExposuresRequest]) (*connect.Response[v1.ListExposuresResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.ClusterService.ListExposures is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) ListAudit(context.Context, *connect.Request[v1.ListAuditRequest]) (*connect.Response[v1.ListAuditResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.ClusterService.ListAudit is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) GetAuditEvent(context.Context, *connect.Request[v1.GetAuditEventRequest]) (*connect.Response[v1.GetAuditEventResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.ClusterService.GetAuditEvent is not implemented"))
+}
+
+func (UnimplementedClusterServiceHandler) CreateJoinToken(context.Context, *connect.Request[v1.CreateJoinTokenRequest]) (*connect.Response[v1.CreateJoinTokenResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.ClusterService.CreateJoinToken is not implemented"))
 }
