@@ -11,6 +11,10 @@ import "encoding/json"
 type AuditFacts struct {
 	Cluster string `json:"cluster,omitempty"`
 
+	// First is set on the first stage told of a request that says what came of it, so that a
+	// rule which asks for it judges each request once.
+	First bool `json:"first,omitempty"`
+
 	// The actor is the impersonated user where there is one; the real one then is in By.
 	Actor         string `json:"actor,omitempty"` // one of the Actor… words
 	ActorName     string `json:"actorName,omitempty"`
