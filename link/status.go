@@ -42,6 +42,9 @@ type Status struct {
 const (
 	ModeLive   = "live"
 	ModeReplay = "replay"
+	// ModeCluster is of a cluster agent: its Node is "cluster/" and the cluster's name, and
+	// what it watches is an API server.
+	ModeCluster = "cluster"
 )
 
 // Bounds of the lists in a Status.

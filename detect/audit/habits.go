@@ -1,0 +1,198 @@
+package audit
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/dockreeve/dockreeve/event"
+	"github.com/dockreeve/dockreeve/inventory"
+)
+
+// Bounds of what is learned.
+const (
+	maxIdentities  = 20_000
+	maxPerIdentity = 1000
+	maxHabits      = 200_000
+	maxSeen        = 8        // addresses, user agents of a habit
+	forgetAfter    = 60 * day // a habit that was not seen for so long is none
+)
+
+// habits is what every identity has done.
+type habits struct {
+	Since   int64
+	Who     map[string]*person
+	total   int
+	dropped int64
+	dirty   map[habitKey]*habit
+	// peers counts the identities that have a habit, by verb, resource and scope: what
+	// many do is unusual for none.
+	peers map[string]int
+}
+
+type habitKey struct{ identity, verb, resource, namespace string }
+
+// person is one identity.
+type person struct {
+	First  int64
+	Last   int64
+	Habits map[string]*habit // by verb, resource and namespace
+	From   map[string]int64  // kinds of places it came from, and when first
+	fresh  stamps            // new harmless habits of the last minutes
+}
+
+// habit is one thing an identity does.
+type habit struct {
+	inventory.Habit
+	OK      int64 // requests that were not refused: only these make a habit
+	Settled int64 // until then it is still unusual: an attack's second step is no habit yet
+	keptAt  int64 // event time of the last one kept in the history
+}
+
+func newHabits() habits {
+	return habits{Who: map[string]*person{}, dirty: map[habitKey]*habit{}, peers: map[string]int{}}
+}
+
+func (h *habits) person(identity string, now int64) *person {
+	p := h.Who[identity]
+	if p == nil {
+		if len(h.Who) >= maxIdentities {
+			h.forget(now)
+			if len(h.Who) >= maxIdentities {
+				return nil
+			}
+		}
+		p = &person{First: now, Habits: map[string]*habit{}, From: map[string]int64{}}
+		h.Who[identity] = p
+	}
+	p.Last = max(p.Last, now)
+	return p
+}
+
+// forget drops what was not seen for long.
+func (h *habits) forget(now int64) {
+	for id, p := range h.Who {
+		for k, one := range p.Habits {
+			if now-one.Last > forgetAfter {
+				h.peer(id, one, -1)
+				delete(p.Habits, k)
+				h.total--
+			}
+		}
+		if len(p.Habits) == 0 && now-p.Last > forgetAfter {
+			delete(h.Who, id)
+		}
+	}
+}
+
+// of returns the habit, making it where there is room; nil where there is none.
+func (h *habits) of(p *person, k habitKey, now int64) (one *habit, isNew bool) {
+	name := k.verb + "\x00" + k.resource + "\x00" + k.namespace
+	if one = p.Habits[name]; one != nil {
+		return one, false
+	}
+	if h.total >= maxHabits {
+		h.forget(now)
+	}
+	if len(p.Habits) >= maxPerIdentity || h.total >= maxHabits {
+		h.dropped++
+		return nil, true
+	}
+	one = &habit{Habit: inventory.Habit{Identity: k.identity, Verb: k.verb, Resource: k.resource, Namespace: k.namespace, First: now}}
+	p.Habits[name] = one
+	h.total++
+	return one, true
+}
+
+// scopeOf says where something is done as seen from who does it, so that the same habit
+// of two identities in two namespaces is the same.
+func scopeOf(identity, namespace string, platform func(string) bool) string {
+	rest, is := strings.CutPrefix(identity, "serviceaccount:")
+	own, _, _ := strings.Cut(rest, "/")
+	switch {
+	case namespace == "":
+		return "all"
+	case is && own == namespace:
+		return "own"
+	case platform(namespace):
+		return "platform"
+	}
+	return "other"
+}
+
+func peerKey(verb, resource, scope string) string { return verb + " " + resource + " " + scope }
+
+// peer counts an identity's habit in or out of what its peers do. The platform's
+// namespaces count as others here, so that the count needs no inventory.
+func (h *habits) peer(identity string, one *habit, by int) {
+	if one.OK == 0 {
+		return
+	}
+	key := peerKey(one.Verb, one.Resource, scopeOf(identity, one.Namespace, func(string) bool { return false }))
+	if h.peers[key] += by; h.peers[key] <= 0 {
+		delete(h.peers, key)
+	}
+}
+
+func sawText(list []string, s string) []string {
+	if s == "" {
+		return list
+	}
+	if len(s) > 200 {
+		s = strings.ToValidUTF8(s[:200], "")
+	}
+	if i := slices.Index(list, s); i == 0 {
+		return list
+	} else if i > 0 {
+		list = slices.Delete(list, i, i+1)
+	}
+	list = slices.Insert(list, 0, s)
+	return list[:min(len(list), maxSeen)]
+}
+
+// note takes an event into a habit.
+func (h *habits) note(k habitKey, one *habit, d *doc, f *event.AuditFacts) {
+	one.Count++
+	one.Last = max(one.Last, d.time)
+	if d.denied() {
+		one.Denied++
+	} else if one.OK++; one.OK == 1 {
+		h.peer(k.identity, one, 1)
+	}
+	if d.peer.IsValid() {
+		one.Sources = sawText(one.Sources, d.peer.String())
+	}
+	one.Agents = sawText(one.Agents, d.UserAgent)
+	if len(f.Unusual) > 0 {
+		one.Unusual = slices.Clone(f.Unusual)
+	}
+	h.dirty[k] = one
+}
+
+// Changed returns the habits that changed since the last call, at most max of them, the
+// rest next time. Call it from the goroutine that calls Facts.
+func (a *Auditor) Changed(max int) inventory.Habits {
+	out := inventory.Habits{Cluster: a.opt.Cluster, Since: a.habits.Since, Dropped: a.habits.dropped}
+	for k, one := range a.habits.dirty {
+		if len(out.List) >= max {
+			break
+		}
+		h := one.Habit
+		h.Sources, h.Agents = slices.Clone(h.Sources), slices.Clone(h.Agents)
+		out.List = append(out.List, h)
+		delete(a.habits.dirty, k)
+	}
+	slices.SortFunc(out.List, func(x, y inventory.Habit) int {
+		return cmp.Or(strings.Compare(x.Identity, y.Identity), strings.Compare(x.Verb, y.Verb), strings.Compare(x.Resource, y.Resource), strings.Compare(x.Namespace, y.Namespace))
+	})
+	return out
+}
+
+// AllChanged marks every habit as changed, for a receiver that may have lost some.
+func (a *Auditor) AllChanged() {
+	for id, p := range a.habits.Who {
+		for _, one := range p.Habits {
+			a.habits.dirty[habitKey{id, one.Verb, one.Resource, one.Namespace}] = one
+		}
+	}
+}

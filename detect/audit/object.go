@@ -1,0 +1,210 @@
+package audit
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"slices"
+
+	"github.com/dockreeve/dockreeve/event"
+	"github.com/dockreeve/dockreeve/inventory"
+)
+
+// kinds are the resources whose objects are looked into, with what an object in a
+// request may leave out.
+var kinds = map[string]struct{ version, kind string }{
+	"pods": {"v1", "Pod"}, "replicationcontrollers": {"v1", "ReplicationController"}, "services": {"v1", "Service"},
+	"deployments.apps": {"apps/v1", "Deployment"}, "replicasets.apps": {"apps/v1", "ReplicaSet"}, "statefulsets.apps": {"apps/v1", "StatefulSet"},
+	"daemonsets.apps": {"apps/v1", "DaemonSet"}, "jobs.batch": {"batch/v1", "Job"}, "cronjobs.batch": {"batch/v1", "CronJob"},
+	"ingresses.networking.k8s.io":                   {"networking.k8s.io/v1", "Ingress"},
+	"gateways.gateway.networking.k8s.io":            {"gateway.networking.k8s.io/v1", "Gateway"},
+	"httproutes.gateway.networking.k8s.io":          {"gateway.networking.k8s.io/v1", "HTTPRoute"},
+	"roles.rbac.authorization.k8s.io":               {"rbac.authorization.k8s.io/v1", "Role"},
+	"clusterroles.rbac.authorization.k8s.io":        {"rbac.authorization.k8s.io/v1", "ClusterRole"},
+	"rolebindings.rbac.authorization.k8s.io":        {"rbac.authorization.k8s.io/v1", "RoleBinding"},
+	"clusterrolebindings.rbac.authorization.k8s.io": {"rbac.authorization.k8s.io/v1", "ClusterRoleBinding"},
+}
+
+// changes reports whether a verb writes an object.
+func changes(verb string) bool { return verb == "create" || verb == "update" || verb == "patch" }
+
+// object fills what the object of a request would allow.
+func (a *Auditor) object(d *doc, f *event.AuditFacts) {
+	ref := d.ObjectRef
+	if ref == nil || !changes(d.Verb) || ref.Subresource != "" && ref.Subresource != "ephemeralcontainers" {
+		return
+	}
+	r := ref.Resource
+	if ref.APIGroup != "" {
+		r += "." + ref.APIGroup
+	}
+	as, ok := kinds[r]
+	if !ok {
+		return
+	}
+	o, err := d.decode(as.version, as.kind)
+	if err != nil {
+		f.NotAssessed = append(f.NotAssessed, "what the object allows: "+err.Error())
+		return
+	}
+	if o.Namespace == "" {
+		o.Namespace = ref.Namespace
+	}
+	if o.Name == "" {
+		o.Name = ref.Name
+	}
+	switch {
+	case o.Role != nil:
+		if rules, ok := a.opt.State.RulesOf(o); ok {
+			f.Grants, f.GrantsScope = inventory.PowersIn(rules, o.Namespace), scope(o.Namespace)
+		}
+	case o.Binding != nil:
+		a.binding(o, f)
+	default:
+		as := a.opt.State.Assess(o)
+		f.Powers, f.Mounts, f.Images = bounded(as.Powers), bounded(as.Mounts), bounded(as.Images)
+		f.Exposure, f.Ports, f.Apps, f.Risks = as.Reach, bounded(as.Ports), bounded(as.Apps), bounded(as.Risks)
+		if f.Target == "" {
+			f.Target = as.Workload
+		}
+		for _, n := range as.NotAssessed {
+			f.NotAssessed = append(f.NotAssessed, n)
+		}
+		if d.done() {
+			for _, image := range f.Images {
+				if repo := inventory.Repository(image); a.sawImage(ref.Namespace, repo) {
+					f.NewImages = append(f.NewImages, repo)
+				}
+			}
+		}
+	}
+}
+
+func scope(namespace string) string {
+	if namespace == "" {
+		return "cluster"
+	}
+	return namespace
+}
+
+var (
+	errNoObject = errors.New("the audit policy does not record the request's object")
+	errPatch    = errors.New("the request is a list of patches and the response is not recorded")
+)
+
+// decode reads the object as it stands after the request, where that is recorded, else
+// as it was sent; a partial one takes its kind from the resource.
+func (d *doc) decode(version, kind string) (*inventory.Object, error) {
+	var last error
+	for _, b := range []json.RawMessage{d.ResponseObject, d.RequestObject} {
+		b = bytes.TrimSpace(b)
+		switch {
+		case len(b) == 0 || bytes.Equal(b, []byte("null")):
+			continue
+		case b[0] == '[':
+			last = errPatch
+			continue
+		case b[0] != '{':
+			last = errNoObject
+			continue
+		}
+		var head struct {
+			Kind       string
+			APIVersion string
+		}
+		if err := json.Unmarshal(b, &head); err != nil {
+			last = err
+			continue
+		}
+		if head.Kind == "Status" || head.Kind != "" && head.Kind != kind {
+			continue
+		}
+		if head.Kind == "" {
+			b = withKind(b, version, kind, head.APIVersion == "")
+		}
+		o, err := inventory.Decode(b)
+		if err != nil {
+			last = err
+			continue
+		}
+		return o, nil
+	}
+	if last == nil {
+		last = errNoObject
+	}
+	return nil, last
+}
+
+// withKind puts kind and apiVersion in front of an object's members.
+func withKind(b []byte, version, kind string, also bool) []byte {
+	head := map[string]string{"kind": kind}
+	if also {
+		head["apiVersion"] = version
+	}
+	h, err := json.Marshal(head)
+	if err != nil {
+		return b // two strings always encode
+	}
+	rest := bytes.TrimSpace(b[1:])
+	out := append([]byte{}, h[:len(h)-1]...)
+	if len(rest) > 0 && rest[0] != '}' {
+		out = append(out, ',')
+	}
+	return append(out, rest...)
+}
+
+// binding fills what a role binding gives, to whom, and whether that is new to them.
+func (a *Auditor) binding(o *inventory.Object, f *event.AuditFacts) {
+	rules, ok := a.opt.State.RulesOf(o)
+	if !ok {
+		f.NotAssessed = append(f.NotAssessed, "what the binding gives: "+o.Binding.RoleKind+" "+o.Binding.RoleName+" is not in the inventory")
+		if o.Binding.RoleName != "cluster-admin" {
+			rules = nil
+		} else {
+			rules = []inventory.Rule{{Verbs: []string{"*"}, Groups: []string{"*"}, Resources: []string{"*"}}}
+		}
+	}
+	namespace := o.Namespace
+	if o.Kind == inventory.KindClusterBinding {
+		namespace = ""
+	}
+	f.Grants, f.GrantsScope = inventory.PowersIn(rules, namespace), scope(namespace)
+	for _, s := range o.Binding.Subjects[:min(maxFacts, len(o.Binding.Subjects))] {
+		name := s.Kind + "/" + s.Name
+		if s.Kind == "ServiceAccount" {
+			name = s.Kind + "/" + s.Namespace + "/" + s.Name
+			if t := a.opt.State.Tenant(s.Namespace); t != "" && f.TargetTenant != "" && t != f.TargetTenant {
+				f.CrossTenant = true
+			}
+		}
+		f.GrantsTo = append(f.GrantsTo, name)
+		f.GrantsNew = f.GrantsNew || a.gives(s, o, f.Grants, namespace)
+	}
+}
+
+// gives reports whether a subject gets a power from the binding that it holds by no
+// other. The binding itself may be in the inventory already, before its audit event.
+func (a *Auditor) gives(s inventory.Subject, o *inventory.Object, grants []string, namespace string) bool {
+	if len(grants) == 0 {
+		return false
+	}
+	self := string(o.Kind) + "/" + o.Name
+	if o.Namespace != "" {
+		self = string(o.Kind) + "/" + o.Namespace + "/" + o.Name
+	}
+	var cluster, local []inventory.Rule
+	for _, r := range a.opt.State.Rights(s, nil) {
+		switch {
+		case r.Binding == self:
+		case r.Namespace == "":
+			cluster = append(cluster, r.Rule)
+		case r.Namespace == namespace:
+			local = append(local, r.Rule)
+		}
+	}
+	have := append(inventory.Powers(cluster), inventory.PowersIn(local, namespace)...)
+	if slices.Contains(have, event.PowerClusterAdmin) {
+		return false
+	}
+	return slices.ContainsFunc(grants, func(g string) bool { return !slices.Contains(have, g) })
+}
