@@ -10,7 +10,7 @@ import (
 // container with its labels and mounts.
 func (e *Event) Clone() *Event {
 	c := *e
-	c.scratch, c.derived = nil, derived{}
+	c.scratch, c.derived, c.tape = nil, derived{}, tape{}
 	c.Path = strings.Clone(e.Path)
 	c.Raw = strings.Clone(e.Raw)
 	c.SockPath = strings.Clone(e.SockPath)

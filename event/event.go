@@ -60,6 +60,7 @@ type Event struct {
 
 	scratch []byte // backing store for derived strings; see scratch.go
 	derived derived
+	tape    tape // index of JSON; see tape.go
 }
 
 // Process is one process as the process table knows it. The table owns and

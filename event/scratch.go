@@ -22,6 +22,8 @@ const (
 	derDatetime
 	derDatetimeS
 	derEvtArgs
+	derJSONObj
+	derJSONRawTime
 	derCount
 )
 
@@ -48,7 +50,8 @@ type derived struct {
 // Reset empties the event for reuse and keeps the memory of its derived strings.
 // Every string a getter returned before is invalid afterwards.
 func (e *Event) Reset() {
-	*e = Event{scratch: e.scratch[:0], derived: derived{args: e.derived.args[:0]}}
+	e.Invalidate()
+	*e = Event{scratch: e.scratch, derived: derived{args: e.derived.args}, tape: e.tape}
 }
 
 // Invalidate forgets the derived strings. Call it after changing a slot of an
@@ -57,6 +60,10 @@ func (e *Event) Invalidate() {
 	e.derived.has, e.derived.none = 0, 0
 	e.derived.args = e.derived.args[:0]
 	e.scratch = e.scratch[:0]
+	if cap(e.scratch) > maxKeptScratch {
+		e.scratch = nil
+	}
+	e.tape.forget()
 }
 
 // cached returns the derived string k if it was built.
