@@ -39,8 +39,7 @@ type pair struct {
 }
 
 type learned struct {
-	Since  int64
-	Events uint64
+	Events uint64 // it was asked about
 }
 
 func newModels() models {
@@ -85,7 +84,7 @@ func (a *Auditor) Learned(now int64) []inventory.Learned {
 	out := make([]inventory.Learned, 0, 3)
 	for _, name := range []string{ModelPods, ModelSecrets, ModelAccounts} {
 		l := a.models.By[name]
-		one := inventory.Learned{Model: name, Since: l.Since, Events: l.Events}
+		one := inventory.Learned{Model: name, Since: a.habits.Since, Events: l.Events}
 		for k := range a.models.Pairs {
 			if strings.HasPrefix(k, name) {
 				one.Known++
@@ -94,8 +93,8 @@ func (a *Auditor) Learned(now int64) []inventory.Learned {
 		if name == ModelAccounts {
 			one.Known = a.habits.total
 		}
-		if l.Since > 0 {
-			one.Until = l.Since + a.opt.LearnFor
+		if one.Since > 0 {
+			one.Until = one.Since + a.opt.LearnFor
 			one.Ready = now >= one.Until
 		}
 		out = append(out, one)
@@ -114,21 +113,17 @@ func (j *judge) add(weight float64, format string, args ...any) {
 	j.why = append(j.why, fmt.Sprintf(format, args...))
 }
 
-// ready reports whether a model judges yet; the first event it is asked about starts
-// its learning.
+// ready reports whether a model judges yet. Each has learned since events are taken in,
+// also where nothing it asks about ever happened: that is what it has learned.
 func (a *Auditor) ready(model string, now int64) bool {
-	l := a.models.By[model]
-	if l.Since == 0 || now < l.Since {
-		l.Since = now
-	}
-	l.Events++
-	return now-l.Since >= a.opt.LearnFor
+	a.models.By[model].Events++
+	return now-a.habits.Since >= a.opt.LearnFor
 }
 
 func (a *Auditor) unusual(f *event.AuditFacts, model string, j judge, now int64) {
 	f.Unusual = append(f.Unusual, model)
 	f.Why = bounded(append(f.Why, j.why...))
-	f.Learned = max(f.Learned, now-a.models.By[model].Since)
+	f.Learned = max(f.Learned, now-a.habits.Since)
 }
 
 // learn asks the models about an event, then lets them learn it. It returns the habit

@@ -109,8 +109,8 @@ func (d *doc) decode(version, kind string) (*inventory.Object, error) {
 			continue
 		}
 		var head struct {
-			Kind       string
-			APIVersion string
+			Kind     string
+			Metadata struct{ Name string }
 		}
 		if err := json.Unmarshal(b, &head); err != nil {
 			last = err
@@ -119,8 +119,12 @@ func (d *doc) decode(version, kind string) (*inventory.Object, error) {
 		if head.Kind == "Status" || head.Kind != "" && head.Kind != kind {
 			continue
 		}
-		if head.Kind == "" {
-			b = withKind(b, version, kind, head.APIVersion == "")
+		if head.Kind == "" || head.Metadata.Name == "" {
+			var err error
+			if b, err = d.complete(b, version, kind); err != nil {
+				last = err
+				continue
+			}
 		}
 		o, err := inventory.Decode(b)
 		if err != nil {
@@ -135,22 +139,55 @@ func (d *doc) decode(version, kind string) (*inventory.Object, error) {
 	return nil, last
 }
 
-// withKind puts kind and apiVersion in front of an object's members.
-func withKind(b []byte, version, kind string, also bool) []byte {
-	head := map[string]string{"kind": kind}
-	if also {
-		head["apiVersion"] = version
+// complete gives an object what a patch, or one whose name is to be generated, leaves out.
+func (d *doc) complete(b []byte, version, kind string) ([]byte, error) {
+	var o map[string]json.RawMessage
+	if err := json.Unmarshal(b, &o); err != nil {
+		return nil, err
 	}
-	h, err := json.Marshal(head)
+	var meta map[string]json.RawMessage
+	if m, ok := o["metadata"]; ok {
+		if err := json.Unmarshal(m, &meta); err != nil {
+			return nil, err
+		}
+	}
+	if meta == nil {
+		meta = map[string]json.RawMessage{}
+	}
+	if string(meta["name"]) == "" {
+		name := d.ObjectRef.Name
+		if name == "" {
+			var prefix string
+			if err := json.Unmarshal(meta["generateName"], &prefix); err != nil {
+				prefix = "new-"
+			}
+			name = prefix + "generated"
+		}
+		meta["name"] = quoted(name)
+	}
+	if meta["namespace"] == nil && d.ObjectRef.Namespace != "" {
+		meta["namespace"] = quoted(d.ObjectRef.Namespace)
+	}
+	m, err := json.Marshal(meta)
 	if err != nil {
-		return b // two strings always encode
+		return nil, err
 	}
-	rest := bytes.TrimSpace(b[1:])
-	out := append([]byte{}, h[:len(h)-1]...)
-	if len(rest) > 0 && rest[0] != '}' {
-		out = append(out, ',')
+	o["metadata"] = m
+	if o["kind"] == nil {
+		o["kind"] = quoted(kind)
 	}
-	return append(out, rest...)
+	if o["apiVersion"] == nil {
+		o["apiVersion"] = quoted(version)
+	}
+	return json.Marshal(o)
+}
+
+func quoted(s string) json.RawMessage {
+	b, err := json.Marshal(s)
+	if err != nil {
+		return json.RawMessage(`""`) // a string always encodes
+	}
+	return b
 }
 
 // binding fills what a role binding gives, to whom, and whether that is new to them.
