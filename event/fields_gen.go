@@ -20,6 +20,7 @@ var fieldTable = [...]Field{
 	{Name: "audit.exposure.apps", Type: TypeString, List: true, Source: SourceK8sAudit, Extension: true, Doc: "what its backends are known to be: redis, kubernetes-dashboard…", Types: TypeSet{0x4000}, Strs: auditApps},
 	{Name: "audit.exposure.ports", Type: TypeString, List: true, Source: SourceK8sAudit, Extension: true, Doc: "ports it exposes, as 80/TCP", Types: TypeSet{0x4000}, Strs: auditPorts},
 	{Name: "audit.exposure.risks", Type: TypeString, List: true, Source: SourceK8sAudit, Extension: true, Doc: "what makes it worse: no-password, trust-auth, any-source, broad-source", Types: TypeSet{0x4000}, Strs: auditRisks},
+	{Name: "audit.first", Type: TypeBool, Source: SourceK8sAudit, Extension: true, Doc: "true on the first stage told of a request that says what came of it: a rule that asks for it judges each request once", Types: TypeSet{0x4000}, Bool: auditFirst},
 	{Name: "audit.from.kind", Type: TypeString, Source: SourceK8sAudit, Extension: true, Doc: "where the request came from: loopback, node, pod, private, internet, unknown", Types: TypeSet{0x4000}, Str: auditFrom},
 	{Name: "audit.from.node", Type: TypeString, Source: SourceK8sAudit, Extension: true, Doc: "node the request came from", Types: TypeSet{0x4000}, Str: auditFromNode},
 	{Name: "audit.from.pod", Type: TypeString, Source: SourceK8sAudit, Extension: true, Doc: "pod the request came from, namespace/name", Types: TypeSet{0x4000}, Str: auditFromPod},

@@ -67,6 +67,7 @@ func auditTargetOwner(e *Event, _ *Arg) (string, bool)   { return e.factText("ta
 func auditGrantsScope(e *Event, _ *Arg) (string, bool)   { return e.factText("grantsScope") }
 func auditExposure(e *Event, _ *Arg) (string, bool)      { return e.factText("exposure") }
 
+func auditFirst(e *Event, _ *Arg) (bool, bool)       { return e.factBool("first") }
 func auditPlatform(e *Event, _ *Arg) (bool, bool)    { return e.factBool("platform") }
 func auditElsewhere(e *Event, _ *Arg) (bool, bool)   { return e.factBool("elsewhere") }
 func auditCrossTenant(e *Event, _ *Arg) (bool, bool) { return e.factBool("crossTenant") }

@@ -224,6 +224,7 @@ export const fields: readonly FieldInfo[] = [
   { name: "audit.exposure.apps", type: "string", list: true, source: "k8s_audit", supplied: true, doc: "what its backends are known to be: redis, kubernetes-dashboard…" },
   { name: "audit.exposure.ports", type: "string", list: true, source: "k8s_audit", supplied: true, doc: "ports it exposes, as 80/TCP" },
   { name: "audit.exposure.risks", type: "string", list: true, source: "k8s_audit", supplied: true, doc: "what makes it worse: no-password, trust-auth, any-source, broad-source" },
+  { name: "audit.first", type: "bool", source: "k8s_audit", supplied: true, doc: "true on the first stage told of a request that says what came of it: a rule that asks for it judges each request once" },
   { name: "audit.from.kind", type: "string", source: "k8s_audit", supplied: true, doc: "where the request came from: loopback, node, pod, private, internet, unknown" },
   { name: "audit.from.node", type: "string", source: "k8s_audit", supplied: true, doc: "node the request came from" },
   { name: "audit.from.pod", type: "string", source: "k8s_audit", supplied: true, doc: "pod the request came from, namespace/name" },
