@@ -46,8 +46,13 @@ type Assessment struct {
 func (r *Rules) assess(supplied event.TypeSet) {
 	g := r.graph
 	can := map[event.Type]*possible{}
+	kernel := supplied.Intersect(event.NewTypeSet(event.TypePluginevent).Complement())
 	for _, x := range r.rules {
 		a := &x.info.Assessment
+		supplied := supplied
+		if x.source == event.SourceSyscall {
+			supplied = kernel
+		}
 		at := x.types.Intersect(supplied)
 		fires := false
 		for typ := range at.All() {

@@ -9,7 +9,7 @@ import (
 	"github.com/dockreeve/dockreeve/rule/filter"
 )
 
-// CompileOptions tunes Compile. The zero value is right for live kernel events.
+// CompileOptions tunes Compile. The zero value is right for live events.
 type CompileOptions struct {
 	// Disable switches off the rules whose names contain one of these texts. It is
 	// the short form of Select and applies before it.
@@ -17,7 +17,7 @@ type CompileOptions struct {
 	// Select switches rules on and off, in order, after what the files say.
 	Select []Selection
 	// Supplied are the event types that can arrive; nil means those of the kernel
-	// sensor. It decides what is assessed, not what is evaluated.
+	// sensor and audit events. It decides what is assessed, not what is evaluated.
 	Supplied *event.TypeSet
 	// MaxErrors bounds the diagnostics of one condition; 0 means 10.
 	MaxErrors int
@@ -157,7 +157,7 @@ func Compile(src *Source, opt CompileOptions) (*Rules, []Diagnostic) {
 		slots: map[string]int{},
 		hash:  newHasher(),
 	}
-	supplied := event.SuppliedTypes()
+	supplied := event.SuppliedTypes().Union(event.NewTypeSet(event.TypePluginevent))
 	if opt.Supplied != nil {
 		supplied = *opt.Supplied
 	}

@@ -54,6 +54,10 @@ func compileText(tb testing.TB, conditions ...string) *Rules {
 }
 
 func tryCompile(conditions ...string) (*Rules, []Diagnostic) {
+	return tryCompileFor("syscall", conditions...)
+}
+
+func tryCompileFor(source string, conditions ...string) (*Rules, []Diagnostic) {
 	src := &Source{}
 	var diags []Diagnostic
 	for i, c := range conditions {
@@ -62,7 +66,7 @@ func tryCompile(conditions ...string) (*Rules, []Diagnostic) {
 			diags = append(diags, Diagnostic{Severity: SeverityError, Message: c + ": " + err.Error()})
 			continue
 		}
-		src.Rules = append(src.Rules, &Resolved{Name: fmt.Sprintf("r%d", i), Source: "syscall", Index: i, Enabled: true, Condition: e, ConditionText: c, Output: "x"})
+		src.Rules = append(src.Rules, &Resolved{Name: fmt.Sprintf("r%d", i), Source: source, Index: i, Enabled: true, Condition: e, ConditionText: c, Output: "x"})
 	}
 	rules, more := Compile(src, CompileOptions{resolve: testFields()})
 	return rules, append(diags, more...)
@@ -102,7 +106,12 @@ var genFields = []genField{
 }
 
 func genCheck(t *rapid.T) string {
-	f := rapid.SampledFrom(genFields).Draw(t, "field")
+	return genCheckOf(t, genFields, []string{"proc.name", "fd.name", "t.raw", "fd.sip.name"})
+}
+
+// genCheckOf makes a check on one of some fields; right are those that may stand on its right.
+func genCheckOf(t *rapid.T, fields []genField, right []string) string {
+	f := rapid.SampledFrom(fields).Draw(t, "field")
 	list := func(g *rapid.Generator[string], quote bool) string {
 		var items []string
 		for _, v := range rapid.SliceOfN(g, 1, 6).Draw(t, "items") {
@@ -148,7 +157,7 @@ func genCheck(t *rapid.T) string {
 	case o == "val" && (strings.Contains(f.name, "aname")):
 		return f.name + " exists"
 	case o == "val":
-		return f.name + " " + op("=", "!=", "contains", "startswith", "<", "in") + " val(" + rapid.SampledFrom([]string{"proc.name", "fd.name", "t.raw", "fd.sip.name"}).Draw(t, "right") + ")"
+		return f.name + " " + op("=", "!=", "contains", "startswith", "<", "in") + " val(" + rapid.SampledFrom(right).Draw(t, "right") + ")"
 	case o == "regex":
 		return f.name + " regex " + rapid.SampledFrom([]string{"'a.*'", "'[ab]+'", "'/a(/b)?'", "'.*b'", "'a|b'"}).Draw(t, "regex")
 	case o == "glob" || o == "iglob":

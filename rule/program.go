@@ -155,6 +155,9 @@ func (l *linker) classes(roots []root) [sources][]*class {
 		sig := make([]byte, len(sets))
 		before := len(l.g.nodes)
 		for typ := range out[s] {
+			if !sourceHas(event.Source(s), event.Type(typ)) {
+				continue
+			}
 			for i, set := range sets {
 				sig[i] = 0
 				if set.Has(event.Type(typ)) {
@@ -184,6 +187,12 @@ func (l *linker) classes(roots []root) [sources][]*class {
 		}
 	}
 	return out
+}
+
+// sourceHas reports whether events of a type can come from a source: all audit events
+// are plugin events, and no other event is.
+func sourceHas(s event.Source, t event.Type) bool {
+	return s == event.SourceSyscall || t == event.TypePluginevent
 }
 
 // count fills refs for everything that can be reached.
