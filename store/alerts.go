@@ -40,6 +40,13 @@ var alertFields = query.Schema{Fields: []query.Field{
 	{Name: "executable", Aliases: []string{"exe"}, Type: query.Text, Free: true, SQL: "executable", Doc: "path of the executable"},
 	{Name: "user", Type: query.Text, SQL: "username", Doc: "user it ran as"},
 	{Name: "object", Type: query.Text, Free: true, SQL: "object", Doc: "file, address… it was about"},
+	{Name: "cluster", Type: query.Text, Free: true, SQL: "cluster", Doc: `the cluster; cluster:"" is outside of any`},
+	{Name: "identity", Type: query.Text, Free: true, SQL: "identity", Doc: "who used the API: identity:serviceaccount:shop/*"},
+	{Name: "owner", Type: query.Text, Free: true, SQL: "owner", Doc: "who answers for the workload: owner:unowned"},
+	{Name: "tenant", Type: query.Text, Free: true, SQL: "tenant", Doc: "whose it is, where clusters have tenants"},
+	{Name: "source", Type: query.Text, Free: true, SQL: "source", Doc: "address the API was used from: source:10.0.*"},
+	{Name: "agent", Type: query.Text, SQL: "agent", Doc: "what the API was used with: agent:*curl*"},
+	{Name: "reaches", Type: query.Text, List: true, SQL: "json_each(reaches)", Doc: "another workload or tenant it reaches into"},
 	{Name: "assignee", Type: query.Text, SQL: "assignee", Doc: `who deals with it; assignee:"" finds those without`},
 	{Name: "note", Type: query.Text, SQL: "note", Doc: "the note people left"},
 	{Name: "in-container", Type: query.Bool, SQL: "in_container", Doc: "whether it happened in a container: in-container:no"},
@@ -96,18 +103,19 @@ var ErrOrder = errors.New("order is not one of last_seen, severity, count, first
 
 const alertColumns = `id, fingerprint, status, severity, first_seen, last_seen, count, stored_at, kernel_time, assignee, note, latest_finding,
 	affected_by_loss, change_seq, rule_id, title, summary, tactics, techniques, node, workload, process, executable, username, object, object_class,
-	in_container, container_id, container_name, image, digest, pod, namespace, runtime, container_unknown`
+	in_container, container_id, container_name, image, digest, pod, namespace, runtime, container_unknown, cluster, identity, source, agent, owner, tenant, reaches`
 
 func scanAlert(scan func(...any) error) (Alert, error) {
 	var a Alert
-	var tactics, techniques string
+	var tactics, techniques, reaches string
 	var affected, inContainer, seq int64
 	var c finding.Container
 	f := &a.Latest
 	s := &f.Subject
 	err := scan(&a.ID, &a.Fingerprint, &a.Status, &a.Severity, &a.FirstSeen, &a.LastSeen, &a.Count, &a.StoredAt, &f.Time, &a.Assignee, &a.Note, &f.ID,
 		&affected, &seq, &f.Rule.ID, &f.Rule.Name, &f.Summary, &tactics, &techniques, &s.Node, &s.Workload, &s.Process, &s.Executable, &s.User, &s.Object, &s.ObjectClass,
-		&inContainer, &c.ID, &c.Name, &c.Image, &c.Digest, &c.Pod, &c.Namespace, &c.Runtime, &c.Unknown)
+		&inContainer, &c.ID, &c.Name, &c.Image, &c.Digest, &c.Pod, &c.Namespace, &c.Runtime, &c.Unknown,
+		&s.Cluster, &s.Identity, &s.Source, &s.Agent, &s.Owner, &s.Tenant, &reaches)
 	if err != nil {
 		return a, err
 	}
@@ -119,7 +127,7 @@ func scanAlert(scan func(...any) error) (Alert, error) {
 	for _, l := range []struct {
 		text string
 		to   *[]string
-	}{{tactics, &f.Rule.Tactics}, {techniques, &f.Rule.Techniques}} {
+	}{{tactics, &f.Rule.Tactics}, {techniques, &f.Rule.Techniques}, {reaches, &s.Reaches}} {
 		if err := json.Unmarshal([]byte(l.text), l.to); err != nil {
 			return a, fmt.Errorf("alert %s: stored list %q: %w", a.ID, l.text, err)
 		}

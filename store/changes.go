@@ -2,12 +2,18 @@ package store
 
 import (
 	"context"
+	"errors"
+	"sync"
+	"time"
 )
 
 // The kinds of change.
 const (
 	ChangeAlert  = "alert"  // id: the alert's
 	ChangeStatus = "status" // id: the node's name
+
+	ChangeCluster = "cluster" // id: the cluster's name; at most one a second each
+	ChangeAudit   = "audit"   // id: the cluster's name; at most one a second each
 
 	ChangeImage         = "image"         // id: the image's key; "" = many
 	ChangeVulnerability = "vulnerability" // id: "" = many
@@ -32,6 +38,85 @@ func (t *tx) tell(kind, id string) (uint64, error) {
 	t.told[c] = t.seq
 	_, err := t.exec("INSERT INTO changes (seq, kind, id) VALUES (?, ?, ?)", int64(t.seq), kind, id)
 	return t.seq, err
+}
+
+// tellSoon records a change of what may change many times a second: at once when nothing
+// was told of it within the last second, else when that second is over. The number is
+// that of the change told, or of the last one before.
+func (t *tx) tellSoon(kind, id string, now int64) (uint64, error) {
+	c := change{kind, id}
+	if seq, ok := t.told[c]; ok {
+		return seq, nil
+	}
+	s := &t.db.soon
+	s.Lock()
+	defer s.Unlock()
+	if last, ok := s.last[c]; !ok || now < last || now-last >= int64(t.db.opt.tellEvery) {
+		if len(s.last) >= maxSoon {
+			clear(s.last)
+		}
+		s.last[c] = now
+		delete(s.waiting, c)
+		return t.tell(kind, id)
+	}
+	s.waiting[c] = true
+	if s.timer == nil {
+		s.timer = time.AfterFunc(t.db.opt.tellEvery, t.db.tellWaiting)
+	}
+	return t.seq, nil
+}
+
+// maxSoon bounds the changes whose last telling is remembered.
+const maxSoon = 4 * maxClusters
+
+// soon is what tellSoon holds back.
+type soon struct {
+	sync.Mutex
+	last    map[change]int64 // when it was told
+	waiting map[change]bool
+	timer   *time.Timer // nil = none runs
+}
+
+// tellWaiting tells what was held back.
+func (db *DB) tellWaiting() {
+	held := db.takeWaiting()
+	if len(held) == 0 {
+		return
+	}
+	err := db.update(context.Background(), func(t *tx) error { return t.tellAll(held) })
+	if err == nil {
+		return
+	}
+	db.soon.Lock()
+	defer db.soon.Unlock()
+	for _, c := range held {
+		db.soon.waiting[c] = true
+	}
+	if db.soon.timer == nil && !errors.Is(err, ErrClosed) {
+		db.soon.timer = time.AfterFunc(db.opt.tellEvery, db.tellWaiting)
+	}
+}
+
+func (db *DB) takeWaiting() []change {
+	db.soon.Lock()
+	defer db.soon.Unlock()
+	db.soon.timer = nil
+	held := make([]change, 0, len(db.soon.waiting))
+	for c := range db.soon.waiting {
+		held = append(held, c)
+		db.soon.last[c] = db.opt.Now()
+	}
+	clear(db.soon.waiting)
+	return held
+}
+
+func (t *tx) tellAll(list []change) error {
+	for _, c := range list {
+		if _, err := t.tell(c.kind, c.id); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pruneChanges keeps the newest MaxChanges.

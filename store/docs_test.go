@@ -29,6 +29,11 @@ func TestManualListsTheFields(t *testing.T) {
 		{"an image's packages", PackageFields()},
 		{"vulnerabilities", VulnerabilityFields()},
 		{"remediation", RemediationFields()},
+		{"clusters", ClusterFields()},
+		{"workloads", WorkloadFields()},
+		{"identities", IdentityFields()},
+		{"exposures", ExposureFields()},
+		{"audit events", AuditFields()},
 	} {
 		before, rest, ok := strings.Cut(want, "## Fields of "+l.title+"\n")
 		if !ok {

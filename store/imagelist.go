@@ -172,7 +172,7 @@ func (db *DB) page(ctx context.Context, l *listing, q ImageQuery, row func(*sql.
 	if reverse != l.text[name] {
 		dir, cmp = "ASC", ">"
 	}
-	id := l.table + " " + q.Order
+	id := l.table + " " + l.all + " " + q.Order
 	if q.Cursor != "" {
 		n, value, err := readCursor(id, q.Cursor)
 		if err != nil {
@@ -348,7 +348,7 @@ func (db *DB) catalog(ctx context.Context, n int64) (*scan.Catalog, error) {
 }
 
 func (db *DB) containers(ctx context.Context, n int64, limit int) ([]Running, error) {
-	rows, err := db.read.QueryContext(ctx, "SELECT workload, node, container, name, since, ended FROM running WHERE image = ? ORDER BY CASE WHEN ended = 0 THEN 0 ELSE 1 END, ended DESC, since DESC, container LIMIT ?", n, limit)
+	rows, err := db.read.QueryContext(ctx, "SELECT workload, node, container, name, since, ended FROM running WHERE image = ? AND "+untold+" ORDER BY CASE WHEN ended = 0 THEN 0 ELSE 1 END, ended DESC, since DESC, container LIMIT ?", n, limit)
 	if err != nil {
 		return nil, db.explain(err)
 	}

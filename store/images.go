@@ -577,6 +577,7 @@ type ScanTarget struct {
 	ImageID    string // "" unknown
 	Tries      int
 	Containers []TargetContainer // at most 5
+	Cluster    string            // whose agent told that it runs, where no node did
 }
 
 // NextScan is the image that runs, was never scanned and has waited longest for the
@@ -590,18 +591,23 @@ func (db *DB) NextScan(ctx context.Context, now int64) (ScanTarget, bool, error)
 	if err != nil {
 		return t, false, db.explain(err)
 	}
-	rows, err := db.read.QueryContext(ctx, "SELECT ref, image_name, image_id, node, container, name, rootfs, runtime, pid FROM running WHERE image = ? AND ended = 0 ORDER BY since DESC, container LIMIT 5", t.N)
+	rows, err := db.read.QueryContext(ctx, "SELECT ref, image_name, image_id, node, container, name, rootfs, runtime, pid, cluster FROM running WHERE image = ? AND ended = 0 ORDER BY copies, since DESC, container LIMIT 5", t.N)
 	if err != nil {
 		return t, false, db.explain(err)
 	}
 	defer rows.Close()
 	for rows.Next() {
 		var c TargetContainer
-		var ref, name, id string
-		if err := rows.Scan(&ref, &name, &id, &c.Node, &c.Container, &c.Name, &c.Rootfs, &c.Runtime, &c.PID); err != nil {
+		var ref, name, id, cluster string
+		if err := rows.Scan(&ref, &name, &id, &c.Node, &c.Container, &c.Name, &c.Rootfs, &c.Runtime, &c.PID, &cluster); err != nil {
 			return t, false, db.explain(err)
 		}
-		t.Containers = append(t.Containers, c)
+		switch {
+		case cluster == "":
+			t.Containers = append(t.Containers, c)
+		case len(t.Containers) == 0 && t.Cluster == "":
+			t.Cluster = cluster
+		}
 		if t.Ref == "" {
 			t.Ref = ref
 		}

@@ -11,6 +11,7 @@ import (
 	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/finding"
 	"github.com/dockreeve/dockreeve/inuse"
+	"github.com/dockreeve/dockreeve/inventory"
 	"github.com/dockreeve/dockreeve/link"
 	"github.com/dockreeve/dockreeve/triage"
 )
@@ -29,6 +30,10 @@ type Item struct {
 	Status  *link.Status
 	Rules   *link.RuleSet
 	Use     *inuse.Report
+
+	Inventory *inventory.Delta
+	Habits    *inventory.Habits
+	Audit     *AuditEvent
 }
 
 // Ingested says what a batch did.
@@ -44,6 +49,7 @@ type Ingested struct {
 // It is idempotent: by (Origin, Epoch, Lane, Seq), and for findings by their id.
 func (db *DB) Ingest(ctx context.Context, items []Item) (Ingested, error) {
 	var out Ingested
+	db.pack(items)
 	err := db.update(ctx, func(t *tx) error {
 		out = Ingested{StoredAt: db.opt.Now()}
 		return t.ingest(items, &out)
@@ -84,6 +90,12 @@ func (t *tx) ingest(items []Item, out *Ingested) error {
 			err = t.rules(it.Rules, out.StoredAt)
 		case it.Use != nil:
 			err = t.use(it.Use, out.StoredAt)
+		case it.Inventory != nil:
+			err = t.inventory(it.Inventory, out.StoredAt)
+		case it.Habits != nil:
+			err = t.habits(it.Habits, out.StoredAt)
+		case it.Audit != nil:
+			err = t.audit(it.Audit)
 		}
 		if err != nil {
 			return err
@@ -177,6 +189,9 @@ func (t *tx) finding(it *Item, out *Ingested) error {
 		}
 	}
 	out.Inserted = append(out.Inserted, f)
+	if err := t.eventAlerts(f, a.ID); err != nil {
+		return err
+	}
 	// Now and then rather than each time: the bound may be passed by this many.
 	if prev != nil && a.Count/pruneEvery != prev.Count/pruneEvery {
 		return t.pruneOccurrences(&a)
@@ -203,7 +218,8 @@ func (t *tx) alert(id string) (*finding.Alert, error) {
 
 const latestColumns = `kernel_time = ?, latest_finding = ?, affected_by_loss = ?, rule_id = ?, title = ?, summary = ?, tactics = ?, techniques = ?,
 	node = ?, workload = ?, process = ?, executable = ?, username = ?, object = ?, object_class = ?, in_container = ?,
-	container_id = ?, container_name = ?, image = ?, digest = ?, pod = ?, namespace = ?, runtime = ?, container_unknown = ?`
+	container_id = ?, container_name = ?, image = ?, digest = ?, pod = ?, namespace = ?, runtime = ?, container_unknown = ?,
+	cluster = ?, identity = ?, source = ?, agent = ?, owner = ?, tenant = ?, reaches = ?`
 
 func latestArgs(f *finding.Finding) []any {
 	c := f.Subject.Container
@@ -218,7 +234,8 @@ func latestArgs(f *finding.Finding) []any {
 	s := &f.Subject
 	return []any{f.Time, f.ID, affected, clean(f.Rule.ID), clean(f.Rule.Name), clean(f.Summary), list(f.Rule.Tactics), list(f.Rule.Techniques),
 		clean(s.Node), clean(s.Workload), clean(s.Process), clean(s.Executable), clean(s.User), clean(s.Object), clean(s.ObjectClass), inContainer,
-		clean(c.ID), clean(c.Name), clean(c.Image), clean(c.Digest), clean(c.Pod), clean(c.Namespace), clean(c.Runtime), clean(c.Unknown)}
+		clean(c.ID), clean(c.Name), clean(c.Image), clean(c.Digest), clean(c.Pod), clean(c.Namespace), clean(c.Runtime), clean(c.Unknown),
+		clean(s.Cluster), clean(s.Identity), clean(s.Source), clean(s.Agent), clean(s.Owner), clean(s.Tenant), list(s.Reaches)}
 }
 
 func (t *tx) insertAlert(a *finding.Alert, seq uint64) error {
@@ -226,8 +243,8 @@ func (t *tx) insertAlert(a *finding.Alert, seq uint64) error {
 	_, err := t.exec(`INSERT INTO alerts (id, fingerprint, status, severity, first_seen, last_seen, count, stored_at, change_seq,
 		kernel_time, latest_finding, affected_by_loss, rule_id, title, summary, tactics, techniques,
 		node, workload, process, executable, username, object, object_class, in_container,
-		container_id, container_name, image, digest, pod, namespace, runtime, container_unknown)
-		VALUES (?,?,?,?,?,?,?,?,?, ?,?,?,?,?,?,?,?, ?,?,?,?,?,?,?,?, ?,?,?,?,?,?,?,?)`, args...)
+		container_id, container_name, image, digest, pod, namespace, runtime, container_unknown, cluster, identity, source, agent, owner, tenant, reaches)
+		VALUES (?,?,?,?,?,?,?,?,?, ?,?,?,?,?,?,?,?, ?,?,?,?,?,?,?,?, ?,?,?,?,?,?,?,?, ?,?,?,?,?,?,?)`, args...)
 	return err
 }
 

@@ -51,6 +51,9 @@ func (db *DB) Prune(ctx context.Context) (Pruned, error) {
 		total.Occurrences += step.Occurrences
 		total.Alerts += step.Alerts
 		if step.Occurrences < pruneStep && step.Alerts < pruneStep {
+			if err := db.pruneClusters(ctx); err != nil {
+				return total, err
+			}
 			return total, db.pruneImages(ctx)
 		}
 	}
@@ -108,7 +111,7 @@ func (t *tx) pruneAlerts(p *Pruned, now int64) error {
 		return err
 	}
 	for _, id := range ids {
-		for _, q := range []string{"DELETE FROM alerts WHERE id = ?", "DELETE FROM occurrences WHERE alert_id = ?", "DELETE FROM alert_history WHERE alert_id = ?"} {
+		for _, q := range []string{"DELETE FROM alerts WHERE id = ?", "DELETE FROM occurrences WHERE alert_id = ?", "DELETE FROM alert_history WHERE alert_id = ?", "DELETE FROM event_alerts WHERE alert = ?"} {
 			if _, err := t.exec(q, id); err != nil {
 				return err
 			}

@@ -26,6 +26,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	"github.com/pressly/goose/v3"
 	_ "modernc.org/sqlite"
 )
@@ -48,10 +49,16 @@ type Options struct {
 	MaxImages      int           // 20,000 images; those that run nowhere go first, seen longest ago, counted under hop store.images
 	MaxClocks      int           // 500,000 remediation clocks; stopped ones go first
 	MaxContainers  int           // 50,000 containers, running or gone
-	Keep           time.Duration // 30 days of occurrences, watched stretches and status history
+	MaxDocuments   int           // 500,000 documents of inventory; further ones are counted under hop store.inventory
+	MaxHabits      int           // 500,000 things that identities did; those longest ago go first, counted likewise
+	MaxAudit       int           // 1,000,000 audit events; the oldest go first, counted under hop store.audit
+	MaxAuditBytes  int64         // 2 GiB of them as stored; likewise
+	Keep           time.Duration // 30 days of occurrences, watched stretches, status history and audit events
 
 	noSync   bool // tests: many small databases, of which none must survive a power cut
 	maxPages int  // tests: the size at which SQLite says the disk is full
+
+	tellEvery time.Duration // tests: what tellSoon calls a second
 }
 
 // DB is the server's state. Safe for concurrent use.
@@ -76,6 +83,9 @@ type DB struct {
 	run       int64     // the last change of advisories; under images
 	rematched Rematched // in all since the start; under images
 
+	soon soon          // changes held back for a second
+	zip  *zstd.Encoder // of audit events; safe for concurrent use
+
 	seq     atomic.Uint64 // last committed change
 	floor   atomic.Uint64 // changes up to here are no longer kept
 	changed struct {
@@ -97,12 +107,22 @@ func Open(ctx context.Context, opt Options) (*DB, error) {
 	setDefault(&opt.MaxImages, 20_000)
 	setDefault(&opt.MaxClocks, 500_000)
 	setDefault(&opt.MaxContainers, 50_000)
+	setDefault(&opt.MaxDocuments, maxDocuments)
+	setDefault(&opt.MaxHabits, 500_000)
+	setDefault(&opt.MaxAudit, 1_000_000)
+	setDefault(&opt.MaxAuditBytes, 2<<30)
 	setDefault(&opt.Keep, 30*24*time.Hour)
+	setDefault(&opt.tellEvery, time.Second)
 	if opt.Now == nil {
 		opt.Now = func() int64 { return time.Now().UnixNano() }
 	}
 	db := &DB{opt: opt, path: opt.Path, ops: make(chan *op, maxBatch), closing: make(chan struct{}), stopped: make(chan struct{}), stmts: map[string]*sql.Stmt{}}
 	db.changed.c = make(chan struct{})
+	db.soon.last, db.soon.waiting = map[change]int64{}, map[change]bool{}
+	var err error
+	if db.zip, err = zstd.NewWriter(nil, zstd.WithEncoderConcurrency(1)); err != nil {
+		return nil, fmt.Errorf("store: open %s: %w", opt.Path, err)
+	}
 	if err := db.open(ctx); err != nil {
 		db.closeFiles()
 		return nil, fmt.Errorf("store: open %s: %w", opt.Path, db.explain(err))
@@ -111,7 +131,7 @@ func Open(ctx context.Context, opt Options) (*DB, error) {
 	return db, nil
 }
 
-func setDefault[T int | time.Duration](v *T, d T) {
+func setDefault[T int | int64 | time.Duration](v *T, d T) {
 	if *v <= 0 {
 		*v = d
 	}

@@ -331,9 +331,17 @@ func (t *tx) countRunning(n, now int64) error {
 	if err != nil {
 		return err
 	}
-	if err := t.row("SELECT COALESCE(SUM(CASE WHEN ended = 0 THEN 1 ELSE 0 END),0), COALESCE(MAX(ended),0) FROM running WHERE image = ?", []any{n}, &is, &lastEnd); err != nil {
+	if err := t.row("SELECT COALESCE(SUM(CASE WHEN ended = 0 AND copies = 0 THEN 1 ELSE 0 END),0), COALESCE(MAX(ended),0) FROM running WHERE image = ?", []any{n}, &is, &lastEnd); err != nil {
 		return err
 	}
+	// Of what a cluster tells of a workload, only that which no node tells of too.
+	var untold int64
+	if err := t.row(`SELECT COALESCE(SUM(CASE WHEN c.told > c.seen THEN c.told - c.seen ELSE 0 END),0) FROM
+		(SELECT SUM(r.copies) AS told, (SELECT COUNT(*) FROM running x WHERE x.image = ? AND x.workload = r.workload AND x.copies = 0 AND x.ended = 0) AS seen
+		FROM running r WHERE r.image = ? AND r.copies > 0 AND r.ended = 0 GROUP BY r.cluster, r.workload) c`, []any{n, n}, &untold); err != nil {
+		return err
+	}
+	is += untold
 	reports, err := stretches(t.rows, n)
 	if err != nil {
 		return err
@@ -412,6 +420,9 @@ func loadsAt(v match.View) int64 {
 	return at
 }
 
+// untold leaves out what a cluster tells and nodes tell too.
+const untold = `(copies = 0 OR ended = 0 AND copies > (SELECT COUNT(*) FROM running x WHERE x.image = running.image AND x.workload = running.workload AND x.copies = 0 AND x.ended = 0))`
+
 // stretches is when the containers of an image were watched, as reports without loads.
 func stretches(query func(string, ...any) (*sql.Rows, error), n int64) ([]inuse.Report, error) {
 	var out []inuse.Report
@@ -420,7 +431,7 @@ func stretches(query func(string, ...any) (*sql.Rows, error), n int64) ([]inuse.
 		`SELECT w.since, w.until, w.started, '', COALESCE((SELECT MAX(CASE WHEN r.ended = 0 THEN 0 ELSE 1 END) FROM running r WHERE r.node = w.node AND r.container = w.container), 1)
 			FROM load_watches w WHERE w.ref IN (SELECT key FROM image_keys WHERE image = ?)
 			AND w.since = (SELECT MAX(x.since) FROM load_watches x WHERE x.ref = w.ref AND x.node = w.node AND x.container = w.container) ORDER BY w.since DESC LIMIT 2000`,
-		"SELECT 0, until, since, not_watched, CASE WHEN ended = 0 THEN 0 ELSE 1 END FROM running WHERE image = ? AND not_watched <> '' ORDER BY until DESC LIMIT 10",
+		"SELECT 0, until, since, not_watched, CASE WHEN ended = 0 THEN 0 ELSE 1 END FROM running WHERE image = ? AND not_watched <> '' AND " + untold + " ORDER BY until DESC LIMIT 10",
 	} {
 		rows, err := query(q, n)
 		if err != nil {
@@ -555,7 +566,7 @@ func (db *DB) SweepRunning(ctx context.Context, after int64) (int64, error) {
 	var n int64
 	err := db.update(ctx, func(t *tx) error {
 		var err error
-		n, err = t.exec(`UPDATE running SET ended = until, dirty = 1 WHERE ended = 0 AND until + ? < (SELECT MAX(r.until) FROM running r WHERE r.node = running.node)`, after)
+		n, err = t.exec(`UPDATE running SET ended = until, dirty = 1 WHERE ended = 0 AND copies = 0 AND until + ? < (SELECT MAX(r.until) FROM running r WHERE r.node = running.node)`, after)
 		return err
 	})
 	if err != nil {

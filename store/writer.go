@@ -61,6 +61,11 @@ func (db *DB) writer() {
 		case o := <-db.ops:
 			batch = append(batch, o)
 		case <-db.closing:
+			// Watchers of the next life would else never hear of it. A failure is told by
+			// everything else that fails with it.
+			if held := db.takeWaiting(); len(held) > 0 {
+				db.commit([]*op{{fn: func(t *tx) error { return t.tellAll(held) }}})
+			}
 			return
 		}
 	gather:

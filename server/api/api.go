@@ -31,8 +31,11 @@ type Options struct {
 	Images  *images.Images // nil = images are only shown, and status says so
 	Version string
 	Who     func(context.Context) string // the signed-in name; nil = "unknown"
-	Clock   clock.Clock                  // nil means the machine's
-	Log     *slog.Logger                 // nil means nowhere
+	// JoinToken makes a token with which a cluster's agent or a node joins once; nil = this
+	// server takes nothing in from other machines.
+	JoinToken func(ctx context.Context, role, cluster string, ttl time.Duration) (token string, expires time.Time, caHash string, err error)
+	Clock     clock.Clock  // nil means the machine's
+	Log       *slog.Logger // nil means nowhere
 	// MaxWatchers bounds the change streams open at once; 0 = 256.
 	MaxWatchers int
 }
@@ -73,7 +76,7 @@ func New(opt Options) *API {
 // Paths are the prefixes under which Register puts the services.
 func (a *API) Paths() []string {
 	return []string{"/" + dockreevev1connect.AlertServiceName + "/", "/" + dockreevev1connect.ChangeServiceName + "/", "/" + dockreevev1connect.StatusServiceName + "/",
-		"/" + dockreevev1connect.ImageServiceName + "/"}
+		"/" + dockreevev1connect.ImageServiceName + "/", "/" + dockreevev1connect.ClusterServiceName + "/"}
 }
 
 // Register puts the services on mux, under Paths.
@@ -88,6 +91,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.Handle(dockreevev1connect.NewAlertServiceHandler(a, opts...))
 	mux.Handle(dockreevev1connect.NewChangeServiceHandler(a, opts...))
 	mux.Handle(dockreevev1connect.NewStatusServiceHandler(a, opts...))
+	mux.Handle(dockreevev1connect.NewClusterServiceHandler(a, opts...))
 	mux.Handle(dockreevev1connect.NewImageServiceHandler(a, append(opts, connect.WithReadMaxBytes(MaxScan+4096))...))
 }
 

@@ -46,6 +46,13 @@ func subjectOf(s *finding.Subject) *v1.Subject {
 		User:        s.User,
 		Object:      s.Object,
 		ObjectClass: s.ObjectClass,
+		Cluster:     s.Cluster,
+		Identity:    s.Identity,
+		Source:      s.Source,
+		Agent:       s.Agent,
+		Owner:       s.Owner,
+		Tenant:      s.Tenant,
+		Reaches:     s.Reaches,
 	}
 	if c := s.Container; c != nil {
 		out.Container = &v1.Container{Id: c.ID, Name: c.Name, Image: c.Image, Digest: c.Digest, Pod: c.Pod, Namespace: c.Namespace, Runtime: c.Runtime, Unknown: c.Unknown}
