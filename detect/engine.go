@@ -240,7 +240,10 @@ func (e *Engine) subject(ev *event.Event) finding.Subject {
 			ID: strings.Clone(c.ID), Name: strings.Clone(c.Name), Image: strings.Clone(c.Image), Digest: strings.Clone(c.ImageDigest),
 			Pod: strings.Clone(c.PodName), Namespace: strings.Clone(c.PodNamespace), Runtime: strings.Clone(c.Runtime), Unknown: strings.Clone(c.Unknown),
 		}
+		s.Owner, s.Tenant = strings.Clone(c.Owner), strings.Clone(c.Tenant)
 		switch {
+		case c.Workload != "":
+			s.Workload = strings.Clone(c.Workload)
 		case c.PodName != "":
 			s.Workload = c.PodNamespace + "/pod/" + c.PodName
 		case c.Name != "":

@@ -280,6 +280,16 @@ type PodMeta struct {
 	Account   string            `json:"account,omitempty"` // service account
 	IPs       []string          `json:"ips,omitempty"`
 	Labels    map[string]string `json:"labels,omitempty"` // at most 64
+	// Images are the containers whose image the API knows exactly, in the order of
+	// Pod.Containers: the runtime's state on the node says an image's name, not its digest.
+	Images []PodImage `json:"images,omitempty"`
+}
+
+// PodImage is the image that one container of a pod runs.
+type PodImage struct {
+	Container string `json:"container"`
+	Digest    string `json:"digest,omitempty"` // sha256:… of the manifest
+	ImageID   string `json:"imageID,omitempty"`
 }
 
 // PodsFor is the message that carries them down to a node.

@@ -41,6 +41,8 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	matches := fs.String("matches", "severest", "of the rules that match one event report the `severest`, the first or all")
 	name := fs.String("name", "", "`name` of this node (default: the host's)")
 	replay := fs.String("replay", "", "play this trace `file` instead of watching the kernel")
+	var roots list
+	fs.Var(&roots, "host-root", "also look for runtimes' state below this `directory`, a host's root mounted here (may be repeated; the root of process 1 and of runtimes outside of containers is found without)")
 	every := fs.Duration("status-every", 10*time.Second, "`interval` of status lines")
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -69,7 +71,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 		return 2
 	}
 	n, err := New(Options{
-		Name: *name, Rules: compiled, Which: which, Sender: NewNDJSON(stdout), Replay: *replay, StatusEvery: *every,
+		Name: *name, Rules: compiled, Which: which, Sender: NewNDJSON(stdout), Replay: *replay, StatusEvery: *every, HostRoots: roots,
 		Log: slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {

@@ -25,6 +25,7 @@ import (
 	"github.com/dockreeve/dockreeve/process"
 	"github.com/dockreeve/dockreeve/rule"
 	"github.com/dockreeve/dockreeve/sensor"
+	"github.com/dockreeve/dockreeve/sensor/container"
 	"github.com/dockreeve/dockreeve/trace"
 )
 
@@ -39,6 +40,8 @@ type Options struct {
 	Stay    bool         // after a replay has ended keep reporting, so that its end does not look like an outage
 	Record  io.Writer    // also write every event as a trace; nil = do not
 	Log     *slog.Logger // nil = silent
+	// HostRoots are further places with runtimes' state, as container.Options.Roots.
+	HostRoots []string
 
 	// StatusEvery is the interval of status reports; 0 means one second.
 	StatusEvery time.Duration
@@ -55,6 +58,10 @@ type Node struct {
 
 	mu   sync.Mutex // guards what the status goroutine reads
 	view view
+
+	podsMu   sync.Mutex      // guards what follows; taken before mu
+	pods     []container.Pod // told before the sensor was open
+	toldPods bool
 
 	useMu    sync.Mutex // guards what follows; never taken together with mu
 	use      *inuse.Tracker
@@ -105,7 +112,7 @@ func (n *Node) Open(ctx context.Context) error {
 	if n.opt.Replay != "" {
 		return nil
 	}
-	s, err := sensor.Open(ctx, sensor.Options{Interest: n.interest()})
+	s, err := sensor.Open(ctx, sensor.Options{Interest: n.interest(), Containers: container.Options{Roots: n.opt.HostRoots}})
 	if err != nil {
 		return err
 	}
@@ -114,6 +121,7 @@ func (n *Node) Open(ctx context.Context) error {
 		v.mode, v.since, v.sensor = link.ModeLive, time.Now().UnixNano(), s
 		v.gaps = append(n.ruleGaps(), sensorGaps(s)...)
 	})
+	n.givePods()
 	return nil
 }
 

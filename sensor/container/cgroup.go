@@ -94,6 +94,16 @@ func podUID(part string) (string, bool) {
 	return s, true
 }
 
+// hostPath reports whether a path that names no container is surely the host's: the root,
+// a unit of systemd's, or the cgroup of a whole pod, in which nothing runs.
+func hostPath(path string) bool {
+	if path == "/" || systemUnit(path) {
+		return true
+	}
+	_, pod := podUID(path[strings.LastIndexByte(path, '/')+1:])
+	return pod
+}
+
 // isID reports whether s has the shape of a container id: 64 hexadecimal digits.
 func isID(s string) bool {
 	return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""

@@ -221,7 +221,7 @@ func FuzzState(f *testing.F) {
 		var d dockerConfig
 		var s runcState
 		if json.Unmarshal(text, &b) == nil {
-			fromBundle(c, &b, "/bundle")
+			fromBundle(c, &b, "/bundle", Dirs{})
 		}
 		if json.Unmarshal(text, &d) == nil {
 			fromDocker(c, &d)

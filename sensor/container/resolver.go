@@ -16,7 +16,12 @@ import (
 // Options of a Resolver; the zero value reads the usual places of this machine.
 type Options struct {
 	Dirs Dirs
-	Proc string // where procfs is mounted; "" = /proc
+	// Roots are further file systems with runtimes' state, as directories: the host's own
+	// where it is mounted for us (/host), or that of a runtime inside a container, which
+	// is not believed unasked. The host's root and those of runtimes in a mount namespace
+	// of their own are found without it.
+	Roots []string
+	Proc  string // where procfs is mounted; "" = /proc
 	// Max bounds the cgroups remembered; 0 = 16384. Beyond it the longest unused
 	// one is forgotten and looked up again when it returns.
 	Max int
@@ -53,6 +58,9 @@ type Stats struct {
 	Failed     uint64 // look-ups that found nothing (each try)
 	Evicted    uint64
 	QueueFull  uint64 // look-ups put off because the queue was full; retried at the next record
+
+	Pods        int    // the cluster has told of
+	PodsRefused uint64 // for want of room
 }
 
 // Resolver answers which container a cgroup is. All methods may be called
@@ -66,6 +74,9 @@ type Resolver struct {
 	entries map[uint64]*entry
 	stats   Stats
 	host    *users
+	pods    map[string]*Pod // by uid; nil = the cluster tells of none
+
+	roots *roots
 }
 
 type entry struct {
@@ -79,6 +90,7 @@ type entry struct {
 	next    time.Time // when to try again; zero = not at all
 	used    time.Time
 	removed bool
+	awaits  bool // known but for what the cluster is about to tell of its pod
 	users   *users
 }
 
@@ -109,6 +121,7 @@ func NewResolver(h Hierarchy, o Options) *Resolver {
 	}
 	r := &Resolver{h: h, o: o, work: make(chan *entry, 1024), entries: map[uint64]*entry{}}
 	r.host = &users{}
+	r.roots = &roots{proc: o.Proc, mode: h.Mode, given: o.Roots, now: o.Now}
 	return r
 }
 
@@ -149,6 +162,7 @@ func (r *Resolver) Removed(id uint64) {
 	defer r.mu.Unlock()
 	if e, ok := r.entries[id]; ok {
 		e.removed, e.next = true, time.Time{}
+		r.stopAwaiting(e)
 	}
 }
 
@@ -157,7 +171,7 @@ func (r *Resolver) Stats() Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.stats
-	s.Cgroups = len(r.entries)
+	s.Cgroups, s.Pods = len(r.entries), len(r.pods)
 	for _, e := range r.entries {
 		if e.answer.Container != nil {
 			s.Containers++
@@ -240,7 +254,7 @@ func (r *Resolver) classify(e *entry) {
 	case ok:
 		e.answer.Container = &event.Container{ID: n.ID, Runtime: n.Runtime, PodUID: n.PodUID, CgroupPath: clip(e.path),
 			Unknown: "its metadata is still being looked up"}
-	case e.path == "/" || systemUnit(e.path):
+	case hostPath(e.path):
 		e.answer = Answer{Status: Host}
 	}
 }
@@ -262,6 +276,7 @@ func (r *Resolver) Run(ctx context.Context) {
 		})
 	}
 	wg.Go(func() { r.readHostUsers() })
+	r.roots.search()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
@@ -314,23 +329,41 @@ func (r *Resolver) resolve(e *entry) {
 	if us != nil {
 		e.users = us
 	}
+	if answer.Container != nil {
+		answer.Container = r.withPod(answer.Container)
+	}
+	// Its pod may be on the way here: what it does first should carry its workload.
+	e.awaits = answer.Status == Known && was.Status != Known && fresh && !e.removed && tries < awaitPod &&
+		r.pods != nil && answer.Container.PodUID != "" && r.pods[answer.Container.PodUID] == nil
+	if e.awaits {
+		answer.Status = Pending
+	}
 	changed := answer.Status != was.Status || answer.Container != was.Container
 	e.answer = answer
-	if !done {
+	switch {
+	case e.awaits:
+		e.next = r.o.Now().Add(waits[tries])
+	case !done:
 		r.stats.Failed++
 		if !e.removed && tries < len(waits) {
 			e.next = r.o.Now().Add(waits[tries])
 		}
 	}
-	if answer.Status == Known && was.Status != Known {
-		r.stats.Resolved++
-		if was.Status == Unknown {
-			r.stats.Healed++
-		}
-	}
+	r.known(e, was.Status)
 	r.mu.Unlock()
 	if changed {
 		r.o.Changed()
+	}
+}
+
+// known counts an answer that became known; the caller holds mu.
+func (r *Resolver) known(e *entry, was Status) {
+	if e.answer.Status != Known || was == Known {
+		return
+	}
+	r.stats.Resolved++
+	if was == Unknown {
+		r.stats.Healed++
 	}
 }
 
@@ -348,11 +381,17 @@ func (r *Resolver) look(id uint64, path string, fresh bool, tries int, was Answe
 	}
 	n, ok := ParseCgroup(path)
 	if !ok {
-		if path == "/" || systemUnit(path) {
+		if hostPath(path) {
 			return Answer{Status: Host}, path, true, nil
 		}
 		var coming bool
-		n, ok, coming = r.o.Dirs.byState(path, r.h.Mode)
+		for _, root := range r.roots.list() {
+			var c bool
+			n, ok, c = r.o.Dirs.under(root).byState(path, r.h.Mode)
+			if coming = coming || c; ok {
+				break
+			}
+		}
 		if !ok {
 			if coming || fresh && tries < hostAfter {
 				return was, path, false, nil
@@ -360,7 +399,7 @@ func (r *Resolver) look(id uint64, path string, fresh bool, tries int, was Answe
 			return Answer{Status: Host}, path, !fresh || tries >= hostAfter+4, nil
 		}
 	}
-	c, err := r.o.Dirs.describe(n, path)
+	c, err := r.describe(n, path)
 	if c == nil {
 		u := unknown(n.ID, err.Error()+" (looked in the state directories of runc, containerd, Docker, CRI-O and Podman)")
 		u.Container.Runtime, u.Container.PodUID, u.Container.CgroupPath = n.Runtime, n.PodUID, clip(path)
@@ -376,6 +415,26 @@ func (r *Resolver) look(id uint64, path string, fresh bool, tries int, was Answe
 	return Answer{Status: Known, Container: c}, path, true, readUsers(r.root(c, pid))
 }
 
+// describe asks the runtimes of every root; one that knows nothing says so in the error
+// of the first.
+func (r *Resolver) describe(n Name, path string) (*event.Container, error) {
+	for {
+		var first error
+		for _, root := range r.roots.list() {
+			c, err := r.o.Dirs.under(root).describe(n, path)
+			if c != nil {
+				return c, err
+			}
+			if first == nil {
+				first = err
+			}
+		}
+		if !r.roots.search() {
+			return nil, first
+		}
+	}
+}
+
 func unknown(id, why string) Answer {
 	return Answer{Status: Unknown, Container: &event.Container{ID: id, Unknown: why}}
 }
@@ -388,17 +447,17 @@ func (d Dirs) byState(path string, mode Mode) (n Name, ok, coming bool) {
 	for i := len(parts) - 1; i >= 0 && i >= len(parts)-8; i-- {
 		own := "/" + strings.Join(parts[:i+1], "/")
 		id := parts[i]
-		if p, found := find(d.Runc, id, "state.json"); found && stateHas(p, own, mode) {
+		if p, found := d.find(d.Runc, id, "state.json"); found && stateHas(p, own, mode) {
 			return Name{ID: id}, true, false
 		}
-		if _, found := find(d.Runc, id, "."); found {
+		if _, found := d.find(d.Runc, id, "."); found {
 			coming = true
 		}
 	}
 	// A cgroup path of the user's choice: ask every state there is.
 	asked := 0
 	for _, dir := range d.Runc {
-		matches, err := filepath.Glob(dir)
+		matches, err := filepath.Glob(d.in(dir))
 		if err != nil {
 			continue
 		}

@@ -16,12 +16,29 @@ import (
 )
 
 // Dirs are where runtimes keep their state; a nil slice means the usual places.
-// Entries of Runc and Tasks may hold shell patterns for the namespace directory.
+// Entries of Runc and Tasks may hold shell patterns for the namespace directory. They are
+// looked for in every root of Options.Roots.
 type Dirs struct {
 	Runc    []string // ID/state.json
 	Tasks   []string // containerd: ID/config.json
 	Docker  []string // ID/config.v2.json
 	Storage []string // CRI-O and Podman: ID/userdata/config.json
+
+	root string // of the file system they are in; "" = this process's own
+}
+
+// under are the same places in another file system.
+func (d Dirs) under(root string) Dirs {
+	d.root = root
+	return d
+}
+
+// in is a path of the runtime's as seen from here.
+func (d Dirs) in(path string) string {
+	if d.root == "" || path == "" {
+		return path
+	}
+	return filepath.Join(d.root, path)
 }
 
 func (d Dirs) orUsual() Dirs {
@@ -52,11 +69,12 @@ const (
 var errNoState = errors.New("no runtime keeps state for it")
 
 // find returns dir/ID/file for the first directory that has it.
-func find(dirs []string, id, file string) (string, bool) {
-	for _, d := range dirs {
-		matches := []string{d}
-		if strings.ContainsRune(d, '*') {
-			matches, _ = filepath.Glob(d) // the only error is a bad pattern, ours are constant
+func (d Dirs) find(dirs []string, id, file string) (string, bool) {
+	for _, dir := range dirs {
+		dir = d.in(dir)
+		matches := []string{dir}
+		if strings.ContainsRune(dir, '*') {
+			matches, _ = filepath.Glob(dir) // the only error is a bad pattern, ours are constant
 		}
 		for _, m := range matches {
 			p := filepath.Join(m, id, file)
@@ -159,11 +177,11 @@ func (d Dirs) describe(n Name, cgroup string) (*event.Container, error) {
 		return false
 	}
 	bundleDir, stated := "", bundle{Annotations: map[string]string{}}
-	if p, ok := find(d.Runc, n.ID, "state.json"); ok {
+	if p, ok := d.find(d.Runc, n.ID, "state.json"); ok {
 		var st runcState
 		if note(readJSON(p, &st)) {
 			c.CreatedTime = unixNano(st.Created)
-			c.Rootfs = clip(st.Config.Rootfs)
+			c.Rootfs = clip(d.in(st.Config.Rootfs))
 			if c.Runtime == "" {
 				c.Runtime = "runc"
 			}
@@ -178,27 +196,27 @@ func (d Dirs) describe(n Name, cgroup string) (*event.Container, error) {
 		}
 	}
 	config := ""
-	if p, ok := find(d.Tasks, n.ID, "config.json"); ok {
+	if p, ok := d.find(d.Tasks, n.ID, "config.json"); ok {
 		config = p
 		if c.Runtime == "" || c.Runtime == "runc" {
 			c.Runtime = "containerd"
 		}
-	} else if p, ok := find(d.Storage, n.ID, "userdata/config.json"); ok {
+	} else if p, ok := d.find(d.Storage, n.ID, "userdata/config.json"); ok {
 		config = p
 	} else if bundleDir != "" {
-		config = filepath.Join(bundleDir, "config.json")
+		config = filepath.Join(d.in(bundleDir), "config.json")
 	}
 	if config != "" {
 		var b bundle
 		if note(readJSON(config, &b)) {
-			fromBundle(c, &b, filepath.Dir(config))
+			fromBundle(c, &b, filepath.Dir(config), d)
 			stated.Annotations = nil
 		}
 	}
 	if len(stated.Annotations) > 0 {
-		fromBundle(c, &stated, "")
+		fromBundle(c, &stated, "", d)
 	}
-	if p, ok := find(d.Docker, n.ID, "config.v2.json"); ok {
+	if p, ok := d.find(d.Docker, n.ID, "config.v2.json"); ok {
 		var dc dockerConfig
 		var dh dockerHost
 		if note(readJSON(p, &dc)) {
@@ -214,6 +232,10 @@ func (d Dirs) describe(n Name, cgroup string) (*event.Container, error) {
 	return c, errors.Join(problems...)
 }
 
+// SandboxName is the name of the container that holds a pod's namespaces and runs nothing
+// but pause.
+const SandboxName = "POD"
+
 // Annotation keys: where the container engines say what a container is.
 const (
 	criPrefix  = "io.kubernetes.cri."
@@ -221,7 +243,7 @@ const (
 	k8sPrefix  = "io.kubernetes."
 )
 
-func fromBundle(c *event.Container, b *bundle, dir string) {
+func fromBundle(c *event.Container, b *bundle, dir string, d Dirs) {
 	a := b.Annotations
 	first := func(keys ...string) string {
 		for _, k := range keys {
@@ -240,7 +262,12 @@ func fromBundle(c *event.Container, b *bundle, dir string) {
 	set(&c.PodName, first(criPrefix+"sandbox-name", k8sPrefix+"pod.name", crioPrefix+"KubeName"))
 	set(&c.PodNamespace, first(criPrefix+"sandbox-namespace", k8sPrefix+"pod.namespace", crioPrefix+"Namespace"))
 	set(&c.PodUID, first(criPrefix+"sandbox-uid", k8sPrefix+"pod.uid"))
-	setImage(c, first(criPrefix+"image-name", crioPrefix+"ImageName", "io.podman.annotations.image", "org.opencontainers.image.ref.name"))
+	// What holds a pod's namespaces is no container of the pod's own: it bears the name
+	// that kubelets have always given it.
+	if a[criPrefix+"container-type"] == "sandbox" || a[crioPrefix+"ContainerType"] == "sandbox" {
+		c.Name = SandboxName
+	}
+	setImage(c, first(criPrefix+"image-name", criPrefix+"podsandbox.image-name", crioPrefix+"ImageName", "io.podman.annotations.image", "org.opencontainers.image.ref.name"))
 	set(&c.ImageID, first(crioPrefix+"ImageRef"))
 	if a[crioPrefix+"ContainerID"] != "" {
 		c.Runtime = "cri-o"
@@ -264,8 +291,9 @@ func fromBundle(c *event.Container, b *bundle, dir string) {
 	}
 	c.Privileged = privileged(b)
 	if c.Rootfs == "" && b.Root.Path != "" {
-		c.Rootfs = clip(b.Root.Path)
-		if !filepath.IsAbs(c.Rootfs) {
+		if c.Rootfs = clip(b.Root.Path); filepath.IsAbs(c.Rootfs) {
+			c.Rootfs = d.in(c.Rootfs)
+		} else {
 			c.Rootfs = filepath.Join(dir, c.Rootfs)
 		}
 	}
