@@ -120,3 +120,19 @@ func (s RuleSet) Encode() ([]byte, error) {
 	}
 	return b, err
 }
+
+// RuleFiles is the message of KindRuleFiles: the rules a node is to run, beside or
+// instead of those it was started with. A set that does not load leaves the one that
+// runs in place, and the node's status says so.
+type RuleFiles struct {
+	Hash      string     `json:"hash"`                // of what follows, as its sender names it
+	NoBuiltin bool       `json:"noBuiltin,omitempty"` // leave Dockreeve's own pack out
+	Disable   []string   `json:"disable,omitempty"`   // parts of rule names to switch off
+	Files     []RuleFile `json:"files,omitempty"`     // in order: later ones may change what earlier ones say
+}
+
+// RuleFile is one file of rules.
+type RuleFile struct {
+	Name string `json:"name"`
+	Text string `json:"text"`
+}

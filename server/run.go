@@ -60,6 +60,9 @@ func (s *Server) Run(ctx context.Context) error {
 	if s.ingest != nil {
 		group.Go(func() error { return s.ingest.Run(ctx) })
 	}
+	if s.opt.Link != nil {
+		group.Go(func() error { return s.opt.Link.Run(ctx) })
+	}
 	group.Go(func() error { return s.images.Run(ctx) })
 	group.Go(func() error { return s.keep(ctx) })
 	return group.Wait()

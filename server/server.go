@@ -28,6 +28,9 @@ const DefaultListen = "127.0.0.1:7370"
 type Options struct {
 	DB       *store.DB
 	Receiver link.Receiver // nil = nothing comes in, and status says so
+	// Link listens for cluster agents and nodes; nil = nobody can join. Without a Receiver
+	// its own is received from. Run serves it.
+	Link *Link
 	// Images says how images are kept up to date; its DB, Raise, Lost, Clock and Log are
 	// set by New. The zero value matches nothing and scans nothing, and status says so.
 	Images  images.Options
@@ -79,6 +82,9 @@ func New(opt Options) (*Server, error) {
 	}
 	s := &Server{opt: opt, listener: l}
 	s.auth = auth.New(auth.Options{Store: opt.DB, Clock: opt.Clock, TLS: opt.TLS != nil, Hosts: s.hosts(), CI: api.ForCI})
+	if opt.Receiver == nil && opt.Link != nil {
+		opt.Receiver = opt.Link.Receiver()
+	}
 	if opt.Receiver != nil {
 		s.ingest = ingest.New(ingest.Options{Store: opt.DB, Receiver: opt.Receiver, Ledger: opt.Ledger, Clock: opt.Clock, Log: opt.Log})
 	}
