@@ -55,7 +55,7 @@ type AuditFacts struct {
 	Mounts    []string `json:"mounts,omitempty"`    // sensitive host paths, cleaned
 	Images    []string `json:"images,omitempty"`    // all images, as written
 	NewImages []string `json:"newImages,omitempty"` // repositories not seen in this namespace before
-	Tools     []string `json:"tools,omitempty"`     // attack tools known by user agent or image: kube-hunter, peirates…; miners by "miner:"
+	Tools     []string `json:"tools,omitempty"`     // attack tools known by user agent or image: kube-hunter, peirates…; miners as "miner" and "miner:xmrig"
 
 	// What a service, ingress or route in the request exposes.
 	Exposure string   `json:"exposure,omitempty"` // one of the inventory's reach words

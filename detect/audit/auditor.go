@@ -206,7 +206,7 @@ func (a *Auditor) tools(d *doc, f *event.AuditFacts) {
 		}
 		for _, t := range minerImages {
 			if strings.Contains(repo, t) {
-				f.Tools = append(f.Tools, "miner:"+t)
+				f.Tools = append(f.Tools, "miner", "miner:"+t)
 			}
 		}
 	}

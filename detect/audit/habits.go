@@ -15,17 +15,19 @@ const (
 	maxPerIdentity = 1000
 	maxHabits      = 200_000
 	maxSeen        = 8        // addresses, user agents of a habit
+	maxAgents      = 64       // programs of one identity
 	forgetAfter    = 60 * day // a habit that was not seen for so long is none
 )
 
 // habits is what every identity has done.
 type habits struct {
-	Since   int64
-	Who     map[string]*person
-	total   int
-	dropped int64
-	dirty   map[habitKey]*habit
-	// peers counts the identities that have a habit, by verb, resource and scope: what
+	Since    int64
+	Who      map[string]*person
+	accounts int // of Who, those that are service accounts
+	total    int
+	dropped  int64
+	dirty    map[habitKey]*habit
+	// peers counts the service accounts that have a habit, by verb, resource and scope: what
 	// many do is unusual for none.
 	peers map[string]int
 }
@@ -38,6 +40,8 @@ type person struct {
 	Last   int64
 	Habits map[string]*habit // by verb, resource and namespace
 	From   map[string]int64  // kinds of places it came from, and when first
+	Agents map[string]int64  // programs it used, and when first
+	does   map[string]int    // habits by verb, resource and scope
 	fresh  stamps            // new harmless habits of the last minutes
 }
 
@@ -46,6 +50,7 @@ type habit struct {
 	inventory.Habit
 	OK      int64 // requests that were not refused: only these make a habit
 	Settled int64 // until then it is still unusual: an attack's second step is no habit yet
+	Odd     bool  // unusual when it was new: what several stolen accounts do is not common
 	keptAt  int64 // event time of the last one kept in the history
 }
 
@@ -62,11 +67,29 @@ func (h *habits) person(identity string, now int64) *person {
 				return nil
 			}
 		}
-		p = &person{First: now, Habits: map[string]*habit{}, From: map[string]int64{}}
+		p = &person{First: now, Habits: map[string]*habit{}, From: map[string]int64{}, Agents: map[string]int64{}}
 		h.Who[identity] = p
+		if strings.HasPrefix(identity, "serviceaccount:") {
+			h.accounts++
+		}
 	}
 	p.Last = max(p.Last, now)
 	return p
+}
+
+// at reports whether the identity has a habit in a namespace that is no news.
+func (p *person) at(namespace string, now int64) bool {
+	for _, one := range p.Habits {
+		if one.Namespace == namespace && one.OK > 0 && now-one.First >= probation {
+			return true
+		}
+	}
+	return false
+}
+
+func fresh(seen map[string]int64, key string, now int64) bool {
+	at, ok := seen[key]
+	return !ok || now-at < probation
 }
 
 // forget drops what was not seen for long.
@@ -74,13 +97,16 @@ func (h *habits) forget(now int64) {
 	for id, p := range h.Who {
 		for k, one := range p.Habits {
 			if now-one.Last > forgetAfter {
-				h.peer(id, one, -1)
+				h.peer(id, p, one, -1)
 				delete(p.Habits, k)
 				h.total--
 			}
 		}
 		if len(p.Habits) == 0 && now-p.Last > forgetAfter {
 			delete(h.Who, id)
+			if strings.HasPrefix(id, "serviceaccount:") {
+				h.accounts--
+			}
 		}
 	}
 }
@@ -122,15 +148,27 @@ func scopeOf(identity, namespace string, platform func(string) bool) string {
 
 func peerKey(verb, resource, scope string) string { return verb + " " + resource + " " + scope }
 
-// peer counts an identity's habit in or out of what its peers do. The platform's
-// namespaces count as others here, so that the count needs no inventory.
-func (h *habits) peer(identity string, one *habit, by int) {
-	if one.OK == 0 {
+// peer counts an identity's habit in or out of what its peers do: an identity counts once
+// for a thing, in however many namespaces it does it. The platform's namespaces count as
+// others here, so that the count needs no inventory.
+func (h *habits) peer(identity string, p *person, one *habit, by int) {
+	if one.OK == 0 || one.Odd || !strings.HasPrefix(identity, "serviceaccount:") {
 		return
 	}
 	key := peerKey(one.Verb, one.Resource, scopeOf(identity, one.Namespace, func(string) bool { return false }))
-	if h.peers[key] += by; h.peers[key] <= 0 {
-		delete(h.peers, key)
+	before := p.does[key]
+	if p.does == nil {
+		p.does = map[string]int{}
+	}
+	p.does[key] += by
+	switch {
+	case before == 0 && by > 0:
+		h.peers[key]++
+	case before > 0 && p.does[key] <= 0:
+		delete(p.does, key)
+		if h.peers[key]--; h.peers[key] <= 0 {
+			delete(h.peers, key)
+		}
 	}
 }
 
@@ -151,13 +189,13 @@ func sawText(list []string, s string) []string {
 }
 
 // note takes an event into a habit.
-func (h *habits) note(k habitKey, one *habit, d *doc, f *event.AuditFacts) {
+func (h *habits) note(p *person, k habitKey, one *habit, d *doc, f *event.AuditFacts) {
 	one.Count++
 	one.Last = max(one.Last, d.time)
 	if d.denied() {
 		one.Denied++
 	} else if one.OK++; one.OK == 1 {
-		h.peer(k.identity, one, 1)
+		h.peer(k.identity, p, one, 1)
 	}
 	if d.peer.IsValid() {
 		one.Sources = sawText(one.Sources, d.peer.String())

@@ -25,7 +25,8 @@ const (
 	manyPeers  = 3 // identities that do a thing before it is common
 	burst      = 5 // new harmless habits in ten minutes that together are a search
 	probation  = int64(3600e9)
-	manyPlaces = 5 // namespaces after which one who deploys into a new one is a deployer
+	quarantine = 7 * day // what was unusual is none the less until it has gone on for so long
+	manyPlaces = 5       // namespaces after which one who deploys into a new one is a deployer
 )
 
 type models struct {
@@ -34,8 +35,11 @@ type models struct {
 }
 
 type pair struct {
-	N    int64
-	Last int64
+	N     int64
+	First int64
+	Last  int64
+	// Of a highest count: what it was before First, which is when it rose to N.
+	Before int64
 }
 
 type learned struct {
@@ -53,7 +57,49 @@ func (m *models) seen(key string) int64 {
 	return 0
 }
 
-func (m *models) learn(now int64, keys ...string) {
+// fresh reports whether a pair is new: never seen, or first seen so lately that it may be
+// of the same attack.
+func (m *models) fresh(key string, now int64) bool {
+	p := m.Pairs[key]
+	return p == nil || now-p.First < probation
+}
+
+// most returns the highest count that is no news any more.
+func (m *models) most(key string, now int64) int64 {
+	switch p := m.Pairs[key]; {
+	case p == nil:
+		return 0
+	case now-p.First < probation:
+		return p.Before
+	default:
+		return p.N
+	}
+}
+
+// raise learns a count, where it is the highest.
+func (m *models) raise(key string, n, now int64, odd bool) {
+	p := m.Pairs[key]
+	if p == nil {
+		m.learn(now, odd, key)
+		if p = m.Pairs[key]; p == nil {
+			return
+		}
+		p.N = 0
+	}
+	p.Last = now
+	if n > p.N {
+		if now-p.First >= probation {
+			p.Before, p.First = p.N, now
+		}
+		if odd && p.First <= now {
+			p.First = now + quarantine
+		}
+		p.N = n
+	}
+}
+
+// learn takes in pairs; those of an unusual event stay news for long.
+func (m *models) learn(now int64, odd bool, keys ...string) {
 	for _, k := range keys {
 		p := m.Pairs[k]
 		if p == nil {
@@ -63,7 +109,10 @@ func (m *models) learn(now int64, keys ...string) {
 					continue
 				}
 			}
-			p = &pair{}
+			p = &pair{First: now}
+			if odd {
+				p.First += quarantine
+			}
 			m.Pairs[k] = p
 		}
 		p.N++
@@ -156,6 +205,8 @@ func (a *Auditor) deployment(d *doc, f *event.AuditFacts) {
 	if k := key("actor-namespace", d.identity, ns); true {
 		if m.seen(k) == 0 {
 			learn = append(learn, key("places", d.identity))
+		}
+		if m.fresh(k, d.time) {
 			switch {
 			case known >= wellKnown && m.seen(key("places", d.identity)) >= manyPlaces:
 				j.add(0.5, "%s deploys to %s for the first time, as it has to other namespaces", d.identity, ns)
@@ -166,17 +217,17 @@ func (a *Auditor) deployment(d *doc, f *event.AuditFacts) {
 		learn = append(learn, k)
 	}
 	if k := key("actor-agent", d.identity, agent); true {
-		if known >= wellKnown && m.seen(k) == 0 {
+		if known >= wellKnown && m.fresh(k, d.time) {
 			j.add(1.5, "%s has never deployed with %s", d.identity, agent)
 		}
 		learn = append(learn, k)
 	}
 	for _, registry := range registries(f.Images) {
 		k, mine := key("namespace-registry", ns, registry), key("actor-registry", d.identity, registry)
-		if home >= wellKnown && m.seen(k) == 0 {
+		if home >= wellKnown && m.fresh(k, d.time) {
 			j.add(2, "nothing in %s came from %s before", ns, registry)
 		}
-		if known >= wellKnown && m.seen(mine) == 0 {
+		if known >= wellKnown && m.fresh(mine, d.time) {
 			j.add(1, "%s has never deployed from %s", d.identity, registry)
 		}
 		learn = append(learn, k, mine)
@@ -184,15 +235,16 @@ func (a *Auditor) deployment(d *doc, f *event.AuditFacts) {
 	if powers := slices.Concat(f.Powers, f.Mounts); len(powers) > 0 {
 		slices.Sort(powers)
 		k := key("namespace-powers", ns, strings.Join(powers, ","))
-		if home >= wellKnown && m.seen(k) == 0 {
+		if home >= wellKnown && m.fresh(k, d.time) {
 			j.add(2, "nothing in %s had %s before", ns, strings.Join(powers, ", "))
 		}
 		learn = append(learn, k)
 	}
-	if a.ready(ModelPods, d.time) && j.score >= threshold {
+	odd := a.ready(ModelPods, d.time) && j.score >= threshold
+	if odd {
 		a.unusual(f, ModelPods, j, d.time)
 	}
-	m.learn(d.time, learn...)
+	m.learn(d.time, odd, learn...)
 }
 
 // secret is the model of who reads which secrets.
@@ -215,12 +267,21 @@ func (a *Auditor) secret(d *doc, f *event.AuditFacts, p *person) {
 	if known == 0 && scope != "own" {
 		j.add(1, "%s has never read a secret", d.identity)
 	}
+	newPlace := false
 	if k := key("actor-namespace", d.identity, ref.Namespace); true {
 		if m.seen(k) == 0 {
-			switch scope {
-			case "own":
-			case "all":
+			learn = append(learn, key("places", d.identity))
+		}
+		if m.fresh(k, d.time) {
+			newPlace = true
+			switch {
+			case scope == "own":
+			case scope == "all":
 				j.add(2.5, "%s has never read secrets of all namespaces", d.identity)
+			case m.seen(key("places", d.identity)) >= manyPlaces:
+				j.add(0.5, "%s reads secrets in %s for the first time, as it has in other namespaces", d.identity, where)
+			case p != nil && p.at(ref.Namespace, d.time):
+				j.add(1, "%s works in %s but has never read secrets there", d.identity, where)
 			default:
 				j.add(2, "%s has never read secrets in %s", d.identity, where)
 			}
@@ -228,32 +289,25 @@ func (a *Auditor) secret(d *doc, f *event.AuditFacts, p *person) {
 		learn = append(learn, k)
 	}
 	if k := key("actor-verb", d.identity, d.Verb); true {
-		if known >= wellKnown && m.seen(k) == 0 {
+		if known >= wellKnown && m.fresh(k, d.time) {
 			j.add(1, "%s has never done a %s of secrets", d.identity, d.Verb)
 		}
 		learn = append(learn, k)
 	}
-	if k := key("actor-agent", d.identity, agent); true {
-		if (known >= wellKnown || p != nil && d.time-p.First > a.opt.Settle) && m.seen(k) == 0 {
-			j.add(1.5, "%s has never read secrets with %s", d.identity, agent)
-		}
-		learn = append(learn, k)
+	if p != nil && d.time-p.First > a.opt.Settle && fresh(p.Agents, agent, d.time) {
+		j.add(1.5, "%s has never used %s", d.identity, agent)
 	}
 	if name != "" {
 		k := key("actor-name", d.identity, ref.Namespace, name)
-		if known >= wellKnown && m.seen(k) == 0 {
+		if known >= wellKnown && !newPlace && m.fresh(k, d.time) {
 			j.add(1, "%s has never read the secret %s in %s", d.identity, ref.Name, where)
 		}
 		learn = append(learn, k)
 	}
 	// How many it reads in ten minutes, against the most it ever did.
 	most := key("most", d.identity)
-	if n := int64(f.SecretsRead); n > m.seen(most) {
-		if n >= 10 && n > 3*m.seen(most) {
-			j.add(2, "%s read %d different secrets in ten minutes; before, at most %d", d.identity, n, m.seen(most))
-		}
-		m.learn(d.time, most)
-		m.Pairs[most].N = n
+	if n, before := int64(f.SecretsRead), m.most(most, d.time); n >= 10 && n > 3*before {
+		j.add(2, "%s read %d different secrets in ten minutes; before, at most %d", d.identity, n, before)
 	}
 	if d.denied() {
 		j.add(1, "it was refused")
@@ -261,11 +315,13 @@ func (a *Auditor) secret(d *doc, f *event.AuditFacts, p *person) {
 	if f.Elsewhere {
 		j.add(2, "its token was used from where its pod is not")
 	}
-	if a.ready(ModelSecrets, d.time) && j.score >= threshold {
+	odd := a.ready(ModelSecrets, d.time) && j.score >= threshold
+	if odd {
 		a.unusual(f, ModelSecrets, j, d.time)
 	}
 	if !d.denied() {
-		m.learn(d.time, learn...)
+		m.raise(most, int64(f.SecretsRead), d.time, odd)
+		m.learn(d.time, odd, learn...)
 	}
 }
 
@@ -287,15 +343,22 @@ func (a *Auditor) account(d *doc, f *event.AuditFacts, p *person) *habit {
 		if a.ready(ModelAccounts, d.time) && j.score >= threshold {
 			a.unusual(f, ModelAccounts, j, d.time)
 			if one != nil && one.Settled == 0 {
-				one.Settled = d.time + probation
+				one.Settled, one.Odd = d.time+quarantine, true
 			}
 		}
 	}
 	if _, ok := p.From[f.From]; !ok && f.From != "" {
 		p.From[f.From] = d.time
 	}
+	if agent := product(d.UserAgent); len(p.Agents) < maxAgents {
+		if _, ok := p.Agents[agent]; !ok {
+			if p.Agents[agent] = d.time; len(f.Unusual) > 0 {
+				p.Agents[agent] += quarantine
+			}
+		}
+	}
 	if one != nil {
-		a.habits.note(k, one, d, f)
+		a.habits.note(p, k, one, d, f)
 	}
 	return one
 }
@@ -314,10 +377,15 @@ func (a *Auditor) newHabit(d *doc, f *event.AuditFacts, p *person, k habitKey, o
 		return
 	}
 	peer := peerKey(k.verb, k.resource, scopeOf(d.identity, k.namespace, func(string) bool { return false }))
-	if a.habits.peers[peer] >= manyPeers && !f.Elsewhere {
-		return
+	high := sensitive(k.verb, d.ObjectRef)
+	need := manyPeers
+	if high { // what a few operators may do is not common
+		need = max(2*manyPeers, a.habits.accounts/5)
 	}
-	switch high := sensitive(k.verb, d.ObjectRef); {
+	if !f.Elsewhere && (a.habits.peers[peer] >= need || p.does[peer] >= manyPlaces && scope != "platform") {
+		return // many do it, or it does so itself in many namespaces
+	}
+	switch {
 	case high && (settled || scope != "own"):
 		j.add(3, "%s has never done %s %s %s", d.identity, k.verb, k.resource, where)
 	case !settled:

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // snapshot is what an auditor has learned, as it is kept between runs.
@@ -76,6 +77,9 @@ func (a *Auditor) Restore(r io.Reader) error {
 		if p.From == nil {
 			p.From = map[string]int64{}
 		}
+		if p.Agents == nil {
+			p.Agents = map[string]int64{}
+		}
 		kept := make(map[string]*habit, len(p.Habits))
 		for _, one := range p.Habits {
 			if one == nil || h.total >= maxHabits || len(kept) >= maxPerIdentity {
@@ -84,10 +88,13 @@ func (a *Auditor) Restore(r io.Reader) error {
 			one.Identity = id
 			kept[one.Verb+"\x00"+one.Resource+"\x00"+one.Namespace] = one
 			h.total++
-			h.peer(id, one, 1)
+			h.peer(id, p, one, 1)
 		}
 		p.Habits = kept
 		h.Who[id] = p
+		if strings.HasPrefix(id, "serviceaccount:") {
+			h.accounts++
+		}
 	}
 	m := newModels()
 	for k, p := range s.Models.Pairs {
