@@ -8,7 +8,6 @@ package detect
 import (
 	"fmt"
 	"math"
-	"net/netip"
 	"path"
 	"strings"
 
@@ -73,6 +72,13 @@ const lossWindow = int64(60e9)
 
 // maxEventJSON bounds the raw event kept in a finding, bytes.
 const maxEventJSON = 64 << 10
+
+// maxOutput and maxSummary bound the texts of a finding, bytes: rules may print what an
+// attacker made long.
+const (
+	maxOutput  = 16 << 10
+	maxSummary = 2 << 10
+)
 
 // Counts says what an engine has done.
 type Counts struct {
@@ -172,32 +178,50 @@ func (e *Engine) build(r *rule.Rule) *finding.Finding {
 		EventIDs: []string{ev.ID.String()},
 	}
 	e.buf = r.AppendOutput(e.buf[:0], ev)
-	f.Output = string(e.buf)
-	f.Subject = e.subject(ev)
-	f.Summary = e.summary(r, f)
+	f.Output = clip(string(e.buf), maxOutput)
+	var where, about string
+	if ev.Source == event.SourceK8sAudit {
+		q := requestOf(ev)
+		f.Subject, where, about = q.subject(), q.place(), q.matter()
+	} else {
+		f.Subject = e.subject(ev)
+		where, about = place(&f.Subject), matter(ev, &f.Subject)
+	}
+	f.Summary = e.summary(r, f, where)
 	for _, c := range e.match.Explain(r, ev) {
 		f.Why = append(f.Why, finding.Condition{
 			Expr: c.Expr, Field: c.Field, Op: c.Op, Want: c.Want, Got: c.Got, Null: c.Null, True: c.True, Negate: c.Negate,
 		})
 	}
 	f.Lineage = lineage(ev)
-	e.buf = ev.AppendJSON(e.buf[:0])
-	if len(e.buf) <= maxEventJSON {
-		f.Event = append([]byte(nil), e.buf...)
-	} else {
-		f.Event = []byte(`{"omitted":"the event is larger than 64 KiB; its id is in eventIds"}`)
-	}
+	f.Event = e.keep(ev)
 	for _, l := range e.losses {
 		if l.Count > 0 && ev.Time-l.To <= lossWindow && ev.Time >= l.From {
 			f.Losses = append(f.Losses, l)
 		}
 	}
 	f.ID = finding.ID(info.ID, ev.ID.String())
-	f.Fingerprint = finding.Fingerprint(info.ID, f.Subject.Workload, f.Subject.Executable, f.Subject.ObjectClass)
+	actor := f.Subject.Executable
+	if ev.Source == event.SourceK8sAudit {
+		actor = f.Subject.Identity // who used the API takes the place of the program
+	}
+	f.Fingerprint = finding.Fingerprint(info.ID, about, actor, f.Subject.ObjectClass)
 	return f
 }
 
-func (e *Engine) summary(r *rule.Rule, f *finding.Finding) string {
+// keep is the event as a finding keeps it: whole, or what matters of it.
+func (e *Engine) keep(ev *event.Event) []byte {
+	e.buf = ev.AppendJSON(e.buf[:0])
+	if len(e.buf) > maxEventJSON && ev.Source == event.SourceK8sAudit {
+		e.buf = essence(ev).AppendJSON(e.buf[:0])
+	}
+	if len(e.buf) > maxEventJSON {
+		return []byte(`{"omitted":"the event is larger than 64 KiB; its id is in eventIds"}`)
+	}
+	return append([]byte(nil), e.buf...)
+}
+
+func (e *Engine) summary(r *rule.Rule, f *finding.Finding, where string) string {
 	var s string
 	if r.HasSummary() {
 		e.buf = r.AppendSummary(e.buf[:0], e.ev)
@@ -205,105 +229,15 @@ func (e *Engine) summary(r *rule.Rule, f *finding.Finding) string {
 	} else {
 		s = f.Rule.Name + ": " + f.Output
 	}
-	return strings.TrimSuffix(s, ".") + ", " + place(&f.Subject) + "."
+	return strings.TrimSuffix(clip(s, maxSummary), ".") + ", " + where + "."
 }
 
-// place names where something happened, for people.
-func place(s *finding.Subject) string {
-	c := s.Container
-	switch {
-	case c == nil:
-		return "on the host " + s.Node
-	case c.Pod != "":
-		return "in pod " + c.Namespace + "/" + c.Pod
-	case c.Name != "" && c.Image != "":
-		return "in container " + c.Name + " (" + c.Image + ")"
-	case c.Name != "":
-		return "in container " + c.Name
-	case c.ID != "":
-		return "in container " + short(c.ID)
+// clip cuts a text after at most n bytes, between characters, and marks the cut.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
 	}
-	return "in a container that is not identified yet"
-}
-
-func short(id string) string {
-	if len(id) > 12 {
-		return id[:12]
-	}
-	return id
-}
-
-func (e *Engine) subject(ev *event.Event) finding.Subject {
-	s := finding.Subject{Node: e.node, Workload: "host"}
-	if c := ev.Container; c != nil {
-		s.Container = &finding.Container{
-			ID: strings.Clone(c.ID), Name: strings.Clone(c.Name), Image: strings.Clone(c.Image), Digest: strings.Clone(c.ImageDigest),
-			Pod: strings.Clone(c.PodName), Namespace: strings.Clone(c.PodNamespace), Runtime: strings.Clone(c.Runtime), Unknown: strings.Clone(c.Unknown),
-		}
-		s.Owner, s.Tenant = strings.Clone(c.Owner), strings.Clone(c.Tenant)
-		switch {
-		case c.Workload != "":
-			s.Workload = strings.Clone(c.Workload)
-		case c.PodName != "":
-			s.Workload = c.PodNamespace + "/pod/" + c.PodName
-		case c.Name != "":
-			s.Workload = "container/" + c.Name
-		case c.ID != "":
-			s.Workload = "container/" + short(c.ID)
-		default:
-			s.Workload = "container/unknown"
-		}
-	}
-	if p := ev.Process; p != nil {
-		s.Process = strings.Clone(name(p))
-		s.Executable = strings.Clone(p.ExePath)
-		s.User = strings.Clone(p.User)
-	}
-	s.Object, s.ObjectClass = object(ev)
-	return s
-}
-
-// object names what the event acted upon, and the class of it that takes part in
-// the fingerprint: runs of digits are folded, so that a token's dated folder or a
-// numbered temporary file does not make a new alert each time.
-func object(ev *event.Event) (name, class string) {
-	switch {
-	case ev.FDKind == event.FDIPv4 || ev.FDKind == event.FDIPv6:
-		far := ev.Server
-		if ev.Role == event.RoleServer {
-			far = ev.Client
-		}
-		if far == (netip.AddrPort{}) {
-			return "", "none"
-		}
-		if ev.Role == event.RoleServer {
-			return far.String(), "address:" + far.Addr().String() // a caller's port says nothing
-		}
-		return far.String(), "address:" + far.String()
-	case ev.SockPath != "":
-		return strings.Clone(ev.SockPath), "socket:" + fold(ev.SockPath)
-	case ev.Path != "":
-		return strings.Clone(ev.Path), "file:" + fold(ev.Path)
-	}
-	return "", "none"
-}
-
-func fold(path string) string {
-	var b strings.Builder
-	digits := false
-	for i := 0; i < len(path); i++ {
-		c := path[i]
-		if c >= '0' && c <= '9' {
-			if !digits {
-				b.WriteByte('#')
-			}
-			digits = true
-			continue
-		}
-		digits = false
-		b.WriteByte(c)
-	}
-	return b.String()
+	return strings.ToValidUTF8(s[:n], "") + "…"
 }
 
 // maxLineage bounds the ancestors kept in a finding.

@@ -11,12 +11,12 @@ import (
 // A rule that matches thousands of times a second must not cost thousands of findings:
 // the pipeline would fall behind, and a flood of one alert would blind the sensor to
 // everything else. So of one burst, the matches of a rule on the same container,
-// executable and object within burstWindow, the first burstWhole pass whole; the rest
+// executable and object (of an audit event: identity, workload and object) within burstWindow, the first burstWhole pass whole; the rest
 // are counted and told by one more finding when the window ends (Finding.Repeats).
 //
 // An attacker chooses object names, so there is a second, wider limit: of one rule on
-// one container, spreadWhole matches of any object pass in a window. What is folded
-// there stands, as Repeats, behind a finding of that rule and container whose object
+// one container or identity, spreadWhole matches of any object pass in a window. What is folded
+// there stands, as Repeats, behind a finding of that rule and container or identity whose object
 // is only the latest of many.
 const (
 	burstWindow = int64(10e9) // event time, nanoseconds
@@ -44,12 +44,24 @@ type folder struct {
 func newFolder() folder { return folder{seed: maphash.MakeSeed(), by: map[uint64]*burst{}} }
 
 // keys names the burst a match belongs to: that of its object, and the wide one of
-// its rule and container.
+// its rule and container or identity.
 func (f *folder) keys(r *rule.Rule, ev *event.Event) (narrow, wide uint64) {
 	var h maphash.Hash
 	h.SetSeed(f.seed)
 	h.WriteString(r.Info().ID)
 	h.WriteByte(0)
+	if ev.Source == event.SourceK8sAudit {
+		q := requestOf(ev)
+		h.WriteString(q.cluster)
+		h.WriteByte(0)
+		h.WriteString(q.identity)
+		wide = h.Sum64()
+		h.WriteByte(0)
+		h.WriteString(q.matter())
+		h.WriteByte(0)
+		h.WriteString(q.class())
+		return h.Sum64(), wide
+	}
 	if ev.Container != nil {
 		h.WriteString(ev.Container.ID)
 		h.WriteString(ev.Container.CgroupPath)

@@ -630,8 +630,13 @@ func (e *Event) lookup(path []string) int32 {
 		return -1
 	}
 	n := int32(0)
-	for _, key := range path {
-		if n = e.member(n, key); n == 0 {
+	for i, key := range path {
+		if k, ok := topKeyOf(key); ok && i == 0 {
+			n = e.tape.top[k]
+		} else {
+			n = e.member(n, key)
+		}
+		if n == 0 {
 			return -1
 		}
 	}
