@@ -117,13 +117,18 @@ func (a *API) GetStatus(ctx context.Context, _ *connect.Request[v1.GetStatusRequ
 	if len(c.nodes) == 0 {
 		out.NotAssessed = append(out.NotAssessed, &v1.Gap{What: "every kernel", Reason: "no node has reported yet", Remedy: "start a node: dockreeve up watches this machine"})
 	}
+	var nodeRules, clusterRules [2]int // watching, not assessed
 	for i := range c.nodes {
 		n := &c.nodes[i]
 		why := notWatching(n, now)
 		out.Nodes = append(out.Nodes, &v1.Node{Name: n.Node, LastReport: n.ReceivedAt, Since: n.Since, Reporting: Reporting(n, now), Kernel: n.Kernel, Mode: n.Mode,
 			NotAssessed: why, Containers: n.Containers, Processes: n.Processes, Events: int64(n.Events), Lost: int64(n.Lost)})
 		if why != "" {
-			out.NotAssessed = append(out.NotAssessed, &v1.Gap{What: "kernel of " + n.Node, Reason: why, Remedy: n.Remedy})
+			what := "kernel of " + n.Node
+			if n.Mode == link.ModeCluster {
+				what = "API server of " + strings.TrimPrefix(n.Node, agentPrefix)
+			}
+			out.NotAssessed = append(out.NotAssessed, &v1.Gap{What: what, Reason: why, Remedy: n.Remedy})
 		}
 		for _, g := range n.Gaps {
 			what := g.What
@@ -133,11 +138,18 @@ func (a *API) GetStatus(ctx context.Context, _ *connect.Request[v1.GetStatusRequ
 			out.NotAssessed = append(out.NotAssessed, &v1.Gap{What: what, Reason: g.Reason, Remedy: g.Remedy})
 		}
 		if Reporting(n, now) {
-			// Nodes run the same rules; the node that has most tells their number.
-			out.RulesWatching = max(out.RulesWatching, int32(n.RulesWatching))
-			out.RulesNotAssessed = max(out.RulesNotAssessed, int32(n.RulesNotAssessed))
+			// Nodes run the same rules, and so do clusters; who has most tells their number.
+			r := &nodeRules
+			if n.Mode == link.ModeCluster {
+				r = &clusterRules
+			}
+			r[0], r[1] = max(r[0], n.RulesWatching), max(r[1], n.RulesNotAssessed)
 			add(n.Hops)
 		}
+	}
+	out.RulesWatching, out.RulesNotAssessed = int32(nodeRules[0]+clusterRules[0]), int32(nodeRules[1]+clusterRules[1])
+	if err := a.clusterGaps(ctx, now, c.nodes, out); err != nil {
+		return nil, a.fail(err)
 	}
 	if a.opt.Ingest == nil {
 		out.NotAssessed = append(out.NotAssessed, &v1.Gap{What: "new findings", Reason: "nothing is taken in by this server", Remedy: "run a server with an intake"})
@@ -162,9 +174,61 @@ func (a *API) GetStatus(ctx context.Context, _ *connect.Request[v1.GetStatusRequ
 	return connect.NewResponse(out), nil
 }
 
+// clusterGaps adds what clusters do not tell: API servers that nobody watches, nodes
+// without a sensor, agents that fell silent. What a cluster's agent reports of itself
+// stands there already.
+func (a *API) clusterGaps(ctx context.Context, now int64, nodes []store.Node, out *v1.GetStatusResponse) error {
+	s := make(senders, len(nodes))
+	for i := range nodes {
+		s[nodes[i].Node] = &nodes[i]
+	}
+	page, err := a.opt.DB.Clusters(ctx, store.ImageQuery{Limit: store.MaxPage, Now: now})
+	if err != nil {
+		return err
+	}
+	have := map[string]bool{}
+	for _, g := range out.NotAssessed {
+		have[g.What] = true
+	}
+	add := func(g *v1.Gap) {
+		if !have[g.What] && len(out.NotAssessed) < maxStatusGaps {
+			have[g.What] = true
+			out.NotAssessed = append(out.NotAssessed, g)
+		}
+	}
+	for i := range page.Clusters {
+		c := &page.Clusters[i]
+		for _, g := range gapsOf(c, s, now) {
+			add(g)
+		}
+		names, err := a.opt.DB.ClusterNodeNames(ctx, c.Name)
+		if err != nil {
+			return err
+		}
+		unwatched, first := 0, ""
+		for _, n := range names {
+			if r := s[n]; r == nil {
+				if unwatched++; first == "" {
+					first = n
+				}
+			}
+		}
+		if unwatched > 0 {
+			add(&v1.Gap{What: "kernels of " + c.Name, Reason: fmt.Sprintf("no sensor has reported from %d of %d nodes, the first of them %s", unwatched, len(names), first), Remedy: "run dockreeve-node on every node"})
+		}
+	}
+	return nil
+}
+
+// maxStatusGaps bounds the list of what is not assessed.
+const maxStatusGaps = 500
+
 func latencyOf(h *ingest.Histogram) *v1.Latency {
 	return &v1.Latency{Count: h.Count(), P50: h.Quantile(0.5), P90: h.Quantile(0.9), P99: h.Quantile(0.99), Max: h.Max(), Sum: h.Sum()}
 }
+
+// judgedElsewhere begins the reason of a rule that another role judges.
+const judgedElsewhere = "judged by "
 
 // ListRules answers every rule any node has, once per content.
 func (a *API) ListRules(ctx context.Context, _ *connect.Request[v1.ListRulesRequest]) (*connect.Response[v1.ListRulesResponse], error) {
@@ -175,9 +239,20 @@ func (a *API) ListRules(ctx context.Context, _ *connect.Request[v1.ListRulesRequ
 	out := &v1.ListRulesResponse{}
 	type key struct{ id, hash, notAssessed string }
 	seen := map[key]bool{}
+	watched := map[[2]string]bool{}
+	for i := range sets {
+		for j := range sets[i].Rules {
+			if r := &sets[i].Rules[j]; r.NotAssessed == "" {
+				watched[[2]string{r.ID, r.Hash}] = true
+			}
+		}
+	}
 	for i := range sets {
 		for j := range sets[i].Rules {
 			r := &sets[i].Rules[j]
+			if r.NotAssessed != "" && strings.HasPrefix(r.NotAssessed, judgedElsewhere) && watched[[2]string{r.ID, r.Hash}] {
+				continue
+			}
 			if k := (key{r.ID, r.Hash, r.NotAssessed}); !seen[k] {
 				seen[k] = true
 				out.Rules = append(out.Rules, ruleOf(r))

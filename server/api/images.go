@@ -15,6 +15,7 @@ import (
 
 	v1 "github.com/dockreeve/dockreeve/api/dockreeve/v1"
 	"github.com/dockreeve/dockreeve/api/dockreeve/v1/dockreevev1connect"
+	"github.com/dockreeve/dockreeve/link"
 	"github.com/dockreeve/dockreeve/query"
 	"github.com/dockreeve/dockreeve/scan"
 	"github.com/dockreeve/dockreeve/server/auth"
@@ -258,8 +259,9 @@ func (a *API) scanCoverage(ctx context.Context) (*v1.ScanCoverage, error) {
 	}
 	now := a.opt.Clock.Now().UnixNano()
 	for i := range nodes {
-		if notWatching(&nodes[i], now) == "" {
-			out.Watching = true
+		n := &nodes[i]
+		if n.Mode != link.ModeCluster && notWatching(n, now) == "" || n.Mode == link.ModeCluster && Reporting(n, now) {
+			out.Watching = true // a cluster's agent tells what runs, whether or not its API server is watched
 		}
 	}
 	return out, nil

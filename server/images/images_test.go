@@ -446,7 +446,7 @@ func TestWhatCannotBeScannedSaysWhyAndIsTriedAgain(t *testing.T) {
 	}
 	d, err := h.db.Image(t.Context(), digest(1))
 	h.must(t, err)
-	for _, says := range []string{"Docker's store: none here", "containerd's store", "container c1", "pulling is not allowed"} {
+	for _, says := range []string{"Docker's store: none here", "containerd's store", "container c1", "not pulled: --pull-images is off"} {
 		if !strings.Contains(d.NotAssessed, says) {
 			t.Errorf("%q does not say %q", d.NotAssessed, says)
 		}

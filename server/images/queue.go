@@ -223,7 +223,7 @@ func (s *Images) attempts(t *store.ScanTarget) []attempt {
 	}
 	switch {
 	case !s.opt.Pull:
-		out = append(out, attempt{what: "its registry", why: errors.New("pulling is not allowed here")})
+		out = append(out, attempt{what: "its registry", why: errors.New("not pulled: --pull-images is off")})
 	case t.Digest == "" || t.Name == "":
 		out = append(out, attempt{what: "its registry", why: errors.New("neither the runtime nor the name tells its digest: a tag may have moved")})
 	default:
@@ -290,7 +290,11 @@ func (s *Images) attempt(ctx context.Context, t *store.ScanTarget, a attempt) er
 		if t.Name != "" {
 			c.Image.Name = t.Name
 		}
-		_, _, err := s.Submit(ctx, c, t.Ref, "")
+		cause := ""
+		if t.Cluster != "" {
+			cause = "found running in cluster " + t.Cluster
+		}
+		_, _, err := s.Submit(ctx, c, t.Ref, cause)
 		return err
 	}
 	return errors.New("what goes by that name is another image")

@@ -31,67 +31,85 @@ var errInvalid = errors.New("invalid")
 
 // decode turns an envelope into what the store takes. Its error says what is
 // wrong; the envelope is then counted as lost.
-func decode(e link.Envelope) (store.Item, error) {
+// dropped counts parts of it that are lost though the rest is good.
+func decode(e link.Envelope) (item store.Item, dropped int, err error) {
 	it := store.Item{Origin: e.Origin, Epoch: e.Epoch, Lane: e.Lane, Seq: e.Seq}
 	if len(e.Bytes) > link.MaxBytes {
-		return it, fmt.Errorf("%w: %d bytes, at most %d", errInvalid, len(e.Bytes), link.MaxBytes)
+		return it, 0, fmt.Errorf("%w: %d bytes, at most %d", errInvalid, len(e.Bytes), link.MaxBytes)
 	}
 	switch e.Kind {
 	case link.KindFinding:
 		var f finding.Finding
 		if err := json.Unmarshal(e.Bytes, &f); err != nil {
-			return it, fmt.Errorf("finding: %w", err)
+			return it, 0, fmt.Errorf("finding: %w", err)
 		}
 		if err := checkFinding(&f); err != nil {
-			return it, err
+			return it, 0, err
 		}
 		it.Finding, it.Raw = &f, e.Bytes
-		if shorten(&f) {
+		cut := shorten(&f)
+		// Whose it is, its sender's certificate says, not its words.
+		if own := clusterOf(e.Origin); own != "" && own != f.Subject.Cluster {
+			f.Subject.Cluster, cut = own, true
+		}
+		if cut {
 			it.Raw = nil // the store writes what is left
 		}
 	case link.KindLoss:
 		var l event.Loss
 		if err := json.Unmarshal(e.Bytes, &l); err != nil {
-			return it, fmt.Errorf("loss: %w", err)
+			return it, 0, fmt.Errorf("loss: %w", err)
 		}
 		if err := checkLoss(&l); err != nil {
-			return it, err
+			return it, 0, err
 		}
 		it.Loss = &l
 	case link.KindStatus:
 		var s link.Status
 		if err := json.Unmarshal(e.Bytes, &s); err != nil {
-			return it, fmt.Errorf("status: %w", err)
+			return it, 0, fmt.Errorf("status: %w", err)
 		}
 		if err := checkStatus(&s); err != nil {
-			return it, err
+			return it, 0, err
 		}
 		it.Status = &s
 	case link.KindRules:
 		var r link.RuleSet
 		if err := json.Unmarshal(e.Bytes, &r); err != nil {
-			return it, fmt.Errorf("rules: %w", err)
+			return it, 0, fmt.Errorf("rules: %w", err)
 		}
 		if err := checkName("node", r.Node); err != nil {
-			return it, err
+			return it, 0, err
 		}
 		if len(r.Rules) > maxRules {
-			return it, fmt.Errorf("%w: %d rules, at most %d", errInvalid, len(r.Rules), maxRules)
+			return it, 0, fmt.Errorf("%w: %d rules, at most %d", errInvalid, len(r.Rules), maxRules)
 		}
 		it.Rules = &r
 	case link.KindUse:
 		var r inuse.Report
 		if err := json.Unmarshal(e.Bytes, &r); err != nil {
-			return it, fmt.Errorf("use: %w", err)
+			return it, 0, fmt.Errorf("use: %w", err)
 		}
 		if err := checkUse(&r); err != nil {
-			return it, err
+			return it, 0, err
 		}
 		it.Use = &r
+	case link.KindInventory:
+		if it.Inventory, dropped, err = decodeInventory(e); err != nil {
+			return it, 0, err
+		}
+	case link.KindHabits:
+		if it.Habits, dropped, err = decodeHabits(e); err != nil {
+			return it, 0, err
+		}
+	case link.KindAudit:
+		if it.Audit, err = decodeAudit(e); err != nil {
+			return it, 0, err
+		}
 	default:
-		return it, fmt.Errorf("%w: kind %d is not known", errInvalid, e.Kind)
+		return it, 0, fmt.Errorf("%w: kind %d is not known", errInvalid, e.Kind)
 	}
-	return it, nil
+	return it, dropped, nil
 }
 
 func checkFinding(f *finding.Finding) error {
@@ -119,6 +137,7 @@ func shorten(f *finding.Finding) (cut bool) {
 	for _, p := range []*string{
 		&f.Rule.ID, &f.Rule.Name, &f.Rule.Desc, &f.Summary, &f.Output, &f.Subject.Object, &f.Subject.ObjectClass,
 		&f.Subject.Executable, &f.Subject.Process, &f.Subject.User, &f.Subject.Workload, &f.Subject.Node,
+		&f.Subject.Cluster, &f.Subject.Identity, &f.Subject.Source, &f.Subject.Agent, &f.Subject.Owner, &f.Subject.Tenant,
 	} {
 		if len(*p) > maxText {
 			*p, cut = strings.ToValidUTF8((*p)[:maxText], "")+"…", true
@@ -127,6 +146,7 @@ func shorten(f *finding.Finding) (cut bool) {
 	for _, one := range []bool{
 		cutList(&f.Why, maxWhy), cutList(&f.Lineage, event.MaxLineage+1), cutList(&f.EventIDs, maxEvents),
 		cutList(&f.Losses, maxLosses), cutList(&f.Rule.Tactics, maxWords), cutList(&f.Rule.Techniques, maxWords),
+		cutList(&f.Subject.Reaches, maxWords),
 	} {
 		cut = cut || one
 	}
@@ -206,6 +226,9 @@ const (
 func checkUse(r *inuse.Report) error {
 	if err := checkName("node", r.Node); err != nil {
 		return err
+	}
+	if strings.HasPrefix(r.Node, agentPrefix) {
+		return fmt.Errorf("%w: report of use by %.80q: no node has a name like that", errInvalid, r.Node)
 	}
 	if r.Container == "" || len(r.Container) > maxID {
 		return fmt.Errorf("%w: report of use by %.80q names a container of %d bytes, want 1 to %d", errInvalid, r.Node, len(r.Container), maxID)

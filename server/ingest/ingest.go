@@ -105,7 +105,11 @@ func (in *Ingest) move(ctx context.Context, envelopes []link.Envelope) error {
 	items := make([]store.Item, 0, len(envelopes))
 	bad := 0
 	for _, e := range envelopes {
-		it, err := decode(e)
+		it, dropped, err := decode(e)
+		if dropped > 0 {
+			in.opt.Log.Warn("parts of a message could not be kept, counted as lost", "origin", e.Origin, "lane", e.Lane.String(), "seq", e.Seq, "parts", dropped)
+			in.opt.Ledger.Lost(event.Loss{Hop: Hop, Reason: "invalid_part", Count: uint64(dropped), From: now, To: now})
+		}
 		if err != nil {
 			bad++
 			in.opt.Log.Warn("envelope not understood, counted as lost", "origin", e.Origin, "lane", e.Lane.String(), "seq", e.Seq, "error", err)

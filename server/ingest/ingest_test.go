@@ -237,7 +237,7 @@ func TestLongStatusIsCutAndSaysSo(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	it, err := decode(link.Envelope{Kind: link.KindStatus, Bytes: b})
+	it, _, err := decode(link.Envelope{Kind: link.KindStatus, Bytes: b})
 	if err != nil || len(it.Status.Gaps) != link.MaxGaps || it.Status.Gaps[link.MaxGaps-1].What != "11 more things" {
 		t.Fatalf("%d gaps, %v", len(it.Status.Gaps), err)
 	}
@@ -256,7 +256,7 @@ func TestNoFindingIsRefusedForItsNamesOrItsLength(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	it, err := decode(link.Envelope{Kind: link.KindFinding, Bytes: b})
+	it, _, err := decode(link.Envelope{Kind: link.KindFinding, Bytes: b})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -286,7 +286,7 @@ func TestReportsOfUse(t *testing.T) {
 		{`{` + head + `,"since":1,"until":2,"loads":[` + strings.Repeat(`{"path":"a","first":1,"last":2},`, inuse.MaxPaths) + `{"path":"a","first":1,"last":2}]}`, "8193 files"},
 		{`{` + head + `,"since":"x"}`, "use:"},
 	} {
-		it, err := decode(link.Envelope{Kind: link.KindUse, Lane: link.LaneEvent, Seq: 7, Bytes: []byte(tc.in)})
+		it, _, err := decode(link.Envelope{Kind: link.KindUse, Lane: link.LaneEvent, Seq: 7, Bytes: []byte(tc.in)})
 		if tc.why == "" {
 			if err != nil || it.Use == nil || it.Use.Container != "c" || it.Lane != link.LaneEvent || it.Seq != 7 {
 				t.Errorf("%.200s: %+v, %v", tc.in, it, err)
@@ -315,7 +315,7 @@ func TestDecodeTakesWhatATrackerSays(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := decode(link.Envelope{Kind: link.KindUse, Bytes: b}); err != nil {
+		if _, _, err := decode(link.Envelope{Kind: link.KindUse, Bytes: b}); err != nil {
 			t.Errorf("%.300v", err)
 		}
 	}
@@ -331,7 +331,7 @@ func FuzzDecode(f *testing.F) {
 	f.Add(uint8(link.KindRules), []byte(`{"node":"a","rules":[{"id":"x"}]}`))
 	f.Add(uint8(link.KindUse), []byte(`{"node":"a","container":"c","workload":"w","since":1,"until":2,"loads":[{"path":"bin/sh","first":1,"last":2}]}`))
 	f.Fuzz(func(t *testing.T, kind uint8, b []byte) {
-		it, err := decode(link.Envelope{Kind: link.Kind(kind), Bytes: b})
+		it, _, err := decode(link.Envelope{Kind: link.Kind(kind), Bytes: b})
 		some := it.Finding != nil || it.Loss != nil || it.Status != nil || it.Rules != nil || it.Use != nil
 		if some != (err == nil) {
 			t.Fatalf("error %v, item %+v", err, it)
