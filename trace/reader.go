@@ -25,7 +25,7 @@ type Record struct {
 	Line int // in the file, from 1
 
 	Event *event.Event // without Process and Container: process.Table.Apply fills them
-	Facts *event.Facts // set with Event
+	Facts *event.Facts // set with Event; empty for audit events
 
 	Loss *event.Loss
 
@@ -159,7 +159,7 @@ func (r *Reader) Next() (*Record, error) {
 }
 
 // Replay seeds the table with the snapshot and hands each record to fn, after
-// applying it to the table. It returns nil at the end of a whole trace, fn's
+// applying it to the table; audit events pass by it. It returns nil at the end of a whole trace, fn's
 // error, or Next's.
 func Replay(r *Reader, t *process.Table, fn func(*Record) error) error {
 	t.Seed(r.snap)
@@ -172,6 +172,7 @@ func Replay(r *Reader, t *process.Table, fn func(*Record) error) error {
 			return err
 		}
 		switch {
+		case rec.Event != nil && rec.Event.Source == event.SourceK8sAudit: // no process did it
 		case rec.Event != nil:
 			t.Apply(rec.Event, rec.Facts)
 		case rec.Old != nil:
@@ -348,13 +349,15 @@ func (r *Reader) find(n uint64) (*event.Container, error) {
 }
 
 func (r *Reader) event(raw *rawLine) error {
-	if raw.Facts == nil {
-		return errors.New("an event record without facts")
-	}
 	if err := r.ev.UnmarshalJSON(raw.Event); err != nil {
 		return err
 	}
-	if err := r.facts.UnmarshalJSON(raw.Facts); err != nil {
+	if raw.Facts == nil {
+		if r.ev.Source != event.SourceK8sAudit {
+			return errors.New("an event record without facts")
+		}
+		r.facts = event.Facts{}
+	} else if err := r.facts.UnmarshalJSON(raw.Facts); err != nil {
 		return err
 	}
 	if r.ev.Process != nil || r.ev.Container != nil {

@@ -4,8 +4,9 @@
 // A trace holds what went into the process table, not what came out: the slots
 // of each event with its facts, a snapshot of the table to begin with, losses
 // where they happened, and an end record. Replayed through a process.Table it
-// gives the same processes and so the same detections as the live run. The
-// package does no I/O but on the reader and writer it is given.
+// gives the same processes and so the same detections as the live run. Audit events
+// are recorded with what was computed about them (event.AuditFacts, in their JSON), so
+// that they need no inventory to be judged again. The package does no I/O but on the reader and writer it is given.
 package trace
 
 import (
@@ -43,6 +44,7 @@ type Header struct {
 	Version     int    `json:"version"`
 	Kernel      string `json:"kernel,omitempty"`         // release, as uname -r says it
 	Node        string `json:"node,omitempty"`           // name of the node
+	Cluster     string `json:"cluster,omitempty"`        // name of the cluster whose audit events it holds
 	Environment string `json:"environment,omitempty"`    // what else matters: distribution, runtime, cgroup version
 	Started     int64  `json:"started,string,omitempty"` // wall clock, Unix nanoseconds
 	Comment     string `json:"comment,omitempty"`        // what the recording is for

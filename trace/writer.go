@@ -63,12 +63,16 @@ func NewWriter(to io.Writer, h Header, snap process.Snapshot) (*Writer, error) {
 	return w, w.err
 }
 
-// Event writes one event with its facts, as they go into process.Table.Apply. An
-// event too long for a line becomes a loss in its place.
+// Event writes one event with its facts, as they go into process.Table.Apply; an audit
+// event has none, and what facts holds then is left out. An event too long for a line
+// becomes a loss in its place.
 func (w *Writer) Event(ev *event.Event, facts *event.Facts) error {
 	if w.err != nil {
 		w.lost++
 		return w.err
+	}
+	if ev.Source == event.SourceK8sAudit {
+		return w.putEvent(ev, append(ev.AppendSlots(append(w.line[:0], `{"event":`...)), '}'))
 	}
 	w.reserve(1 + len(facts.Heal))
 	in := uint64(0)
@@ -91,7 +95,10 @@ func (w *Writer) Event(ev *event.Event, facts *event.Facts) error {
 		}
 		b = append(b, ']')
 	}
-	b = append(b, '}')
+	return w.putEvent(ev, append(b, '}'))
+}
+
+func (w *Writer) putEvent(ev *event.Event, b []byte) error {
 	if len(b) > MaxLine {
 		w.line = b[:0]
 		return w.Loss(event.Loss{Hop: "trace.writer", Reason: "too_long", Lane: ev.ID.Lane, Count: 1, From: ev.Time, To: ev.Time})
