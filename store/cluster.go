@@ -249,9 +249,9 @@ func (t *tx) document(c *Cluster, doc *inventory.Document, at int64, seq uint64,
 		return false, false, err
 	}
 	if doc.Workload != nil {
-		err = t.workloadRuns(c.Name, doc.Workload, now)
+		return added, false, t.workloadRuns(c.Name, doc.Workload, now)
 	}
-	return added, false, err
+	return added, false, nil
 }
 
 func (t *tx) goneDocument(cluster, kind, key string, now int64) error {
