@@ -76,6 +76,8 @@ type Object struct {
 	Volume    *Volume    `json:"volume,omitempty"` // PersistentVolume, PersistentVolumeClaim, StorageClass
 	Secret    string     `json:"secret,omitempty"` // type of a Secret
 	ConfigMap *ConfigMap `json:"configMap,omitempty"`
+
+	Unread string `json:"unread,omitempty"` // first field whose shape was not the known one: it was passed over
 }
 
 // OwnerRef points to an owner in the same namespace, or without one.
@@ -206,6 +208,8 @@ type Workload struct {
 	Suspended bool              `json:"suspended,omitempty"`
 	Template  PodSpec           `json:"template"`
 	Labels    map[string]string `json:"templateLabels,omitempty"`
+	// Annotations of the template: an owner may be named there.
+	Annotations map[string]string `json:"templateAnnotations,omitempty"`
 }
 
 // Service is a service.
@@ -224,6 +228,7 @@ type Service struct {
 // Ingress is an Ingress, a Gateway or a Route.
 type Ingress struct {
 	Class     string     `json:"class,omitempty"`
+	Ports     []Port     `json:"ports,omitempty"` // that a Gateway listens on
 	Addresses []string   `json:"addresses,omitempty"`
 	Hosts     []string   `json:"hosts,omitempty"`
 	TLS       bool       `json:"tls,omitempty"`
@@ -250,6 +255,7 @@ type NetPolicy struct {
 	AllowsPorts    []string          `json:"allowsPorts,omitempty"`
 	FromCIDRs      []string          `json:"fromCIDRs,omitempty"`
 	FromNamespaces bool              `json:"fromNamespaces,omitempty"` // lets in pods of other namespaces
+	FromPods       bool              `json:"fromPods,omitempty"`       // lets in pods of its own namespace
 }
 
 // Account is a service account.

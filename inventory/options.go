@@ -1,5 +1,10 @@
 package inventory
 
+import (
+	"fmt"
+	"path"
+)
+
 // Options says how a State reads owners and tenants, and its bounds. The zero value is
 // useful: see DefaultConfig.
 type Options struct {
@@ -33,4 +38,80 @@ type OwnerRule struct {
 type TenantRule struct {
 	Name       string   `json:"name" yaml:"name"`
 	Namespaces []string `json:"namespaces" yaml:"namespaces"`
+}
+
+// DefaultConfig returns what empty lists of a Config stand for. A key that begins with
+// */ matches any prefix.
+func DefaultConfig() Config {
+	return Config{
+		OwnerKeys: []string{
+			"dockreeve.io/owner", "owner", "team", "app.kubernetes.io/owner", "app.kubernetes.io/team",
+			"owner-team", "owned-by", "squad", "*/owner", "*/team", "*/owned-by", "contact", "maintainer",
+		},
+		TenantKeys: []string{"dockreeve.io/tenant", "capsule.clastix.io/tenant", "tenant", "*/tenant"},
+		PlatformNamespaces: []string{
+			"kube-system", "kube-public", "kube-node-lease", "kube-flannel", "cilium*", "calico-*", "tigera-operator",
+			"gatekeeper-system", "azure-arc", "aks-*", "app-routing-system", "gke-*", "gmp-*", "amazon-*",
+			"openshift", "openshift-*", "local-path-storage",
+		},
+	}
+}
+
+// Validate reports the first entry that cannot be meant.
+func (c *Config) Validate() error {
+	check := func(where string, globs []string) error {
+		for i, g := range globs {
+			if _, err := path.Match(g, ""); err != nil || g == "" {
+				return fmt.Errorf("%s[%d] %q: not a name or glob", where, i, g)
+			}
+		}
+		return nil
+	}
+	if err := check("platformNamespaces", c.PlatformNamespaces); err != nil {
+		return err
+	}
+	for i, o := range c.Owners {
+		if o.Owner == "" {
+			return fmt.Errorf("owners[%d]: owner is empty", i)
+		}
+		if err := check(fmt.Sprintf("owners[%d].namespaces", i), o.Namespaces); err != nil {
+			return err
+		}
+	}
+	for i, t := range c.Tenants {
+		if t.Name == "" {
+			return fmt.Errorf("tenants[%d]: name is empty", i)
+		}
+		if err := check(fmt.Sprintf("tenants[%d].namespaces", i), t.Namespaces); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// withDefaults fills what is empty.
+func (o Options) withDefaults() Options {
+	d := DefaultConfig()
+	if len(o.OwnerKeys) == 0 {
+		o.OwnerKeys = d.OwnerKeys
+	}
+	if len(o.TenantKeys) == 0 {
+		o.TenantKeys = d.TenantKeys
+	}
+	if len(o.PlatformNamespaces) == 0 {
+		o.PlatformNamespaces = d.PlatformNamespaces
+	}
+	if o.MaxObjects <= 0 {
+		o.MaxObjects = 1_000_000
+	}
+	return o
+}
+
+func matches(globs []string, name string) bool {
+	for _, g := range globs {
+		if ok, _ := path.Match(g, name); ok || g == name {
+			return true
+		}
+	}
+	return false
 }

@@ -1,21 +1,68 @@
 package inventory
 
 import (
+	"fmt"
+	"maps"
+	"slices"
 	"sync"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // State joins the objects of one cluster. It is safe for concurrent use; what it
 // returns must not be written to.
+//
+// What follows from the objects is worked out when it is asked for (Dirty, Full): a Put
+// only notes what it touches. Memory is bounded by Options.MaxObjects.
 type State struct {
-	opt Options
+	opt        Options
+	ownerKeys  keyRanks
+	tenantKeys keyRanks
 
 	mu      sync.RWMutex
-	objects map[Key]*Object
+	share   *sharer
+	kinds   map[Kind]map[string]map[string]*Object // kind → namespace → name
+	count   int
+	refused uint64 // objects beyond MaxObjects
+
+	byUID    map[string]*Object // pods
+	byStatic map[string]*Object // static pods, by the kubelet's uid
+	byIP     map[string]*Object // pods with an address of their own
+	nodeIP   map[string]*Object
+	onNode   map[string]map[Key]*Object // pods
+	nodeNS   map[string]map[string]int  // node → namespace → pods
+	children map[Key]map[Key]bool       // direct owner → what it owns
+	works    map[string]map[string]*work
+	workOf   map[Key]*work // of pods
+	bindings map[Subject]map[Key]bool
+	boundBy  map[Key]map[Key]bool // role → bindings that give it
+	recent   recent
+
+	marks    marks
+	base     ClusterDoc
+	exposed  map[string]*ExposureDoc            // by key
+	exposeNS map[string]map[string]bool         // namespace → keys of exposed
+	ways     map[string]map[string]*ExposureDoc // workload → exposures that lead to it
+	sent     map[docKey]uint64                  // hash of each document that Dirty returned
+	podSent  map[string]sentPod                 // by PodMeta.UID
 }
+
+type docKey struct{ kind, key string }
 
 // NewState returns an empty state.
 func NewState(opt Options) *State {
-	return &State{opt: opt, objects: map[Key]*Object{}}
+	opt = opt.withDefaults()
+	return &State{
+		opt: opt, ownerKeys: rankKeys(opt.OwnerKeys), tenantKeys: rankKeys(opt.TenantKeys),
+		share: newSharer(), kinds: map[Kind]map[string]map[string]*Object{},
+		byUID: map[string]*Object{}, byStatic: map[string]*Object{}, byIP: map[string]*Object{}, nodeIP: map[string]*Object{},
+		onNode: map[string]map[Key]*Object{}, nodeNS: map[string]map[string]int{}, children: map[Key]map[Key]bool{},
+		works: map[string]map[string]*work{}, workOf: map[Key]*work{},
+		bindings: map[Subject]map[Key]bool{}, boundBy: map[Key]map[Key]bool{},
+		marks: newMarks(), base: ClusterDoc{Name: opt.Cluster},
+		exposed: map[string]*ExposureDoc{}, exposeNS: map[string]map[string]bool{}, ways: map[string]map[string]*ExposureDoc{},
+		sent: map[docKey]uint64{}, podSent: map[string]sentPod{},
+	}
 }
 
 // Put adds an object or replaces the one of its key. The object belongs to the state
@@ -23,15 +70,15 @@ func NewState(opt Options) *State {
 func (s *State) Put(o *Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.objects[o.Key] = o
+	s.put(o)
 }
 
 // Delete removes an object; with a uid only if it is still that one.
 func (s *State) Delete(k Key, uid string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if o := s.objects[k]; o != nil && (uid == "" || o.UID == uid) {
-		delete(s.objects, k)
+	if o := s.get(k); o != nil && (uid == "" || o.UID == uid) {
+		s.remove(o)
 	}
 }
 
@@ -40,13 +87,301 @@ func (s *State) Delete(k Key, uid string) {
 func (s *State) Replace(kind Kind, apiKind string, objects []*Object) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for k, o := range s.objects {
-		if k.Kind == kind && (apiKind == "" || o.APIKind == apiKind) {
-			delete(s.objects, k)
+	named := make(map[Key]bool, len(objects))
+	for _, o := range objects {
+		named[o.Key] = true
+	}
+	var gone []*Object
+	for _, names := range s.kinds[kind] {
+		for _, o := range names {
+			if !named[o.Key] && (apiKind == "" || o.APIKind == apiKind) {
+				gone = append(gone, o)
+			}
 		}
 	}
+	for _, o := range gone {
+		s.remove(o)
+	}
 	for _, o := range objects {
-		s.objects[o.Key] = o
+		if o.Kind == kind {
+			s.put(o)
+		}
+	}
+}
+
+func (s *State) get(k Key) *Object { return s.kinds[k.Kind][k.Namespace][k.Name] }
+
+func (s *State) put(o *Object) {
+	old := s.get(o.Key)
+	if old == o {
+		return
+	}
+	if old == nil && s.count >= s.opt.MaxObjects {
+		s.refused++
+		s.marks.cluster = true
+		return
+	}
+	s.share.object(o)
+	if old != nil && old.UID != o.UID && o.Kind == KindPod {
+		s.forgetPod(old)
+	}
+	if old != nil {
+		s.unindex(old, o)
+	} else {
+		s.count++
+	}
+	byNS := s.kinds[o.Kind]
+	if byNS == nil {
+		byNS = map[string]map[string]*Object{}
+		s.kinds[o.Kind] = byNS
+	}
+	names := byNS[o.Namespace]
+	if names == nil {
+		names = map[string]*Object{}
+		byNS[o.Namespace] = names
+	}
+	names[o.Name] = o
+	s.index(o)
+	s.touch(old, o)
+}
+
+func (s *State) remove(o *Object) {
+	if o.Kind == KindPod {
+		s.forgetPod(o)
+	}
+	s.unindex(o, nil)
+	delete(s.kinds[o.Kind][o.Namespace], o.Name)
+	if len(s.kinds[o.Kind][o.Namespace]) == 0 {
+		delete(s.kinds[o.Kind], o.Namespace)
+	}
+	s.count--
+	s.touch(o, nil)
+}
+
+func (s *State) index(o *Object) {
+	if ref := ownerKey(o); ref.Kind != "" {
+		add(s.children, ref, o.Key)
+	}
+	switch {
+	case o.Pod != nil:
+		s.indexPod(o)
+	case o.Node != nil:
+		for _, list := range [][]string{o.Node.Addresses, o.Node.External} {
+			for _, ip := range list {
+				// A name or address that two nodes claim is the one's whose name sorts first,
+				// so that the order of arrival decides nothing.
+				if have := s.nodeIP[ip]; have == nil || o.Name <= have.Name {
+					s.nodeIP[ip] = o
+				}
+			}
+		}
+	case o.Binding != nil:
+		for _, sub := range o.Binding.Subjects {
+			add(s.bindings, subjectKey(sub), o.Key)
+		}
+		add(s.boundBy, roleKey(o), o.Key)
+	}
+}
+
+func (s *State) indexPod(o *Object) {
+	p := o.Pod
+	if o.UID != "" {
+		s.byUID[o.UID] = o
+	}
+	if p.StaticUID != "" {
+		s.byStatic[p.StaticUID] = o
+	}
+	if !p.HostNetwork && !ended(p) {
+		for _, ip := range p.IPs {
+			// An address is reused as soon as its pod is gone: the younger holds it.
+			if have := s.byIP[ip]; have == nil || younger(o, have) {
+				s.byIP[ip] = o
+			}
+		}
+	}
+	if p.NodeName != "" {
+		if s.onNode[p.NodeName] == nil {
+			s.onNode[p.NodeName] = map[Key]*Object{}
+			s.nodeNS[p.NodeName] = map[string]int{}
+		}
+		s.onNode[p.NodeName][o.Key] = o
+		s.nodeNS[p.NodeName][o.Namespace]++
+	}
+	s.attach(o)
+}
+
+// ended reports whether a pod holds no address any more.
+func ended(p *Pod) bool { return p.Phase == "Succeeded" || p.Phase == "Failed" }
+
+func younger(a, b *Object) bool {
+	if a.Created != b.Created {
+		return a.Created > b.Created
+	}
+	return a.Namespace+"/"+a.Name > b.Namespace+"/"+b.Name
+}
+
+// attach gives a pod to its workload.
+func (s *State) attach(o *Object) {
+	t := s.topOf(o)
+	key := workKey(o.Namespace, t)
+	w := s.works[o.Namespace][key]
+	if w == nil {
+		w = &work{key: key, namespace: o.Namespace, kind: string(t.kind), name: t.name, pods: map[string]*Object{}}
+		if s.works[o.Namespace] == nil {
+			s.works[o.Namespace] = map[string]*work{}
+		}
+		s.works[o.Namespace][key] = w
+	}
+	w.pods[o.Name] = o
+	s.workOf[o.Key] = w
+}
+
+func (s *State) detach(k Key) {
+	w := s.workOf[k]
+	if w == nil {
+		return
+	}
+	delete(s.workOf, k)
+	delete(w.pods, k.Name)
+	if len(w.pods) == 0 {
+		delete(s.works[w.namespace], w.key)
+		if len(s.works[w.namespace]) == 0 {
+			delete(s.works, w.namespace)
+		}
+	}
+}
+
+// unindex takes an object out of the indexes; next is what takes its place, nil for none.
+func (s *State) unindex(o, next *Object) {
+	if ref := ownerKey(o); ref.Kind != "" && (next == nil || ownerKey(next) != ref) {
+		drop(s.children, ref, o.Key)
+	}
+	switch {
+	case o.Pod != nil:
+		s.unindexPod(o)
+	case o.Node != nil:
+		for _, list := range [][]string{o.Node.Addresses, o.Node.External} {
+			for _, ip := range list {
+				if s.nodeIP[ip] == o {
+					delete(s.nodeIP, ip)
+					s.reclaimNode(ip, o)
+				}
+			}
+		}
+	case o.Binding != nil:
+		for _, sub := range o.Binding.Subjects {
+			drop(s.bindings, subjectKey(sub), o.Key)
+		}
+		drop(s.boundBy, roleKey(o), o.Key)
+	}
+}
+
+// reclaimNode gives an address that a node held to the next that claims it.
+func (s *State) reclaimNode(ip string, but *Object) {
+	var best *Object
+	for _, n := range s.kinds[KindNode][""] {
+		if n != but && n.Node != nil && (slices.Contains(n.Node.Addresses, ip) || slices.Contains(n.Node.External, ip)) &&
+			(best == nil || n.Name < best.Name) {
+			best = n
+		}
+	}
+	if best != nil {
+		s.nodeIP[ip] = best
+	}
+}
+
+func (s *State) unindexPod(o *Object) {
+	p := o.Pod
+	if s.byUID[o.UID] == o {
+		delete(s.byUID, o.UID)
+	}
+	if s.byStatic[p.StaticUID] == o {
+		delete(s.byStatic, p.StaticUID)
+	}
+	for _, ip := range p.IPs {
+		if s.byIP[ip] == o {
+			delete(s.byIP, ip)
+			s.reclaimIP(ip, o)
+		}
+	}
+	if node := p.NodeName; node != "" {
+		delete(s.onNode[node], o.Key)
+		if s.nodeNS[node][o.Namespace]--; s.nodeNS[node][o.Namespace] == 0 {
+			delete(s.nodeNS[node], o.Namespace)
+		}
+		if len(s.onNode[node]) == 0 {
+			delete(s.onNode, node)
+			delete(s.nodeNS, node)
+		}
+	}
+	s.detach(o.Key)
+}
+
+// reclaimIP gives an address to another pod of the same node that still claims it: two
+// do so only while one of them ends.
+func (s *State) reclaimIP(ip string, but *Object) {
+	var best *Object
+	for _, o := range s.onNode[but.Pod.NodeName] {
+		if o != but && !o.Pod.HostNetwork && !ended(o.Pod) && slices.Contains(o.Pod.IPs, ip) && (best == nil || younger(o, best)) {
+			best = o
+		}
+	}
+	if best != nil {
+		s.byIP[ip] = best
+	}
+}
+
+// reattach moves the pods below an object that came, went or changed its owner to the
+// workload they now belong to.
+func (s *State) reattach(k Key) {
+	seen := map[Key]bool{k: true}
+	for todo := []Key{k}; len(todo) > 0; todo = todo[1:] {
+		for c := range s.children[todo[0]] {
+			if seen[c] {
+				continue
+			}
+			seen[c] = true
+			if o := s.get(c); o != nil && o.Pod != nil {
+				if w := s.workOf[c]; w != nil {
+					s.marks.works[w.key] = true
+				}
+				s.detach(c)
+				s.attach(o)
+				s.markPod(o)
+			} else {
+				s.marks.works[workKeyOf(c)] = true
+				todo = append(todo, c)
+			}
+		}
+	}
+}
+
+func workKeyOf(k Key) string { return k.Namespace + "/" + string(k.Kind) + "/" + k.Name }
+
+// ownerKey is the key of an object's owner, when that is of a kind we follow.
+func ownerKey(o *Object) Key {
+	if o.Owner == nil || o.Kind != KindPod && !makesPods(o.Kind) {
+		return Key{}
+	}
+	if k := Kind(o.Owner.Kind); makesPods(k) {
+		return Key{Kind: k, Namespace: o.Namespace, Name: o.Owner.Name}
+	}
+	return Key{}
+}
+
+func add[K, V comparable](m map[K]map[V]bool, k K, v V) {
+	set := m[k]
+	if set == nil {
+		set = map[V]bool{}
+		m[k] = set
+	}
+	set[v] = true
+}
+
+func drop[K, V comparable](m map[K]map[V]bool, k K, v V) {
+	delete(m[k], v)
+	if len(m[k]) == 0 {
+		delete(m, k)
 	}
 }
 
@@ -54,37 +389,157 @@ func (s *State) Replace(kind Kind, apiKind string, objects []*Object) {
 func (s *State) Get(k Key) (*Object, bool) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	o, ok := s.objects[k]
-	return o, ok
+	o := s.get(k)
+	return o, o != nil
 }
 
-// PodByIP returns the pod that has an address. Pods in the host's network have none of
-// their own and are never returned.
-func (s *State) PodByIP(ip string) (*Object, bool) { return nil, false }
+// PodByIP returns the pod that has an address, or had it and was deleted lately when
+// nobody has it now: audit events come after the fact. Pods in the host's network have
+// no address of their own and are never returned.
+func (s *State) PodByIP(ip string) (*Object, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if o := s.byIP[ip]; o != nil {
+		return o, true
+	}
+	return s.recent.find(func(o *Object) bool { return !o.Pod.HostNetwork && slices.Contains(o.Pod.IPs, ip) })
+}
 
-// PodByUID returns a pod by the uid of its API object or, of a static pod, the kubelet's.
-func (s *State) PodByUID(uid string) (*Object, bool) { return nil, false }
+// PodByUID returns a pod, or one deleted lately, by the uid of its API object or, of a
+// static pod, the kubelet's.
+func (s *State) PodByUID(uid string) (*Object, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if o := s.byUID[uid]; o != nil {
+		return o, true
+	}
+	if o := s.byStatic[uid]; o != nil {
+		return o, true
+	}
+	return s.recent.find(func(o *Object) bool { return uid != "" && (o.UID == uid || o.Pod.StaticUID == uid) })
+}
 
-// NodeByIP returns the node that has an internal or external address.
-func (s *State) NodeByIP(ip string) (*Object, bool) { return nil, false }
+// NodeByIP returns the node that has an internal or external address or, for what has
+// only names, that name.
+func (s *State) NodeByIP(ip string) (*Object, bool) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	o := s.nodeIP[ip]
+	return o, o != nil
+}
 
-// TopOwner returns namespace/Kind/name of the workload that an object is or belongs to.
-func (s *State) TopOwner(k Key) string { return k.Namespace + "/" + string(k.Kind) + "/" + k.Name }
+// recent keeps the pods deleted last, oldest overwritten first.
+type recent struct {
+	ring [1024]*Object
+	next int
+}
 
-// OwnerOf returns whose an object is, and where that was read; Unowned and "" where
-// nobody claims it.
-func (s *State) OwnerOf(k Key) (owner, from string) { return Unowned, "" }
+func (r *recent) add(o *Object) {
+	r.ring[r.next%len(r.ring)] = o
+	r.next++
+}
 
-// Tenant returns the tenant of a namespace, "" for none.
-func (s *State) Tenant(namespace string) string { return "" }
+// find looks from the newest to the oldest.
+func (r *recent) find(match func(*Object) bool) (*Object, bool) {
+	for i := range min(r.next, len(r.ring)) {
+		if o := r.ring[(r.next-1-i)%len(r.ring)]; match(o) {
+			return o, true
+		}
+	}
+	return nil, false
+}
 
-// PlatformNamespace reports whether a namespace belongs to the distribution.
-func (s *State) PlatformNamespace(namespace string) bool { return namespace == "kube-system" }
+// Len returns how many objects of a kind the state holds.
+func (s *State) Len(kind Kind) int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.lenOf(kind)
+}
+
+func (s *State) lenOf(kind Kind) (n int) {
+	for _, names := range s.kinds[kind] {
+		n += len(names)
+	}
+	return n
+}
+
+// Refused returns how many objects were not taken because the state was full.
+func (s *State) Refused() uint64 {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.refused
+}
+
+func (s *State) refusal() *Gap {
+	if s.refused == 0 {
+		return nil
+	}
+	return &Gap{
+		What:   "objects beyond the bound of the inventory",
+		Reason: fmt.Sprintf("%d objects came when it held %d", s.refused, s.opt.MaxObjects),
+		Remedy: "raise the bound of the inventory",
+	}
+}
 
 // ImagesIn returns the repositories (see Repository) of the images that the pods and
 // workloads of a namespace name.
-func (s *State) ImagesIn(namespace string) map[string]bool { return nil }
+func (s *State) ImagesIn(namespace string) map[string]bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	images := map[string]bool{}
+	for _, k := range []Kind{KindPod, KindDeployment, KindReplicaSet, KindStatefulSet, KindDaemonSet, KindJob, KindCronJob, KindRC} {
+		for _, o := range s.kinds[k][namespace] {
+			for _, c := range specOf(o).Containers {
+				images[Repository(c.Image)] = true
+			}
+		}
+	}
+	return images
+}
+
+// specOf is the pod specification of a pod or of a workload's template.
+func specOf(o *Object) *PodSpec {
+	switch {
+	case o.Pod != nil:
+		return &o.Pod.PodSpec
+	case o.Workload != nil:
+		return &o.Workload.Template
+	}
+	return &PodSpec{}
+}
+
+// podLabels are the labels that selectors see.
+func podLabels(o *Object) map[string]string {
+	if o.Workload != nil {
+		return o.Workload.Labels
+	}
+	return o.Labels
+}
 
 // WorkloadsAs returns the workloads (namespace/Kind/name, sorted, at most 100) that run
 // as a service account.
-func (s *State) WorkloadsAs(namespace, account string) []string { return nil }
+func (s *State) WorkloadsAs(namespace, account string) []string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.worksAs(namespace, account)
+}
+
+const maxWorks = 100
+
+func (s *State) worksAs(namespace, account string) []string {
+	set := map[string]bool{}
+	for _, key := range s.workKeys(namespace) {
+		if v := s.view(namespace, key); v != nil && v.spec().ServiceAccount == account {
+			set[key] = true
+		}
+	}
+	out := sorted(set)
+	return out[:min(len(out), maxWorks)]
+}
+
+// same reports whether two objects have the same labels and annotations.
+func same(a, b *Object) bool {
+	return a != nil && b != nil && maps.Equal(a.Labels, b.Labels) && maps.Equal(a.Annotations, b.Annotations)
+}
+
+func hashOf(doc []byte) uint64 { return xxhash.Sum64(doc) }

@@ -1,0 +1,196 @@
+package inventory
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+func (s *State) workloadDocument(key string) *Document {
+	namespace, _, _ := strings.Cut(key, "/")
+	v := s.view(namespace, key)
+	if v == nil {
+		return nil
+	}
+	spec, o := v.spec(), v.owned()
+	d := &WorkloadDoc{
+		Key: key, Namespace: namespace, Kind: v.kind, Name: v.name, Via: s.topOf(o).via,
+		Labels: o.Labels, Tenant: s.tenant(namespace), Platform: s.platform(namespace), Created: o.Created,
+		PodsTotal: len(v.pods), Images: v.images(), TokenMounted: s.tokenMounted(v),
+		Powers: podPowers(spec), Mounts: s.hostMounts(namespace, spec), Secrets: secretsOf(spec),
+	}
+	d.Owner, d.OwnerFrom = s.ownerOf(o)
+	account := accountOf(namespace, spec)
+	d.Identity = IdentityKey(account)
+	d.Grants = PowersOf(s.rights(account, nil))
+	d.Apps, _ = s.appsOf(namespace, spec, podLabels(o))
+	d.Reach, d.Exposures = s.reachOf(v)
+	if v.obj != nil && v.obj.Workload != nil {
+		w := v.obj.Workload
+		d.Wanted, d.Ready, d.Schedule, d.Suspended, d.Template = w.Replicas, w.Ready, w.Schedule, w.Suspended, &w.Template
+	} else {
+		for _, p := range v.pods {
+			if !ended(p.Pod) {
+				d.Wanted++
+			}
+			if p.Pod.Ready {
+				d.Ready++
+			}
+		}
+	}
+	if d.Tenant != "" {
+		set := map[string]bool{}
+		for _, p := range v.pods {
+			for _, t := range s.nodeTenants(p.Pod.NodeName, d.Tenant) {
+				set[t] = true
+			}
+		}
+		d.SharedNodes = none(sorted(set))
+	}
+	d.Pods = v.podDocs()
+	return &Document{Workload: d}
+}
+
+// podDocs describes the newest pods.
+func (v *view) podDocs() []PodDoc {
+	pods := slices.Clone(v.pods)
+	slices.SortStableFunc(pods, func(a, b *Object) int { return cmp.Compare(b.Created, a.Created) })
+	var out []PodDoc
+	for _, o := range pods[:min(len(pods), MaxPodDocs)] {
+		p := PodDoc{Name: o.Name, UID: o.UID, Node: o.Pod.NodeName, Phase: o.Pod.Phase, Reason: o.Pod.Unassigned, Started: o.Pod.Started}
+		if len(o.Pod.IPs) > 0 {
+			p.IP = o.Pod.IPs[0]
+		}
+		for _, c := range o.Pod.Containers {
+			p.Restarts += c.Restarts
+			if p.Reason == "" {
+				p.Reason = c.Reason
+			}
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// images lists what the workload's containers use: as its pods run it, and of the
+// template what no pod runs yet.
+func (v *view) images() []ImageDoc {
+	type id struct{ container, image, digest string }
+	found := map[id]*ImageDoc{}
+	told := map[string]bool{} // container and image for which a pod told the digest
+	for _, o := range v.pods {
+		for _, c := range o.Pod.Containers {
+			k := id{c.Name, c.Image, c.Digest}
+			d := found[k]
+			if d == nil {
+				d = &ImageDoc{Container: c.Name, Role: c.Role, Image: c.Image, Digest: c.Digest, ImageID: c.ImageID}
+				found[k] = d
+			}
+			if d.ImageID == "" || c.ImageID != "" && c.ImageID < d.ImageID {
+				d.ImageID = c.ImageID
+			}
+			d.Pods++
+			if c.Running && c.Started != 0 && (d.Since == 0 || c.Started < d.Since) {
+				d.Since = c.Started
+			}
+			told[c.Name+"\x00"+c.Image] = true
+		}
+	}
+	if v.obj != nil && v.obj.Workload != nil {
+		for _, c := range v.obj.Workload.Template.Containers {
+			if k := (id{c.Name, c.Image, ""}); !told[c.Name+"\x00"+c.Image] && found[k] == nil {
+				found[k] = &ImageDoc{Container: c.Name, Role: c.Role, Image: c.Image}
+			}
+		}
+	}
+	out := make([]ImageDoc, 0, len(found))
+	for _, d := range found {
+		out = append(out, *d)
+	}
+	slices.SortFunc(out, func(a, b ImageDoc) int {
+		return cmp.Or(strings.Compare(a.Container, b.Container), strings.Compare(a.Image, b.Image), strings.Compare(a.Digest, b.Digest), strings.Compare(a.Role, b.Role))
+	})
+	return none(out)
+}
+
+// reachOf says how far a workload can be reached, and through which exposures.
+func (s *State) reachOf(v *view) (reach string, keys []string) {
+	for _, key := range sorted(s.ways[v.key]) {
+		keys = append(keys, key)
+		reach = wider(reach, s.ways[v.key][key].Reach)
+	}
+	if rank(reach) > rank(ReachCluster) {
+		return reach, keys
+	}
+	g := s.gateOf(v)
+	inside := ReachCluster
+	switch {
+	case v.spec().HostNetwork && len(keys) == 0:
+		inside = ReachUnknown // it may listen on its node without saying so
+	case g.limited && !g.anywhere && !g.namespaces && !g.inside && len(g.cidrs) == 0 && g.unread == "":
+		inside = ReachNone
+	}
+	return wider(reach, inside), keys
+}
+
+// usual are the cluster roles that the API server binds to everybody: they say nothing
+// about an identity and are left out of its document.
+var usual = []string{
+	"ClusterRole/system:basic-user", "ClusterRole/system:discovery", "ClusterRole/system:public-info-viewer",
+	"ClusterRole/system:service-account-issuer-discovery",
+}
+
+func (s *State) identityDocument(sub Subject) *Document {
+	account := s.get(accountKey(sub))
+	if sub.Kind != "ServiceAccount" {
+		account = nil
+	}
+	if account == nil && len(s.bindings[sub]) == 0 {
+		return nil
+	}
+	d := &IdentityDoc{Key: IdentityKey(sub), Kind: sub.Kind, Namespace: sub.Namespace, Name: sub.Name, Owner: Unowned, Scope: "none"}
+	if sub.Kind == "ServiceAccount" {
+		d.Tenant, d.Platform = s.tenant(sub.Namespace), s.platform(sub.Namespace)
+		d.Workloads = none(s.worksAs(sub.Namespace, sub.Name))
+		d.Owner, d.OwnerFrom = s.namespaceOwner(sub.Namespace)
+	} else {
+		d.Platform = strings.HasPrefix(sub.Name, "system:")
+	}
+	if account != nil {
+		d.Created = account.Created
+		d.Owner, d.OwnerFrom = s.ownerOf(account)
+		if account.Account != nil {
+			d.CloudID = account.Account.CloudID
+		}
+	}
+	rights := slices.DeleteFunc(s.rights(sub, nil), func(r Right) bool { return r.Through != "" && slices.Contains(usual, r.Role) })
+	d.Grants = PowersOf(rights)
+	tenants := map[string]bool{}
+	for _, r := range rights {
+		switch {
+		case r.Namespace != "":
+			if d.Scope == "none" {
+				d.Scope = "namespaces"
+			}
+			if t := s.tenant(r.Namespace); t != "" && t != d.Tenant {
+				tenants[t] = true
+			}
+		case len(r.Resources) > 0:
+			d.Scope = "cluster"
+		}
+	}
+	if d.Scope == "cluster" && d.Tenant != "" {
+		for _, t := range s.tenants() {
+			if t != d.Tenant {
+				tenants[t] = true
+			}
+		}
+	}
+	// Whoever belongs to no tenant crosses a border only from the second on.
+	if d.Tenant != "" || len(tenants) > 1 {
+		d.Crosses = none(sorted(tenants))
+	}
+	d.Rights = none(rights[:min(len(rights), MaxRights)])
+	d.More = len(rights) - len(d.Rights)
+	return &Document{Identity: d}
+}
