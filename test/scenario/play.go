@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/finding"
@@ -24,6 +25,7 @@ type Record struct {
 
 // Tape is a scenario as records, with what is expected after which of them.
 type Tape struct {
+	Cluster   string          // of the audit events; "" when it has none
 	Processes []event.Process // there already when the story begins; flat
 	Records   []Record
 	Expect    []Expectation
@@ -49,7 +51,9 @@ type teller struct {
 	containers map[string]*event.Container
 	procs      map[int32]*told
 	n          int64
+	later      int64 // what was waited, nanoseconds
 	seq        [4]uint64
+	cluster    *cluster
 }
 
 // told is what the teller knows of a process, enough to write the next line.
@@ -62,7 +66,7 @@ type told struct {
 
 // Tell turns a scenario into records.
 func (s Scenario) Tell() (Tape, error) {
-	t := &teller{containers: map[string]*event.Container{}, procs: map[int32]*told{}}
+	t := &teller{containers: map[string]*event.Container{}, procs: map[int32]*told{}, cluster: newCluster()}
 	for _, st := range s.Steps {
 		t.n++
 		if err := t.step(st); err != nil {
@@ -83,6 +87,15 @@ func (t *teller) step(st Step) error {
 		}
 		t.tape.Expect = append(t.tape.Expect, e)
 		return nil
+	case "wait":
+		d, err := time.ParseDuration(st.Words[0])
+		if err != nil || d < 0 {
+			return fmt.Errorf("wait: %q is not a duration such as 90s or 72h", st.Words[0])
+		}
+		t.later += int64(d)
+		return nil
+	case "cluster", "object", "gone", "audit":
+		return t.clusterStep(st)
 	case "loss":
 		n, err := strconv.ParseUint(st.Words[1], 10, 64)
 		if err != nil {
@@ -120,12 +133,14 @@ func (t *teller) step(st Step) error {
 	return t.dup(int32(pid), p, st)
 }
 
-func (t *teller) wall() int64 { return startWall + t.n*tick }
+func (t *teller) wall() int64 { return startWall + t.n*tick + t.later }
+
+func (t *teller) boot() int64 { return startBoot + t.n*tick + t.later }
 
 func (t *teller) event(typ event.Type, lane event.Lane, pid int32) *event.Event {
 	t.seq[lane]++
 	return &event.Event{
-		ID: event.ID{Node: 1, Boot: 1, Lane: lane, Seq: t.seq[lane]}, Type: typ, Time: t.wall(), Boot: startBoot + t.n*tick,
+		ID: event.ID{Node: 1, Boot: 1, Lane: lane, Seq: t.seq[lane]}, Type: typ, Time: t.wall(), Boot: t.boot(),
 		Received: t.wall(), TID: pid, FD: -1, Flags: event.FlagHasRet,
 	}
 }
@@ -155,6 +170,7 @@ func (t *teller) container(st Step) error {
 		}
 		c.PodNamespace, c.PodName = ns, name
 	}
+	c.Workload, c.Owner, c.Tenant = st.Opt["owned"], st.Opt["owner"], st.Opt["tenant"]
 	t.containers[name] = c
 	return nil
 }
@@ -176,7 +192,7 @@ func (t *teller) process(pid int32, st Step) error {
 	if err != nil {
 		return err
 	}
-	p := &told{start: startBoot + t.n*tick, gen: 1, in: c}
+	p := &told{start: t.boot(), gen: 1, in: c}
 	parent, err := number(st.Opt["parent"], 1)
 	if err != nil {
 		return err
@@ -227,7 +243,7 @@ func (t *teller) fork(pid int32, p *told, st Step) error {
 	if err != nil {
 		return err
 	}
-	child := &told{start: startBoot + t.n*tick, gen: p.gen, in: c, image: p.image}
+	child := &told{start: t.boot(), gen: p.gen, in: c, image: p.image}
 	img := p.image
 	img.PID, img.PPID, img.Start, img.Time, img.Seeded, img.Container = int32(n), pid, child.start, t.wall(), false, nil
 	img.VPID = int32(n)
@@ -469,7 +485,7 @@ func (t Tape) Snapshot() process.Snapshot {
 
 // WriteTrace writes the story as a trace that node recorded.
 func (t Tape) WriteTrace(to io.Writer, node string) error {
-	w, err := trace.NewWriter(to, trace.Header{Node: node, Started: startWall}, t.Snapshot())
+	w, err := trace.NewWriter(to, trace.Header{Node: node, Cluster: t.Cluster, Started: startWall}, t.Snapshot())
 	if err != nil {
 		return err
 	}
@@ -532,7 +548,8 @@ func (e Expectation) check(file string, got []*finding.Finding) []string {
 }
 
 func (e Expectation) mismatch(f *finding.Finding) []string {
-	have := map[string]string{"severity": f.Severity.String(), "process": f.Subject.Process, "workload": f.Subject.Workload, "object": f.Subject.Object}
+	have := map[string]string{"severity": f.Severity.String(), "process": f.Subject.Process, "workload": f.Subject.Workload, "object": f.Subject.Object,
+		"identity": f.Subject.Identity, "source": f.Subject.Source, "cluster": f.Subject.Cluster, "owner": f.Subject.Owner, "tenant": f.Subject.Tenant, "summary": f.Summary}
 	var out []string
 	for k, want := range e.Opt {
 		if have[k] != want {

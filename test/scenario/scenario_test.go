@@ -11,6 +11,7 @@ import (
 
 	"github.com/dockreeve/dockreeve/agent/node"
 	"github.com/dockreeve/dockreeve/detect"
+	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/finding"
 	"github.com/dockreeve/dockreeve/process"
 	"github.com/dockreeve/dockreeve/rule"
@@ -64,7 +65,9 @@ func play(set *rule.Rules, tape Tape) [][]*finding.Finding {
 			continue
 		}
 		ev, facts := *r.Event, r.Facts
-		table.Apply(&ev, &facts)
+		if ev.Source == event.SourceSyscall {
+			table.Apply(&ev, &facts)
+		}
 		engine.Observe(&ev, func(f *finding.Finding) { found[i] = append(found[i], f) })
 	}
 	return found
