@@ -12,42 +12,24 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"path/filepath"
+	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/dockreeve/dockreeve/detect"
 	"github.com/dockreeve/dockreeve/detect/audit"
+	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/internal/clock"
 	"github.com/dockreeve/dockreeve/inventory"
 	"github.com/dockreeve/dockreeve/link"
 	"github.com/dockreeve/dockreeve/rule"
+	"github.com/dockreeve/dockreeve/source/kube"
+	"github.com/dockreeve/dockreeve/source/kubeaudit"
 )
-
-// Objects keeps a State up to date with what a cluster holds; *kube.Watcher is one.
-type Objects interface {
-	// Run feeds the state until ctx ends.
-	Run(ctx context.Context, state *inventory.State) error
-	// Synced is closed once everything there is was read.
-	Synced() <-chan struct{}
-	// Cluster is what the API server says of itself.
-	Cluster() inventory.ClusterDoc
-	// Gaps is what is not read, or not kept up to date, now.
-	Gaps() []inventory.Gap
-}
-
-// Audit is a way by which audit events come in; those of source/kubeaudit are.
-type Audit interface {
-	Run(ctx context.Context) error
-}
-
-// Nodes is where what nodes need to know goes; *link.Listener is one.
-type Nodes interface {
-	// Down has a message delivered to a node now or when it is next connected. A newer one
-	// of the same kind and key takes the place of an older one that still waits.
-	Down(node string, kind link.Kind, key string, payload []byte)
-}
 
 // Options say what to run. Name, Sender and Rules are needed.
 type Options struct {
@@ -56,13 +38,16 @@ type Options struct {
 	Rules   *rule.Rules
 	Which   detect.Which
 	Sender  link.Sender // up, to the hub
+	// Alone says that what is sent up may speak for other clusters too, whose events come
+	// with the same stream: in the process of the hub. Elsewhere findings on them are sent,
+	// but not their history.
+	Alone bool
 
 	Inventory inventory.Config
-	Objects   Objects // nil = the inventory is not kept, and status says so
-	Audit     []Audit // none = the API server is not watched, and status says so
-	AuditInfo func() AuditInfo
-	Nodes     Nodes // nil = no nodes are told about pods by this agent
-	// Pods is called with what changed of a node's pods, beside Nodes; nil = nobody else.
+	Objects   *kube.Watcher  // nil = the inventory is not kept, and status says so
+	Nodes     *link.Listener // nil = no nodes are told about pods by this agent
+	// Pods is called with what changed of a node's pods, for a node in this process; nil =
+	// there is none.
 	Pods func(inventory.PodsFor)
 
 	Learn    time.Duration // before models judge; 0 = three days
@@ -73,24 +58,21 @@ type Options struct {
 	Log   *slog.Logger // nil = nowhere
 }
 
-// AuditInfo says how the API server is watched.
-type AuditInfo struct {
-	Mode     string // webhook, file, stdin, event-hub
-	As       string // kube-audit, kube-audit-admin, "" = not told
-	Since    int64  // watched since
-	Last     int64  // time of the last event
-	Resource string // ARM id, where the stream tells it
-	Gaps     []inventory.Gap
-	Hops     []link.Hop
-}
-
 // Agent runs the cluster role once.
 type Agent struct {
-	opt   Options
-	state *inventory.State
-	judge *judge
-	start int64
+	opt    Options
+	state  *inventory.State
+	judge  *judge
+	intake *kubeaudit.Intake
+	start  int64
+
+	mu     sync.Mutex
+	ways   []string // by which audit events come, in words
+	others map[string]*judge
 }
+
+// maxOthers bounds the other clusters whose events one stream may bring.
+const maxOthers = 500
 
 // New makes an agent. What was learned in earlier runs is read now; what cannot be read
 // is an error, so that a broken file is not silently learned anew.
@@ -104,14 +86,12 @@ func New(opt Options) (*Agent, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	a := &Agent{opt: opt, start: opt.Clock.Now().UnixNano()}
+	a := &Agent{opt: opt, start: opt.Clock.Now().UnixNano(), others: map[string]*judge{}}
 	a.state = inventory.NewState(inventory.Options{Config: opt.Inventory, Cluster: opt.Name})
-	aud := opt.Auditor
-	aud.State, aud.Cluster, aud.LearnFor = a.state, opt.Name, int64(opt.Learn)
-	a.judge = &judge{
-		auditor: audit.New(aud), engine: detect.New(detect.Options{Rules: opt.Rules, Which: opt.Which}),
-		sender: opt.Sender, now: func() int64 { return opt.Clock.Now().UnixNano() }, log: opt.Log,
-	}
+	a.judge = a.newJudge(opt.Name, a.state)
+	a.intake = kubeaudit.New(kubeaudit.Options{
+		Handler: kubeaudit.Handler{Event: a.event, Loss: a.judge.loss}, Cluster: opt.Name, Clock: opt.Clock, Log: opt.Log,
+	})
 	if opt.StateDir != "" {
 		a.judge.file = filepath.Join(opt.StateDir, "habits.json.gz")
 		if err := a.judge.restore(); err != nil {
@@ -121,11 +101,57 @@ func New(opt Options) (*Agent, error) {
 	return a, nil
 }
 
+func (a *Agent) newJudge(cluster string, state *inventory.State) *judge {
+	aud := a.opt.Auditor
+	aud.State, aud.Cluster, aud.LearnFor = state, cluster, int64(a.opt.Learn)
+	return &judge{
+		auditor: audit.New(aud), engine: detect.New(detect.Options{Rules: a.opt.Rules, Which: a.opt.Which}),
+		sender: a.opt.Sender, now: func() int64 { return a.opt.Clock.Now().UnixNano() }, log: a.opt.Log, history: true,
+	}
+}
+
+// event judges one event of whatever cluster and returns once its findings are with the link.
+func (a *Agent) event(ev *event.Event, from kubeaudit.Source) error {
+	if from.Cluster == "" || from.Cluster == a.opt.Name {
+		return a.judge.event(ev)
+	}
+	a.mu.Lock()
+	j := a.others[from.Cluster]
+	if j == nil && len(a.others) < maxOthers {
+		// Its objects are not known here: facts that need them say so by being empty.
+		j = a.newJudge(from.Cluster, inventory.NewState(inventory.Options{Cluster: from.Cluster}))
+		j.history = a.opt.Alone
+		a.others[from.Cluster] = j
+	}
+	a.mu.Unlock()
+	if j == nil {
+		a.judge.loss(event.Loss{Hop: "cluster.audit", Reason: "too_many_clusters", Lane: event.LaneAudit, Count: 1, From: ev.Time, To: ev.Time})
+		return nil
+	}
+	return j.event(ev)
+}
+
+// Intake is where audit events come in: make the ways with it, and give those that run
+// to Run.
+func (a *Agent) Intake() *kubeaudit.Intake { return a.intake }
+
+// Way notes a way by which audit events come, in a word for people: webhook, file…
+func (a *Agent) Way(word string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.ways = append(a.ways, word)
+}
+
+// Way is one that runs; those of kubeaudit do.
+type Way interface {
+	Run(ctx context.Context) error
+}
+
 // State is the inventory of this cluster.
 func (a *Agent) State() *inventory.State { return a.state }
 
 // Run works until ctx ends or a part fails, then hands on what it still has.
-func (a *Agent) Run(ctx context.Context) error {
+func (a *Agent) Run(ctx context.Context, ways ...Way) error {
 	if err := a.sendRules(ctx); err != nil {
 		return err
 	}
@@ -154,7 +180,7 @@ func (a *Agent) Run(ctx context.Context) error {
 	group.Go(func() error { return a.tellInventory(ctx, synced) })
 	group.Go(func() error { return a.tellHabits(ctx) })
 	group.Go(func() error { return a.tellStatus(ctx) })
-	for _, in := range a.opt.Audit {
+	for _, in := range ways {
 		group.Go(func() error {
 			if err := in.Run(ctx); err != nil && ctx.Err() == nil {
 				return fmt.Errorf("take in audit events: %w", err)
@@ -162,7 +188,18 @@ func (a *Agent) Run(ctx context.Context) error {
 			return nil
 		})
 	}
-	return errors.Join(group.Wait(), a.judge.flush(), a.judge.save())
+	err := group.Wait()
+	for _, j := range a.judges() {
+		err = errors.Join(err, j.flush())
+	}
+	return errors.Join(err, a.judge.save())
+}
+
+// judges are all there are, that of the agent's own cluster first.
+func (a *Agent) judges() []*judge {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return append([]*judge{a.judge}, slices.Collect(maps.Values(a.others))...)
 }
 
 // every calls do at an interval until ctx ends, and once more at the end.

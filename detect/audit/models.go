@@ -182,13 +182,13 @@ func (a *Auditor) learn(d *doc, f *event.AuditFacts) *habit {
 		a.habits.Since = d.time
 	}
 	p := a.habits.person(d.identity, d.time)
-	a.deployment(d, f)
+	a.deployment(d, f, p)
 	a.secret(d, f, p)
 	return a.account(d, f, p)
 }
 
 // deployment is the model of who deploys what where.
-func (a *Auditor) deployment(d *doc, f *event.AuditFacts) {
+func (a *Auditor) deployment(d *doc, f *event.AuditFacts, p *person) {
 	ref := d.ObjectRef
 	if ref == nil || len(f.Images) == 0 || f.Platform || !d.done() || ref.Subresource != "" {
 		return
@@ -199,6 +199,7 @@ func (a *Auditor) deployment(d *doc, f *event.AuditFacts) {
 	learn := []string{actor, in}
 	var j judge
 	known, home := m.seen(actor), m.seen(in)
+	settled := p != nil && d.time-p.First > a.opt.Settle
 	if known == 0 {
 		j.add(2, "%s has never deployed anything", d.identity)
 	}
@@ -210,17 +211,14 @@ func (a *Auditor) deployment(d *doc, f *event.AuditFacts) {
 			switch {
 			case known >= wellKnown && m.seen(key("places", d.identity)) >= manyPlaces:
 				j.add(0.5, "%s deploys to %s for the first time, as it has to other namespaces", d.identity, ns)
-			case known >= wellKnown:
+			case known >= wellKnown || known > 0 && settled && !p.at(ns, d.time):
 				j.add(2, "%s has never deployed to %s", d.identity, ns)
 			}
 		}
 		learn = append(learn, k)
 	}
-	if k := key("actor-agent", d.identity, agent); true {
-		if known >= wellKnown && m.fresh(k, d.time) {
-			j.add(1.5, "%s has never deployed with %s", d.identity, agent)
-		}
-		learn = append(learn, k)
+	if settled && fresh(p.Agents, agent, d.time) {
+		j.add(1.5, "%s has never used %s", d.identity, agent)
 	}
 	for _, registry := range registries(f.Images) {
 		k, mine := key("namespace-registry", ns, registry), key("actor-registry", d.identity, registry)
