@@ -330,9 +330,12 @@ func FuzzDecode(f *testing.F) {
 	f.Add(uint8(link.KindStatus), []byte(`{"node":"a","since":1,"gaps":[{"what":"x"}]}`))
 	f.Add(uint8(link.KindRules), []byte(`{"node":"a","rules":[{"id":"x"}]}`))
 	f.Add(uint8(link.KindUse), []byte(`{"node":"a","container":"c","workload":"w","since":1,"until":2,"loads":[{"path":"bin/sh","first":1,"last":2}]}`))
+	f.Add(uint8(link.KindInventory), []byte(`{"cluster":"prod","time":1,"generation":1,"done":true,"put":[{"workload":{"key":"a/Pod/x","images":[{"container":"c","image":"i"}]}}],"gone":[{"kind":"node","key":"n"}]}`))
+	f.Add(uint8(link.KindHabits), []byte(`{"cluster":"prod","time":1,"list":[{"identity":"user:a","verb":"get","count":1,"first":1,"last":2}]}`))
+	f.Add(uint8(link.KindAudit), auditOf(f, "prod", ""))
 	f.Fuzz(func(t *testing.T, kind uint8, b []byte) {
 		it, _, err := decode(link.Envelope{Kind: link.Kind(kind), Bytes: b})
-		some := it.Finding != nil || it.Loss != nil || it.Status != nil || it.Rules != nil || it.Use != nil
+		some := it.Finding != nil || it.Loss != nil || it.Status != nil || it.Rules != nil || it.Use != nil || it.Inventory != nil || it.Habits != nil || it.Audit != nil
 		if some != (err == nil) {
 			t.Fatalf("error %v, item %+v", err, it)
 		}
