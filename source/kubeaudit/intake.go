@@ -197,12 +197,20 @@ type batch struct {
 	p      parser
 	r      redactor
 
-	lost, skipped map[string]uint64
-	out           []byte
+	noted, spare tally
+	out          []byte
 }
 
 func (in *Intake) batch(way string) *batch {
 	return &batch{in: in, way: way, source: Source{Way: way, Cluster: in.opt.Cluster}}
+}
+
+// tally is what was noted, by reason or category.
+type tally struct{ lost, skipped map[string]uint64 }
+
+func (t *tally) clear() {
+	clear(t.lost)
+	clear(t.skipped)
 }
 
 // lose notes one piece that could not be made an event. It is counted when the batch is
@@ -210,24 +218,48 @@ func (in *Intake) batch(way string) *batch {
 func (b *batch) lose(reason string) { b.loseN(reason, 1) }
 
 func (b *batch) loseN(reason string, n uint64) {
-	if b.lost == nil {
-		b.lost = map[string]uint64{}
+	if b.noted.lost == nil {
+		b.noted = tally{map[string]uint64{}, map[string]uint64{}}
 	}
-	b.lost[reason] += n
+	b.noted.lost[reason] += n
 }
 
 // skip notes a record of a category without audit events.
 func (b *batch) skip(category string) {
-	if b.skipped == nil {
-		b.skipped = map[string]uint64{}
+	if b.noted.lost == nil {
+		b.noted = tally{map[string]uint64{}, map[string]uint64{}}
 	}
-	b.skipped[category]++
+	b.noted.skipped[category]++
+}
+
+// whole takes one document. After an error, which is the handler's, nothing of it is
+// noted: it has to be offered again.
+func (b *batch) whole(ctx context.Context, raw []byte, src Source) error {
+	before := b.noted
+	b.noted, b.spare = b.spare, tally{}
+	err := b.document(ctx, raw, src, "", 0)
+	inner := b.noted
+	b.noted = before
+	if err == nil {
+		if len(inner.lost)+len(inner.skipped) > 0 && b.noted.lost == nil {
+			b.noted = tally{map[string]uint64{}, map[string]uint64{}}
+		}
+		for k, n := range inner.lost {
+			b.noted.lost[k] += n
+		}
+		for k, n := range inner.skipped {
+			b.noted.skipped[k] += n
+		}
+	}
+	inner.clear()
+	b.spare = inner
+	return err
 }
 
 // done counts what the batch lost and skipped and tells the handler. It waits for its
 // turn, or for ctx.
 func (b *batch) done(ctx context.Context) error {
-	if len(b.lost)+len(b.skipped) == 0 {
+	if len(b.noted.lost)+len(b.noted.skipped) == 0 {
 		return nil
 	}
 	in := b.in
@@ -239,28 +271,22 @@ func (b *batch) done(ctx context.Context) error {
 	defer func() { <-in.turn }()
 	in.mu.Lock()
 	h := in.hop(b.way)
-	for reason, n := range b.lost {
+	for reason, n := range b.noted.lost {
 		h.In += n
 		h.Lost[reason] += n
 	}
-	for category, n := range b.skipped {
+	for category, n := range b.noted.skipped {
 		h.Skipped[category] += n
 	}
 	in.mu.Unlock()
 	if in.opt.Handler.Loss != nil {
 		now := in.opt.Clock.Now().UnixNano()
-		for _, reason := range slices.Sorted(maps.Keys(b.lost)) {
-			in.opt.Handler.Loss(event.Loss{Hop: "kubeaudit." + b.way, Reason: reason, Lane: event.LaneAudit, Count: b.lost[reason], From: now, To: now})
+		for _, reason := range slices.Sorted(maps.Keys(b.noted.lost)) {
+			in.opt.Handler.Loss(event.Loss{Hop: "kubeaudit." + b.way, Reason: reason, Lane: event.LaneAudit, Count: b.noted.lost[reason], From: now, To: now})
 		}
 	}
-	b.drop()
+	b.noted.clear()
 	return nil
-}
-
-// drop forgets what a batch that was not done has noted.
-func (b *batch) drop() {
-	clear(b.lost)
-	clear(b.skipped)
 }
 
 // hand gives one event to the handler unless it has had it. The error is the handler's.

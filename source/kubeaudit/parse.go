@@ -63,7 +63,7 @@ func (b *batch) rescue(raw []byte) (root node, cut bool, err error) {
 			return nil
 		}
 		parts = append(parts, part{key, v})
-		if !bodyMember(key) {
+		if !bodyMember(key) && len(v) <= MaxEvent {
 			room -= len(v)
 		}
 		return nil

@@ -104,7 +104,7 @@ func (s *splitter) run(ctx context.Context) error {
 			n += s.fed
 			s.fed = 0
 			s.scan.reset()
-			if err := s.b.document(ctx, s.buf[:n], s.src, "", 0); err != nil {
+			if err := s.b.whole(ctx, s.buf[:n], s.src); err != nil {
 				return err
 			}
 			s.drop(n)
@@ -197,7 +197,7 @@ func (s *splitter) alone(ctx context.Context) error {
 		n = len(s.buf)
 	}
 	if v, rest, err := s.b.p.value(s.buf[:n]); err == nil && len(bytes.Trim(rest, ", \t\r\n")) == 0 {
-		if err := s.b.document(ctx, v, s.src, "", 0); err != nil {
+		if err := s.b.whole(ctx, v, s.src); err != nil {
 			return err
 		}
 	}
@@ -205,7 +205,8 @@ func (s *splitter) alone(ctx context.Context) error {
 	return nil
 }
 
-// message takes one whole message, compressed or not, of one or several documents.
+// message takes one whole message, compressed or not, of one or several documents. After
+// an error, which is the handler's, nothing of it is noted.
 func (b *batch) message(ctx context.Context, data []byte, src Source) error {
 	if compressed(data) {
 		plain, err := gunzip(data, maxDocument)
@@ -220,10 +221,14 @@ func (b *batch) message(ctx context.Context, data []byte, src Source) error {
 		return nil
 	}
 	s := splitter{b: b, src: src}
-	if err := s.write(ctx, data); err != nil {
-		return err
+	err := s.write(ctx, data)
+	if err == nil {
+		err = s.finish(ctx)
 	}
-	return s.finish(ctx)
+	if err != nil {
+		b.noted.clear()
+	}
+	return err
 }
 
 func compressed(b []byte) bool { return len(b) > 2 && b[0] == 0x1f && b[1] == 0x8b }

@@ -173,7 +173,7 @@ func (w *webhook) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		fail(http.StatusBadRequest, "not_json", "want one JSON object: an audit.k8s.io/v1 EventList")
 		return
 	}
-	err = b.document(r.Context(), v, src, "", 0)
+	err = b.whole(r.Context(), v, src)
 	if err == nil {
 		err = b.done(r.Context())
 	}
