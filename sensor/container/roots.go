@@ -82,7 +82,7 @@ func (r *roots) search() bool {
 	for _, f := range r.found {
 		known[f.ns] = true
 	}
-	user, err := os.Readlink(filepath.Join(r.proc, "1/ns/user"))
+	user, err := os.Readlink(filepath.Join(r.proc, "self/ns/user")) // the host's: no other may load eBPF programs
 	if err != nil {
 		return false
 	}
