@@ -13,7 +13,6 @@ import (
 	"testing"
 
 	"golang.org/x/tools/txtar"
-
 )
 
 // TestFolders runs the stories of testdata: the files of a folder, then what is read.
