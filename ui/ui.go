@@ -17,6 +17,7 @@ import (
 	"io/fs"
 	"net/http"
 	"path"
+	"slices"
 	"strings"
 	"time"
 )
@@ -39,6 +40,11 @@ var types = map[string]string{
 	".sha256": "text/plain; charset=utf-8",
 }
 
+// rooms are the first steps of screens' addresses. What follows them are names of
+// others, which may have dots (a user alice@example.com), so that nothing beneath
+// is taken for a file.
+var rooms = []string{"alerts", "audit", "clusters", "exposure", "identities", "images", "vulnerabilities", "workloads"}
+
 type file struct {
 	body, packed []byte // packed is nil where gzip does not help
 	kind, etag   string
@@ -46,8 +52,8 @@ type file struct {
 }
 
 // Handler serves the console: the files of the bundle under their own names, and
-// index.html for every other address without a file extension, because screens
-// have addresses of their own. It answers GET and HEAD only, and is safe for
+// index.html for every other address without a file extension or beneath a room,
+// because screens have addresses of their own. It answers GET and HEAD only, and is safe for
 // concurrent use. A binary built with a broken bundle answers 500 with the
 // reason; the API beside it still works, and a test keeps that from being committed.
 func Handler() http.Handler {
@@ -135,7 +141,8 @@ func (h handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	name := strings.TrimPrefix(path.Clean("/"+r.URL.Path), "/")
 	f := h[name]
-	if f == nil && path.Ext(name) == "" && !strings.HasPrefix(name, "assets/") {
+	first, _, under := strings.Cut(name, "/")
+	if f == nil && (path.Ext(name) == "" || under && slices.Contains(rooms, first)) && first != "assets" {
 		f = h["index.html"]
 	}
 	if f == nil {

@@ -284,6 +284,7 @@ export function makeImages(now, { images: imageCount = 500, vulnerabilities = 10
   };
   return {
     api, images,
+    of: () => images.map((i) => ({ msg: () => imageMsg(i) })),
     top: () => imageMsg([...images].sort((a, b) => risk(b) - risk(a))[0]),
     scan: () => add({ name: "registry.example.com/shop/storefront:4.13.0", names: ["registry.example.com/shop/storefront:4.13.0"] }).key,
     advisories: (s) => { state = s; },

@@ -4,11 +4,13 @@
 //   node dev/mock.mjs            serves the API and ui/dist on 127.0.0.1:7301
 //   DIST                         the built console to serve, ui/dist
 //   PORT, RATE                   address; seconds between invented live events (0 = none, default 5)
-//   POST /mock/...               drives it: raise, touch, cut, down, empty, gaps, scan, advisories, hostile-image, images-empty
+//   POST /mock/...               drives it: raise, touch, cut, down, empty, gaps, scan, advisories, hostile-image, images-empty,
+//                       request, hostile-cluster, audit-alert, silent, clusters-empty
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
+import { makeClusters } from "./cluster.mjs";
 import { makeImages } from "./images.mjs";
 import { SEV, makeAlert, ns, rnd, rules, seedAlerts, unassessed } from "./data.mjs";
 
@@ -19,6 +21,7 @@ export function startMock({ port = 0, rate = 5, count = 137, host = "127.0.0.1",
   const started = Date.now() - (3 * 3600 + 12 * 60) * 1000;
   let all = seedAlerts(Date.now(), count);
   const pictures = makeImages(Date.now());
+  const fleet = makeClusters(Date.now(), { images: pictures.of(), alerts: all });
   let seq = 1000;
   let changes = [];
   let down = false;
@@ -57,6 +60,7 @@ export function startMock({ port = 0, rate = 5, count = 137, host = "127.0.0.1",
 
   const api = {
     ...pictures.api,
+    ...fleet.api,
     "AlertService/ListAlerts": (q) => {
       const test = parse(q.filter ?? "");
       const order = q.order || "last_seen";
@@ -167,6 +171,11 @@ export function startMock({ port = 0, rate = 5, count = 137, host = "127.0.0.1",
       all.push(x); publish("alert", x.alert.id); out = x.alert;
     } else if (what === "scan") { out = { key: pictures.scan() }; publish("image", out.key); publish("vulnerability", ""); }
     else if (what === "hostile-image") { out = { key: pictures.hostile() }; publish("image", out.key); }
+    else if (what === "request") { out = { id: fleet.request() }; publish("audit", "prod-westeurope"); }
+    else if (what === "hostile-cluster") out = fleet.hostile();
+    else if (what === "audit-alert") out = { id: fleet.binding() };
+    else if (what === "silent") { fleet.unwatch(); publish("cluster", "prod-westeurope"); }
+    else if (what === "clusters-empty") { fleet.empty(); publish("cluster", ""); publish("audit", ""); }
     else if (what === "advisories") { pictures.advisories(p.get("state") ?? "good"); publish("advisories", "v"); }
     else if (what === "images-empty") { pictures.empty(); publish("image", ""); }
     else if (what === "raise") out = raise(p.get("rule"), p.has("ctr") ? Number(p.get("ctr")) : undefined);
@@ -191,7 +200,7 @@ async function read(req) { const parts = []; for await (const p of req) parts.pu
 const types = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".woff2": "font/woff2", ".txt": "text/plain; charset=utf-8" };
 async function file(path, res) {
   const name = normalize(path).replace(/^\/+/, "");
-  const asset = extname(name) ? name : "index.html";
+  const asset = extname(name) && !/^(alerts|audit|clusters|exposure|identities|images|vulnerabilities|workloads)\//.test(name) ? name : "index.html";
   try {
     const data = await readFile(join(dist, asset));
     res.writeHead(200, { "content-type": types[extname(asset)] ?? "application/octet-stream", "cache-control": "no-cache",
@@ -209,7 +218,7 @@ function parse(text) {
     const values = (raw.startsWith('"') ? [raw.slice(1, -1).replace(/\\(.)/g, "$1")] : raw.split(",")).map((v) => v.toLowerCase());
     const has = (...texts) => values.some((v) => texts.some((t) => (field ? new RegExp("^" + v.split("*").map((x) => x.replace(/[\\^$.|?+()[\]{}]/g, "\\$&")).join(".*") + "$", "s").test((t ?? "").toLowerCase()) : (t ?? "").toLowerCase().includes(v))));
     let t;
-    if (!field) t = (a) => has(a.title, a.summary, a.subject.workload, a.subject.process, a.subject.container?.name, a.subject.container?.pod, a.subject.container?.image, a.id);
+    if (!field) t = (a) => has(a.title, a.summary, a.subject.workload, a.subject.process, a.subject.identity, a.subject.cluster, a.subject.container?.name, a.subject.container?.pod, a.subject.container?.image, a.id);
     else if (field === "status") { for (const v of values) if (!STATUS.includes(v)) throw bad(`status:${v}: no such status; use open, acknowledged, resolved or dismissed`); t = (a) => values.includes(a.status.slice(13).toLowerCase()); }
     else if (field === "severity") {
       const rank = (v) => { const i = SEV.findIndex((s) => s.toLowerCase().startsWith(v)); if (i < 1) throw bad(`severity:${v}: no such severity; use informational, low, medium, high or critical`); return i; };
@@ -221,7 +230,7 @@ function parse(text) {
       if (!mm) throw bad(`age:${op}${values[0]}: write a number and a unit, as in age:<7d`);
       const limit = Number(mm[1]) * { s: 1e3, m: 60e3, h: 3.6e6, d: 864e5, w: 6048e5 }[mm[2]];
       t = (a) => { const age = Date.now() - Number(BigInt(a.lastSeen) / 1000000n); return op.startsWith(">") ? age > limit : age < limit; };
-    } else if (["workload", "process", "user", "node", "object", "executable"].includes(field)) t = (a) => has(a.subject[field]);
+    } else if (["workload", "process", "user", "node", "object", "executable", "cluster", "identity", "owner", "tenant", "source", "agent", "reaches"].includes(field)) t = (a) => has(...[a.subject[field]].flat());
     else if (["image", "pod", "namespace"].includes(field)) t = (a) => has(a.subject.container?.[field]);
     else if (field === "container") t = (a) => has(a.subject.container?.name, a.subject.container?.id);
     else if (field === "rule") t = (a) => has(a.ruleId, a.title);

@@ -6,5 +6,6 @@ import "./styles/shell.css";
 import "./styles/alerts.css";
 import "./styles/alert.css";
 import "./styles/images.css";
+import "./styles/cluster.css";
 
 createRoot(document.getElementById("root")!).render(<App />);

@@ -3,8 +3,8 @@
 import { atom } from "../lib/atom";
 import { backoff } from "../lib/backoff";
 import { ms } from "../lib/time";
-import type { AdvisoryStatus, GetStatusResponse } from "../gen/dockreeve/v1/dockreeve_pb";
-import { aborted, changes, images, sentence, signedIn, status } from "./client";
+import type { AdvisoryStatus, ClusterRow, GetStatusResponse } from "../gen/dockreeve/v1/dockreeve_pb";
+import { aborted, changes, clusters, images, sentence, signedIn, status } from "./client";
 
 export type Link =
   | { state: "connecting" }
@@ -18,6 +18,9 @@ export const health = atom<{ status: GetStatusResponse; at: number } | null>(nul
 
 /** What the server last said about its advisories; null until it has. */
 export const advisories = atom<AdvisoryStatus | null>(null);
+
+/** The clusters that the server knows; null until it has said. Their cover is told beside every count of what they hold. */
+export const known = atom<readonly ClusterRow[] | null>(null);
 
 /** Server clock minus this clock, in milliseconds: ages are told by the server's. */
 export const skew = atom(0);
@@ -45,8 +48,10 @@ function tell(all: ReadonlyArray<{ kind: string; id: string }>, reset: boolean, 
 
 const POLL = 10_000;
 const POLL_ADVISORIES = 60_000;
+const POLL_CLUSTERS = 30_000;
 let seq = 0n;
 let running = false;
+let soon = 0;
 let wake: (() => void) | null = null;
 
 /** Ends the wait before the next try. */
@@ -62,6 +67,19 @@ export async function refreshStatus(): Promise<void> {
 export async function refreshAdvisories(): Promise<void> {
   const res = await images.getAdvisoryStatus({}, { timeoutMs: 8000 });
   advisories.set(res.status ?? null);
+}
+
+export async function refreshClusters(): Promise<void> {
+  const res = await clusters.listClusters({ pageSize: 200 }, { timeoutMs: 8000 });
+  known.set(res.clusters);
+}
+
+/** The same, at most every two seconds: an inventory changes all the time. */
+function clustersSoon(): void {
+  soon ||= window.setTimeout(() => {
+    soon = 0;
+    refreshClusters().catch(() => undefined);
+  }, 2000);
 }
 
 /** Runs until the browser is signed out. */
@@ -80,9 +98,11 @@ export async function run(): Promise<void> {
       });
     }, POLL);
     const slow = setInterval(() => { refreshAdvisories().catch(() => undefined); }, POLL_ADVISORIES);
+    const middle = setInterval(() => { refreshClusters().catch(() => undefined); }, POLL_CLUSTERS);
     try {
       await refreshStatus();
       refreshAdvisories().catch(() => undefined);
+      refreshClusters().catch(() => undefined);
       for await (const m of changes.watch({ sinceSeq: seq }, { signal: stop.signal })) {
         const first = link.get().state !== "live";
         tries = 0;
@@ -91,6 +111,7 @@ export async function run(): Promise<void> {
         seq = m.seq > seq ? m.seq : seq;
         if (m.changes.some((c) => c.kind === "status")) refreshStatus().catch(() => undefined);
         if (m.reset || m.changes.some((c) => c.kind === "advisories")) refreshAdvisories().catch(() => undefined);
+        if (m.reset || m.changes.some((c) => c.kind === "cluster")) clustersSoon();
         tell(m.changes, m.reset, first);
       }
     } catch (err) {
@@ -98,6 +119,7 @@ export async function run(): Promise<void> {
     } finally {
       clearInterval(poll);
       clearInterval(slow);
+      clearInterval(middle);
       stop.abort();
     }
     if (!signedIn.get()) break;

@@ -97,6 +97,11 @@ export interface Place {
 export const DEFAULT_VIEW: View = { filter: "-status:resolved -status:dismissed", order: "last_seen" };
 export const ALERTS: Place = { path: "/alerts", view: DEFAULT_VIEW };
 export const IMAGES: Place = { path: "/images", view: { filter: "", order: "risk" } };
+export const CLUSTERS: Place = { path: "/clusters", view: { filter: "", order: "name" } };
+export const WORKLOADS: Place = { path: "/workloads", view: { filter: "", order: "risk" } };
+export const IDENTITIES: Place = { path: "/identities", view: { filter: "", order: "risk" } };
+export const EXPOSURE: Place = { path: "/exposure", view: { filter: "", order: "reach" } };
+export const AUDIT: Place = { path: "/audit", view: { filter: "", order: "" } };
 export const VULNERABILITIES: Place = { path: "/vulnerabilities", view: { filter: "", order: "rank" } };
 
 /** Reads a view from the address bar's search part. */
@@ -159,6 +164,13 @@ export const FIELDS: ReadonlyArray<readonly [name: string, what: string, example
   ["user", "user it ran as", "user:root"],
   ["object", "file or address it was about", "object:/etc/shadow"],
   ["node", "the machine", "node:*vmss000002"],
+  ["cluster", "the cluster", "cluster:prod"],
+  ["identity", "who used the API", "identity:serviceaccount:shop/*"],
+  ["source", "address the API was used from", "source:203.0.113.*"],
+  ["agent", "what the API was used with", "agent:kubectl*"],
+  ["owner", "who answers for the workload", "owner:payments"],
+  ["tenant", "whose it is", "tenant:team-a"],
+  ["reaches", "another workload or tenant it reaches into", "reaches:*"],
   ["tactic", "ATT&CK tactic", 'tactic:"Credential Access"'],
   ["technique", "ATT&CK technique id", "technique:T1552*"],
   ["loss", "whether lost events may have affected it", "loss:yes"],

@@ -2,9 +2,10 @@ import { lazy, Suspense, useEffect } from "react";
 import { signedIn } from "../api/client";
 import { health, link, run } from "../api/live";
 import { useAtom } from "../lib/atom";
+import { keyOf } from "../lib/entity";
 import { part, useAddress } from "../lib/route";
 import { Link, Menu, Tips } from "../parts/bits";
-import { Bell, Book, Bug, Check, Keys, Layers, Moon, Pulse, Screen, SearchIcon, Sliders, Sun } from "../parts/icons";
+import { Bell, Book, Boxes, Bug, Check, Door, Hex, Keys, Layers, Ledger, Moon, Person, Pulse, Screen, SearchIcon, Sliders, Sun } from "../parts/icons";
 import { Toasts } from "../parts/toast";
 import { AlertsScreen } from "../screens/alerts/AlertsScreen";
 import { opened, typing } from "./commands";
@@ -16,6 +17,16 @@ import { SignedOut } from "./SignedOut";
 import { theme, type Theme } from "./theme";
 
 const AlertScreen = lazy(() => import("../screens/alert/AlertScreen"));
+const ClustersScreen = lazy(() => import("../screens/clusters/ClustersScreen"));
+const ClusterScreen = lazy(() => import("../screens/cluster/ClusterScreen"));
+const WorkloadsScreen = lazy(() => import("../screens/workloads/WorkloadsScreen"));
+const WorkloadScreen = lazy(() => import("../screens/workload/WorkloadScreen"));
+const IdentitiesScreen = lazy(() => import("../screens/identities/IdentitiesScreen"));
+const IdentityScreen = lazy(() => import("../screens/identity/IdentityScreen"));
+const AuditScreen = lazy(() => import("../screens/audit/AuditScreen"));
+const AuditEventScreen = lazy(() => import("../screens/auditevent/AuditEventScreen"));
+const ExposuresScreen = lazy(() => import("../screens/exposures/ExposuresScreen"));
+const ExposureScreen = lazy(() => import("../screens/exposure/ExposureScreen"));
 const ImagesScreen = lazy(() => import("../screens/images/ImagesScreen"));
 const ImageScreen = lazy(() => import("../screens/image/ImageScreen"));
 const VulnerabilitiesScreen = lazy(() => import("../screens/vulnerabilities/VulnerabilitiesScreen"));
@@ -28,9 +39,9 @@ interface Room { to: string; name: string; short?: string; icon: React.ReactNode
 
 // The rooms that exist. One line for each screen.
 const rooms: Array<{ group: string; items: Room[] }> = [
-  { group: "Respond", items: [{ to: "/alerts", name: "Alerts", icon: <Bell /> }] },
-  { group: "Inventory", items: [{ to: "/images", name: "Images", icon: <Layers /> }] },
-  { group: "Risk", items: [{ to: "/vulnerabilities", name: "Vulnerabilities", short: "Vulns", icon: <Bug /> }] },
+  { group: "Respond", items: [{ to: "/alerts", name: "Alerts", icon: <Bell /> }, { to: "/audit", name: "Audit", icon: <Ledger /> }] },
+  { group: "Inventory", items: [{ to: "/clusters", name: "Clusters", icon: <Hex /> }, { to: "/workloads", name: "Workloads", icon: <Boxes /> }, { to: "/images", name: "Images", icon: <Layers /> }, { to: "/identities", name: "Identities", icon: <Person /> }] },
+  { group: "Risk", items: [{ to: "/vulnerabilities", name: "Vulnerabilities", short: "Vulns", icon: <Bug /> }, { to: "/exposure", name: "Exposure", icon: <Door /> }] },
   { group: "Tune", items: [{ to: "/rules", name: "Rules", icon: <Sliders /> }, { to: "/advisories", name: "Advisories", icon: <Book /> }, { to: "/health", name: "Health", icon: <Pulse /> }] },
 ];
 
@@ -42,15 +53,30 @@ function screen(address: string) {
   if (id !== null && list === "alerts") return <AlertScreen id={id} key={id} />;
   if (id !== null && list === "images") return <ImageScreen imageKey={id} search={search} key={id} />;
   if (id !== null && list === "vulnerabilities") return <VulnerabilityScreen id={id} key={id} />;
+  const [, inside, home, rest] = /^\/(workloads|identities|exposure)\/([^/]+)\/(.+)$/.exec(path) ?? [];
+  if (home !== undefined && rest !== undefined) {
+    const cluster = keyOf(home), key = keyOf(rest), at = `${cluster}/${key}`;
+    if (inside === "workloads") return <WorkloadScreen cluster={cluster} id={key} key={at} />;
+    if (inside === "identities") return <IdentityScreen cluster={cluster} id={key} key={at} />;
+    return <ExposureScreen cluster={cluster} id={key} key={at} />;
+  }
+  const [, room, one] = /^\/(clusters|audit)\/([^/]+)$/.exec(path) ?? [];
+  if (one !== undefined && room === "clusters") return <ClusterScreen name={keyOf(one)} search={search} key={one} />;
+  if (one !== undefined) return <AuditEventScreen id={keyOf(one)} key={one} />;
   switch (path.replace(/(.)\/$/, "$1")) {
     case "/images": return <ImagesScreen search={search} />;
+    case "/clusters": return <ClustersScreen search={search} />;
+    case "/workloads": return <WorkloadsScreen search={search} />;
+    case "/identities": return <IdentitiesScreen search={search} />;
+    case "/audit": return <AuditScreen search={search} />;
+    case "/exposure": return <ExposuresScreen search={search} />;
     case "/vulnerabilities": return <VulnerabilitiesScreen search={search} />;
     case "/advisories": return <AdvisoriesScreen />;
     case "/rules": return <RulesScreen search={search} />;
     case "/health": return <HealthScreen />;
   }
   return (
-    <div className="page"><div className="notice"><h1>There is no page at {path}</h1><p>Pages are {rooms.flatMap((g) => g.items).map((r, i) => <span key={r.to}>{i > 0 && ", "}<Link to={r.to}>{r.name}</Link></span>)}. An alert's page is /alerts/ and its id, an image's /images/ and its digest, a vulnerability's /vulnerabilities/ and its id.</p></div></div>
+    <div className="page"><div className="notice"><h1>There is no page at {path}</h1><p>Pages are {rooms.flatMap((g) => g.items).map((r, i) => <span key={r.to}>{i > 0 && ", "}<Link to={r.to}>{r.name}</Link></span>)}. An alert's page is /alerts/ and its id, an image's /images/ and its digest, a vulnerability's /vulnerabilities/ and its id, a workload's /workloads/, its cluster and namespace/Kind/name.</p></div></div>
   );
 }
 

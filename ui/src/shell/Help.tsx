@@ -1,5 +1,6 @@
 import { Dialog } from "../parts/bits";
 import { FINDING_FIELDS, type FieldHint, IMAGE_FIELDS, PACKAGE_FIELDS, VULNERABILITY_FIELDS } from "../lib/fields";
+import { AUDIT_FIELDS, CLUSTER_FIELDS, EXPOSURE_FIELDS, IDENTITY_FIELDS, WORKLOAD_FIELDS } from "../lib/clusterFields";
 import { FIELDS } from "../lib/query";
 import { opened } from "./commands";
 
@@ -7,6 +8,8 @@ import { opened } from "./commands";
 function fieldsHere(): [what: string, fields: readonly FieldHint[]] {
   const [, list, one] = location.pathname.split("/");
   if (list === "images") return !one ? ["images", IMAGE_FIELDS] : location.search.includes("tab=packages") ? ["an image's packages", PACKAGE_FIELDS] : ["an image's vulnerabilities", FINDING_FIELDS];
+  const of: Record<string, [string, readonly FieldHint[]]> = { clusters: ["clusters", CLUSTER_FIELDS], workloads: ["workloads", WORKLOAD_FIELDS], identities: ["identities", IDENTITY_FIELDS], exposure: ["ways in", EXPOSURE_FIELDS], audit: ["requests", AUDIT_FIELDS] };
+  if (list && Object.hasOwn(of, list)) return of[list]!;
   return list === "vulnerabilities" ? ["vulnerabilities", VULNERABILITY_FIELDS] : ["alerts", FIELDS];
 }
 
@@ -20,7 +23,7 @@ const keys: Array<[string[], string]> = [
   [["o"], "alerts: open again"],
   [["n"], "show what is new"],
   [["/"], "filter"],
-  [["Ctrl", "K"], "search alerts, images, vulnerabilities and commands"],
+  [["Ctrl", "K"], "search alerts, workloads, identities, images, vulnerabilities, clusters and commands"],
   [["Esc"], "back, clear the selection, close"],
   [["?"], "this page"],
 ];

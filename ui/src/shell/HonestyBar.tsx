@@ -1,9 +1,11 @@
 import { useState } from "react";
-import { advisories, health, link } from "../api/live";
+import { advisories, health, known, link } from "../api/live";
 import { useAtom } from "../lib/atom";
 import { useNow } from "../lib/clock";
 import { ago, ms, num } from "../lib/time";
+import { covered } from "../lib/cluster";
 import { advised } from "../lib/image";
+import { CLUSTERS, filtered } from "../lib/query";
 import { Link } from "../parts/bits";
 import { Check, Chevron, Warn } from "../parts/icons";
 import { assess } from "./honesty";
@@ -18,7 +20,10 @@ export function HonestyBar() {
   const s = h?.status ?? null;
   const adv = useAtom(advisories);
   const fresh = advised(adv, now);
-  const a = assess(s, l, now, adv);
+  const all = useAtom(known);
+  const c = all && all.length > 0 ? covered(all) : null;
+  const a = assess(s, l, now, adv, all ?? []);
+  const part = (n: number, of: number) => (n < of ? <span className="amber"><Warn size={13} />{n} of {of}</span> : <>{n} of {of}</>);
   const w = s?.watched;
   const up = s?.nodes.filter((n) => n.reporting).length ?? 0;
   return (
@@ -29,7 +34,9 @@ export function HonestyBar() {
         <Chevron size={14} />
       </button>
       {s && (
-        <dl>
+        <dl className={c ? "with-clusters" : undefined}>
+          {c && <div><dt><Link to={CLUSTERS.path}>clusters</Link></dt><dd>{part(c.clusters, c.of)}</dd></div>}
+          {c && <div><dt><Link to={filtered(CLUSTERS, "")}><span className="roomy">API server watched</span><span className="tight">API</span></Link></dt><dd data-tip="clusters whose API server is watched">{part(c.api, c.of)}</dd></div>}
           <div><dt>nodes<span className="roomy"> reporting</span></dt><dd>{up} of {s.nodes.length}</dd></div>
           <div><dt>last event</dt><dd>{w && w.lastEvent > 0n ? `${ago(ms(w.lastEvent), now)}${ago(ms(w.lastEvent), now) === "now" ? "" : " ago"}` : "none yet"}</dd></div>
           <div><dt>lost in 24 h</dt><dd>{w && w.since > 0n ? `${num(w.eventsLost)} of ${num(w.eventsSeen + w.eventsLost)}` : "not assessed"}</dd></div>

@@ -1,13 +1,16 @@
 import { useEffect, useMemo, useState } from "react";
-import { alerts, aborted, images, sentence } from "../api/client";
-import type { Alert, Image, VulnerabilityRow } from "../gen/dockreeve/v1/dockreeve_pb";
+import { alerts, aborted, clusters, images, sentence } from "../api/client";
+import { known } from "../api/live";
+import type { Alert, ClusterRow, IdentityRow, Image, VulnerabilityRow, WorkloadRow } from "../gen/dockreeve/v1/dockreeve_pb";
 import { useAtom } from "../lib/atom";
+import { clusterAddress, identityAddress, identityName, workloadAddress } from "../lib/entity";
 import { advisoryID, imageName } from "../lib/image";
-import { addressOf, DEFAULT_VIEW, filtered, imageAddress, IMAGES, quote, terms, VULNERABILITIES, vulnerabilityAddress } from "../lib/query";
+import { addressOf, AUDIT, CLUSTERS, DEFAULT_VIEW, EXPOSURE, filtered, IDENTITIES, imageAddress, IMAGES, quote, terms, VULNERABILITIES, vulnerabilityAddress, WORKLOADS } from "../lib/query";
 import { go } from "../lib/route";
 import { Ago, Dialog, End } from "../parts/bits";
 import { Counts } from "../parts/counts";
-import { Bug, Layers } from "../parts/icons";
+import { Powers, ReachMark } from "../parts/cluster";
+import { Boxes, Bug, Hex, Layers, Person } from "../parts/icons";
 import { Exploited, SeverityMark, StatusMark } from "../parts/marks";
 import { type CommandItem, opened, screenCommands } from "./commands";
 import { theme } from "./theme";
@@ -17,6 +20,19 @@ const base: CommandItem[] = [
   { name: "Alerts: high and critical, open", run: () => go(addressOf({ filter: "severity:>=high status:open", order: "last_seen" })) },
   { name: "Alerts: seen in the last hour", run: () => go(addressOf({ filter: "age:<1h", order: "last_seen" })) },
   { name: "Alerts: all, whatever their status", run: () => go(addressOf({ filter: "", order: "last_seen" })) },
+  { name: "Go to Clusters", run: () => go(CLUSTERS.path) },
+  { name: "Clusters: API server not watched", run: () => go(filtered(CLUSTERS, "audited:no")) },
+  { name: "Clusters: join one", run: () => go(`${CLUSTERS.path}?join=1`) },
+  { name: "Go to Workloads", run: () => go(WORKLOADS.path) },
+  { name: "Workloads: reached from the internet", run: () => go(filtered(WORKLOADS, "reach:internet")) },
+  { name: "Workloads: unowned", run: () => go(filtered(WORKLOADS, "owner:unowned")) },
+  { name: "Go to Identities", run: () => go(IDENTITIES.path) },
+  { name: "Identities: cluster admin", run: () => go(filtered(IDENTITIES, "grant:cluster-admin")) },
+  { name: "Identities: dangerous rights never used", run: () => go(filtered(IDENTITIES, "grant:* requests:0")) },
+  { name: "Go to Audit", run: () => go(AUDIT.path) },
+  { name: "Audit: refused requests", run: () => go(filtered(AUDIT, "decision:forbid")) },
+  { name: "Audit: unusual requests", run: () => go(filtered(AUDIT, "unusual:*")) },
+  { name: "Go to Exposure", run: () => go(EXPOSURE.path) },
   { name: "Go to Images", run: () => go(IMAGES.path) },
   { name: "Images: running, known to be exploited", run: () => go(filtered(IMAGES, "running:yes kev:yes")) },
   { name: "Images: not assessed", run: () => go(filtered(IMAGES, "assessed:no")) },
@@ -45,11 +61,15 @@ interface Found {
   imagesTotal: bigint;
   vulnerabilities: VulnerabilityRow[];
   vulnerabilitiesTotal: bigint;
+  workloads: WorkloadRow[];
+  workloadsTotal: bigint;
+  identities: IdentityRow[];
+  identitiesTotal: bigint;
   error: string;
 }
-const NOTHING: Found = { for: "", rows: [], total: 0n, images: [], imagesTotal: 0n, vulnerabilities: [], vulnerabilitiesTotal: 0n, error: "" };
+const NOTHING: Found = { for: "", rows: [], total: 0n, images: [], imagesTotal: 0n, vulnerabilities: [], vulnerabilitiesTotal: 0n, workloads: [], workloadsTotal: 0n, identities: [], identitiesTotal: 0n, error: "" };
 
-/** Ctrl-K: alerts, images, vulnerabilities and every command in one box. */
+/** Ctrl-K: everything that has a page, and every command, in one box. */
 export function Search() {
   const [text, setText] = useState("");
   const [found, setFound] = useState<Found>(NOTHING);
@@ -64,15 +84,17 @@ export function Search() {
     const opt = { signal: stop.signal };
     const timer = setTimeout(() => {
       // A filter may be one that only some of the lists know: those that do not are left out.
-      void Promise.allSettled([alerts.listAlerts({ filter, pageSize: 6 }, opt), images.listImages({ filter, pageSize: 5 }, opt), images.listVulnerabilities({ filter, pageSize: 5 }, opt)]).then(([a, i, v]) => {
+      void Promise.allSettled([alerts.listAlerts({ filter, pageSize: 6 }, opt), images.listImages({ filter, pageSize: 5 }, opt), images.listVulnerabilities({ filter, pageSize: 5 }, opt), clusters.listWorkloads({ filter, pageSize: 5 }, opt), clusters.listIdentities({ filter, pageSize: 4 }, opt)]).then(([a, i, v, w, n]) => {
         if (stop.signal.aborted) return;
-        const ok = [a, i, v].some((r) => r.status === "fulfilled");
+        const ok = [a, i, v, w, n].some((r) => r.status === "fulfilled");
         const why: unknown = a.status === "rejected" ? a.reason : null;
         setFound({
           ...NOTHING, for: filter,
           ...(a.status === "fulfilled" ? { rows: a.value.alerts, total: a.value.total } : {}),
           ...(i.status === "fulfilled" ? { images: i.value.images, imagesTotal: i.value.total } : {}),
           ...(v.status === "fulfilled" ? { vulnerabilities: v.value.vulnerabilities, vulnerabilitiesTotal: v.value.total } : {}),
+          ...(w.status === "fulfilled" ? { workloads: w.value.workloads, workloadsTotal: w.value.total } : {}),
+          ...(n.status === "fulfilled" ? { identities: n.value.identities, identitiesTotal: n.value.total } : {}),
           error: ok || aborted(why) ? "" : sentence(why),
         });
       });
@@ -85,12 +107,27 @@ export function Search() {
     return [...extra, ...base].filter((c) => words.every((w) => c.name.toLowerCase().includes(w)));
   }, [text, extra]);
   const id = advisoryID(text);
+  const all = useAtom(known) ?? [];
+  const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  const here: readonly ClusterRow[] = words.length ? all.filter((c) => words.every((w) => `${c.name} ${c.platform} ${c.resourceId}`.toLowerCase().includes(w))).slice(0, 4) : [];
   const items: Array<{ key: string; run: () => void; node: React.ReactNode }> = [
     ...(id ? [{ key: "affected", run: () => go(vulnerabilityAddress(id)), node: <><Bug /><span className="grow clip">Are we affected by <b className="mono">{id}</b>?</span></> }] : []),
     ...found.vulnerabilities.filter((v) => v.id !== id).map((v) => ({
       key: `v ${v.id}`, run: () => go(vulnerabilityAddress(v.id)),
       node: <><SeverityMark of={v.severity} /><span className="grow clip"><b>{v.id}</b> {v.title}</span>{v.kev && <Exploited />}<span className="muted nowrap">{v.images === 1n ? "1 image" : `${v.images} images`}</span></>,
     })),
+    ...here.map((c) => ({
+      key: `k ${c.name}`, run: () => go(clusterAddress(c.name)),
+      node: <><Hex /><span className="grow"><End>{c.name}</End></span><span className="muted nowrap">{c.platform} {c.version}</span></>,
+    })),
+    ...found.workloads.map((w) => ({
+      key: `w ${w.cluster}/${w.key}`, run: () => go(workloadAddress(w.cluster, w.key)),
+      node: <><Boxes /><span className="grow"><End tip={w.key}>{`${w.namespace}/${w.name}`}</End></span><ReachMark of={w.reach} /><span className="muted nowrap hit-side"><span className="clip">{w.kind}, {w.cluster}</span></span></>,
+    })),
+    ...found.identities.map((n) => { const x = identityName(n.key); return {
+      key: `n ${n.cluster}/${n.key}`, run: () => go(identityAddress(n.cluster, n.key)),
+      node: <><Person /><span className="grow"><End tip={n.key}>{x.namespace ? `${x.namespace}/${x.name}` : x.name}</End></span><Powers of={n.grants} kind="grants" most={1} /><span className="muted nowrap hit-side"><span className="clip">{x.kind}, {n.cluster}</span></span></>,
+    }; }),
     ...found.images.map((i) => ({
       key: `i ${i.key}`, run: () => go(imageAddress(i.key)),
       node: <><Layers /><span className="grow"><End>{imageName(i)}</End></span>{i.notAssessed ? <span className="muted nowrap">not assessed</span> : <Counts of={i.counts} />}</>,
@@ -99,9 +136,11 @@ export function Search() {
       key: a.id, run: () => go(`/alerts/${a.id}`),
       node: <><SeverityMark of={a.severity} /><span className="grow clip">{a.summary}</span><span className="muted nowrap"><StatusMark of={a.status} /></span><span className="muted nowrap"><Ago ns={a.lastSeen} /></span></>,
     })),
-    ...(found.for && !found.error && (found.total > 0n || found.imagesTotal + found.vulnerabilitiesTotal === 0n) ? [{ key: "all", run: () => go(addressOf({ ...DEFAULT_VIEW, filter: found.for })), node: <span className="grow clip">Show {found.total === 1n ? "the 1 alert" : `all ${found.total} alerts`} that match <span className="mono">{found.for}</span></span> }] : []),
+    ...(found.for && !found.error && (found.total > 0n || found.imagesTotal + found.vulnerabilitiesTotal + found.workloadsTotal + found.identitiesTotal === 0n) ? [{ key: "all", run: () => go(addressOf({ ...DEFAULT_VIEW, filter: found.for })), node: <span className="grow clip">Show {found.total === 1n ? "the 1 alert" : `all ${found.total} alerts`} that match <span className="mono">{found.for}</span></span> }] : []),
     ...(found.imagesTotal > BigInt(found.images.length) ? [{ key: "all i", run: () => go(filtered(IMAGES, found.for)), node: <span className="grow clip">Show all {String(found.imagesTotal)} images that match <span className="mono">{found.for}</span></span> }] : []),
     ...(found.vulnerabilitiesTotal > BigInt(found.vulnerabilities.length) ? [{ key: "all v", run: () => go(filtered(VULNERABILITIES, found.for)), node: <span className="grow clip">Show all {String(found.vulnerabilitiesTotal)} vulnerabilities that match <span className="mono">{found.for}</span></span> }] : []),
+    ...(found.workloadsTotal > BigInt(found.workloads.length) ? [{ key: "all w", run: () => go(filtered(WORKLOADS, found.for)), node: <span className="grow clip">Show all {String(found.workloadsTotal)} workloads that match <span className="mono">{found.for}</span></span> }] : []),
+    ...(found.identitiesTotal > BigInt(found.identities.length) ? [{ key: "all n", run: () => go(filtered(IDENTITIES, found.for)), node: <span className="grow clip">Show all {String(found.identitiesTotal)} identities that match <span className="mono">{found.for}</span></span> }] : []),
     ...commands.map((c) => ({ key: `c ${c.name}`, run: c.run, node: <><span className="grow">{c.name}</span>{c.hint && <kbd>{c.hint}</kbd>}</> })),
   ];
   const active = Math.min(at, items.length - 1);
@@ -111,7 +150,7 @@ export function Search() {
   return (
     <Dialog title="Search" onClose={close} wide>
       <div className="search">
-        <input className="input" data-first placeholder="A CVE, an image, an alert, a workload, a filter, or a command" aria-label="Search alerts, images, vulnerabilities and commands" spellCheck={false} autoComplete="off"
+        <input className="input" data-first placeholder="A workload, an identity, a CVE, an image, an alert, a cluster, a filter, or a command" aria-label="Search everything that has a page, and commands" spellCheck={false} autoComplete="off"
           role="combobox" aria-expanded="true" aria-controls="hits" aria-activedescendant={items.length ? `hit-${active}` : undefined}
           value={text} onChange={(e) => { setText(e.target.value); setAt(0); }}
           onKeyDown={(e) => {

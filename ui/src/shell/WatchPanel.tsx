@@ -1,5 +1,6 @@
-import { health, link } from "../api/live";
+import { health, known, link } from "../api/live";
 import { useAtom } from "../lib/atom";
+import { ClusterTable } from "../screens/clusters/ClusterTable";
 import { useNow } from "../lib/clock";
 import { Dialog, Link } from "../parts/bits";
 import { Gaps, Losses, Nodes } from "../screens/health/tables";
@@ -11,6 +12,7 @@ export function WatchPanel({ onClose }: { onClose: () => void }) {
   const h = useAtom(health);
   const l = useAtom(link);
   const now = useNow();
+  const all = useAtom(known) ?? [];
   const s = h?.status;
   const sentence = watching(s ?? null, now);
   return (
@@ -22,6 +24,7 @@ export function WatchPanel({ onClose }: { onClose: () => void }) {
           <>
             <h3>Not assessed</h3>
             <Gaps of={s} />
+            {all.length > 0 && <><h3>Clusters</h3><ClusterTable of={all} onGo={onClose} /></>}
             <h3>Nodes</h3>
             <Nodes of={s} />
             <h3>Lost in the last 24 hours</h3>

@@ -1,7 +1,8 @@
 // What the honesty bar says. Green only if everything it claims is true; the
 // first thing that is not gives the bar its sentence.
-import type { AdvisoryStatus, GetStatusResponse } from "../gen/dockreeve/v1/dockreeve_pb";
+import type { AdvisoryStatus, ClusterRow, GetStatusResponse } from "../gen/dockreeve/v1/dockreeve_pb";
 import type { Link } from "../api/live";
+import { clusterReasons } from "../lib/cluster";
 import { advised } from "../lib/image";
 import { ago, duration, ms, plural } from "../lib/time";
 
@@ -14,7 +15,7 @@ export interface Honesty {
   reasons: string[]; // everything that keeps it from green, worst first
 }
 
-export function assess(s: GetStatusResponse | null, link: Link, now: number, advisories: AdvisoryStatus | null = null): Honesty {
+export function assess(s: GetStatusResponse | null, link: Link, now: number, advisories: AdvisoryStatus | null = null, clusters: readonly ClusterRow[] = []): Honesty {
   const reasons: string[] = [];
   let level: Honesty["level"] = "good";
   const say = (l: "warn" | "bad", text: string) => {
@@ -36,6 +37,7 @@ export function assess(s: GetStatusResponse | null, link: Link, now: number, adv
   // The server names some of this as a gap of its own; what it names is not counted twice.
   const fresh = advised(advisories, now);
   if (fresh.level === "warn" && !s.notAssessed.some((g) => /advisor/i.test(g.what))) say("warn", `advisories ${fresh.short}${fresh.short === "missing" ? "" : `: ${fresh.why}`}`);
+  for (const r of clusterReasons(clusters, now)) say("warn", r);
   if (s.rulesWatching === 0) say("bad", "no rule is watching");
   if (!w || w.since === 0n) say("bad", "nothing is watched");
   if (link.state === "lost") say("bad", `connection lost ${ago(link.since, Date.now())} ago`.replace("now ago", "just now"));

@@ -33,6 +33,9 @@ interface Props<T extends Ided> {
   onEnd: () => void;
 }
 
+// Names may hold spaces, which would end the reference to the active row.
+const rowID = (id: string) => `row-${encodeURIComponent(id)}`;
+
 /** The virtualised rows. Every row has one height, so a row's place never depends on another's content. */
 export function Grid<T extends Ided>(p: Props<T>) {
   const ref = useRef<HTMLDivElement>(null);
@@ -80,8 +83,8 @@ export function Grid<T extends Ided>(p: Props<T>) {
   const some = pick !== undefined && pick.picked.size > 0 && !all;
   const width = small ? undefined : minWidth(p.columns, pick ? 34 : 0);
   return (
-    <div ref={ref} className={`grid${small ? " small" : ""}${pick ? "" : " nopick"}`} role="grid" aria-label={p.label} aria-rowcount={Number(p.total) + 1} {...(pick ? { "aria-multiselectable": true } : {})} tabIndex={0}
-      aria-activedescendant={p.active && p.rows.slice(part.from, part.to).some((r) => r.id === p.active) ? `row-${p.active}` : undefined}
+    <div ref={ref} className={`grid${small ? " small" : ""}${pick ? "" : " nopick"}`} role="grid" aria-label={p.label} aria-rowcount={p.total < 0n ? -1 : Number(p.total) + 1} {...(pick ? { "aria-multiselectable": true } : {})} tabIndex={0}
+      aria-activedescendant={p.active && p.rows.slice(part.from, part.to).some((r) => r.id === p.active) ? rowID(p.active) : undefined}
       onScroll={(e) => { kept.top = e.currentTarget.scrollTop; setView({ top: e.currentTarget.scrollTop, height: e.currentTarget.clientHeight - head }); }}>
       <div role="rowgroup" className="grid-head" style={{ minWidth: width }}>
         <div role="row" aria-rowindex={1} className="grid-row head" style={{ gridTemplateColumns: small ? undefined : tracks }}>
@@ -139,7 +142,7 @@ const Line = memo(function Line({ row, index, top, small, tracks, columns, activ
   const style = small ? { transform: `translateY(${top}px)` } : { transform: `translateY(${top}px)`, gridTemplateColumns: tracks };
   const cls = `grid-row${active ? " active" : ""}${picked ? " picked" : ""}${left ? " left" : ""}`;
   return (
-    <div id={`row-${row.id}`} data-id={row.id} role="row" aria-rowindex={index + 2} {...(picked === null ? {} : { "aria-selected": picked })} className={cls} style={style} onClick={open} {...(left ? { "data-tip": "no longer matches the filter; goes when the list is brought up to date" } : {})}>
+    <div id={rowID(row.id)} data-id={row.id} role="row" aria-rowindex={index + 2} {...(picked === null ? {} : { "aria-selected": picked })} className={cls} style={style} onClick={open} {...(left ? { "data-tip": "no longer matches the filter; goes when the list is brought up to date" } : {})}>
       {picked !== null && (
         <div role="gridcell" className="pick" onClick={(e) => { if (e.target === e.currentTarget) onPick?.(row.id, e.shiftKey); }}>
           <input type="checkbox" tabIndex={-1} checked={picked} aria-label={`select ${name(row)}`} onChange={(e) => onPick?.(row.id, (e.nativeEvent as MouseEvent).shiftKey)} />

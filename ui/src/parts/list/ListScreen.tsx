@@ -25,6 +25,8 @@ export interface ListKind<T extends Row, A> {
   many: string; // "images"
   fields: readonly FieldHint[];
   example: string;
+  values?: Readonly<Record<string, readonly string[]>>; // to propose for a field that has few
+  rated?: boolean; // rows have a severity to choose by
   chips: ReadonlyArray<readonly [label: string, term: string]>;
   columns: readonly Column<T>[];
   kept: ReturnType<typeof columnsKept>;
@@ -41,12 +43,14 @@ interface Props<T extends Row, A> {
   search: string;
   behind: (about: A | undefined) => ReactNode; // what stands behind the numbers
   empty: (state: ListState<T, A>) => ReactNode; // when nothing at all is stored
+  counts?: (state: ListState<T, A>) => ReactNode; // how many there are, where a list tells that its own way
+  none?: (state: ListState<T, A>) => string; // that none matches the filter
   tools?: ReactNode;
   above?: ReactNode;
 }
 
 /** A list with filter, chips, order, paging, live pill, keys and export. Rows are only read here. */
-export function ListScreen<T extends Row, A>({ of, search, behind, empty, tools, above }: Props<T, A>) {
+export function ListScreen<T extends Row, A>({ of, search, behind, empty, counts, none, tools, above }: Props<T, A>) {
   const { place } = of.source;
   const view = useMemo(() => viewOf(search, place), [search, place]);
   const { state, reload, more } = useList(of.source, view);
@@ -113,8 +117,8 @@ export function ListScreen<T extends Row, A>({ of, search, behind, empty, tools,
       <div className="bar">
         <h1>{of.title}</h1>
         <div className="filters">
-          <FilterInput label={`Filter ${of.many}`} example={of.example} fields={of.fields} values={VALUES} filter={filter} error={state.filterError} onFilter={onFilter} />
-          <SeverityMenu filter={filter} all={RATINGS} onFilter={onFilter} />
+          <FilterInput label={`Filter ${of.many}`} example={of.example} fields={of.fields} values={of.values ?? VALUES} filter={filter} error={state.filterError} onFilter={onFilter} />
+          {of.rated && <SeverityMenu filter={filter} all={RATINGS} onFilter={onFilter} />}
         </div>
       </div>
       <div className="bar chips-bar">
@@ -124,9 +128,9 @@ export function ListScreen<T extends Row, A>({ of, search, behind, empty, tools,
         })}</div>
         {tools}
         <div className="large-only"><ColumnsMenu columns={of.columns} kept={of.kept} /></div>
-        <ExportMenu note={`${num(state.total)} ${of.many} that match, the ${columns.length} columns shown, in this order`} save={(as) => void save(as)} />
+        <ExportMenu note={`${state.total < 0n ? "the newest" : num(state.total)} ${of.many} that match, the ${columns.length} columns shown, in this order`} save={(as) => void save(as)} />
       </div>
-      <div className="counts-line"><p className="counts" aria-live="off">{list ? <><span>{state.totalAll === 0n ? `No ${of.one} is stored` : <><b>{num(state.total)}</b> of {plural(state.totalAll, of.one, of.many)}</>}</span><span className="behind">{behind(state.about)}</span></> : <span className="muted">Asking the server…</span>}</p></div>
+      <div className="counts-line"><p className="counts" aria-live="off">{list ? <><span>{counts ? counts(state) : state.totalAll === 0n ? `No ${of.one} is stored` : <><b>{num(state.total)}</b> of {plural(state.totalAll, of.one, of.many)}</>}</span><span className="behind">{behind(state.about)}</span></> : <span className="muted">Asking the server…</span>}</p></div>
       {above}
       <div className="table-wrap">
         {pill && <button type="button" className="pill" onClick={renew} data-tip="bring the list up to date (n)"><Up size={14} /><span aria-live="polite">{pill}</span></button>}
@@ -139,11 +143,11 @@ export function ListScreen<T extends Row, A>({ of, search, behind, empty, tools,
         {!list && state.loading && <Skeleton what={of.many} />}
         {list && rows.length === 0 && !state.filterError && (state.totalAll === 0n ? empty(state) : (
           <div className="empty">
-            <h2>None of {plural(state.totalAll, of.one, of.many)} matches this filter</h2>
+            <h2>{none ? none(state) : `None of ${plural(state.totalAll, of.one, of.many)} matches this filter`}</h2>
             <p className="muted">Take a term away to see more:</p>
             <div className="chips">
               {parts.map((t, i) => <button key={i} type="button" className="btn mono" aria-label={`remove ${t.text}`} onClick={() => onFilter(parts.filter((_, j) => j !== i).map((x) => x.text).join(" "))}>{t.text}<Cross size={12} /></button>)}
-              <button type="button" className="btn" onClick={() => onFilter("")}>Show all {num(state.totalAll)}</button>
+              <button type="button" className="btn" onClick={() => onFilter("")}>Show all{none ? "" : ` ${num(state.totalAll)}`}</button>
             </div>
             <p className="muted">{behind(state.about)}</p>
           </div>

@@ -9,6 +9,7 @@ import { addressOf, type Place, type View } from "../../lib/query";
 const PAGE = 100;
 export const MOST = 500; // the largest page the API gives
 const CALM = 250; // ms between two comparisons under a storm of changes
+const CALM_WHOLE = 2000; // the same where each change may be of any row
 const SINGLE = 20; // rows fetched one by one when they fell out of the page
 
 export interface Asked {
@@ -30,6 +31,7 @@ export interface Page<T, A> {
 export interface Source<T extends Row, A> {
   place: Place;
   kinds: readonly string[]; // of changes that concern it
+  whole?: boolean; // a change names no row of it: any may have changed
   page: (q: Asked, signal?: AbortSignal) => Promise<Page<T, A>>;
   one?: (id: string) => Promise<T | undefined>;
   kept?: ListState<T, A>; // what was on the screen is there again when the reader comes back
@@ -133,8 +135,8 @@ export function useList<T extends Row, A>(source: Source<T, A>, view: View) {
 
   useEffect(() => onChange(source.kinds, (t) => {
     for (const id of t.ids) waiting.current.add(id);
-    many.current ||= t.many || t.reset;
-    timer.current ||= window.setTimeout(() => void look(), Math.max(0, CALM - (Date.now() - last.current)));
+    many.current ||= t.many || t.reset || source.whole === true;
+    timer.current ||= window.setTimeout(() => void look(), Math.max(0, (source.whole ? CALM_WHOLE : CALM) - (Date.now() - last.current)));
   }), [look, source]);
 
   useEffect(() => {

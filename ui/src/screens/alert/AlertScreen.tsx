@@ -2,9 +2,12 @@ import { useCallback, useEffect, useRef, useState } from "react";
 import { aborted, alerts, Code, isCode, sentence } from "../../api/client";
 import { onChange } from "../../api/live";
 import { type AlertDetail, AlertStatus } from "../../gen/dockreeve/v1/dockreeve_pb";
+import { auditOf } from "../../lib/audit";
+import { auditAddress } from "../../lib/entity";
 import { DEFAULT_VIEW, addressOf, quote } from "../../lib/query";
 import { go } from "../../lib/route";
 import { num, plural } from "../../lib/time";
+import { AuditMeans, AuditWhat, AuditWho } from "../../parts/auditfacts";
 import { Ago, Copy, Link } from "../../parts/bits";
 import { Back, Retry, Warn } from "../../parts/icons";
 import { SeverityMark, StatusMark } from "../../parts/marks";
@@ -14,7 +17,7 @@ import { setStatus } from "../alerts/setStatus";
 import { StatusDialog } from "../alerts/StatusDialog";
 import { alertSource } from "../alerts/source";
 import { lastAddress, lastOrder } from "../../parts/list/useList";
-import { Attack, ContainerFacts, History, Process, Raw, Severity, Timing, ToDo, Why } from "./parts";
+import { Attack, Belongs, ContainerFacts, History, Process, Raw, Severity, Timing, ToDo, Why } from "./parts";
 import { Occurrences } from "./Occurrences";
 import { Tree } from "./Tree";
 
@@ -95,6 +98,9 @@ export default function AlertScreen({ id }: { id: string }) {
     );
   }
   const a = detail.alert;
+  const s = a.subject;
+  const event = detail.lineage.length === 0 ? auditOf(detail.eventJson) : null;
+  const audit = event !== null || (s?.identity ?? "") !== "" && detail.lineage.length === 0; // judged by what the API server told
   const open = a.status === AlertStatus.OPEN || a.status === AlertStatus.ACKNOWLEDGED;
   return (
     <div className="page alert">
@@ -102,13 +108,14 @@ export default function AlertScreen({ id }: { id: string }) {
       <header className="alert-head">
         <p className="kicker"><SeverityMark of={a.severity} word /><span aria-hidden="true" className="faint">·</span><StatusMark of={a.status} /><span aria-hidden="true" className="faint">·</span><span>{a.title}</span></p>
         <h1>{a.summary || a.title}</h1>
-        <p className="muted">Seen {a.count === 1n ? "once" : `${num(a.count)} times`}, last <Ago ns={a.lastSeen} suffix />{a.count > 1n && <>, first <Ago ns={a.firstSeen} suffix /></>}, on {a.subject?.node || "a node that is not known"}.</p>
+        <p className="muted">Seen {a.count === 1n ? "once" : `${num(a.count)} times`}, last <Ago ns={a.lastSeen} suffix />{a.count > 1n && <>, first <Ago ns={a.firstSeen} suffix /></>}, on {audit ? s?.cluster ? `the API server of ${s.cluster}` : "an API server" : s?.node || "a node that is not known"}.</p>
         <div className="acts">
           {a.status === AlertStatus.OPEN && <button type="button" className="btn strong" onClick={() => act(AlertStatus.ACKNOWLEDGED)}>Acknowledge<kbd>a</kbd></button>}
           {open && <button type="button" className="btn" onClick={() => act(AlertStatus.RESOLVED)}>Resolve<kbd>r</kbd></button>}
           {open && <button type="button" className="btn" onClick={() => act(AlertStatus.DISMISSED)}>Dismiss<kbd>s</kbd></button>}
           {a.status !== AlertStatus.OPEN && <button type="button" className="btn" onClick={() => act(AlertStatus.OPEN)}>Open again<kbd>o</kbd></button>}
           <Link className="btn" to={addressOf({ ...DEFAULT_VIEW, filter: `rule:${quote(a.ruleId)}` })}>Same rule elsewhere</Link>
+          {audit && detail.eventIds[0] && <Link className="btn" to={auditAddress(detail.eventIds[0])}>The request in Audit</Link>}
         </div>
         {error && <p className="field-error" role="alert">Not up to date: {error.text}</p>}
       </header>
@@ -122,18 +129,23 @@ export default function AlertScreen({ id }: { id: string }) {
       )}
       <div className="columns">
         <div className="evidence">
-          <section aria-labelledby="s-tree"><h2 id="s-tree">Who did it</h2><Tree of={detail} /></section>
+          {audit ? <>
+            <section aria-labelledby="s-tree"><h2 id="s-tree">Who did it, and from where</h2><AuditWho of={event} by={{ cluster: s?.cluster ?? "", identity: s?.identity ?? "", user: s?.user ?? "", sources: s?.source ? [s.source] : [], agent: s?.agent ?? "" }} /></section>
+            {event && <section aria-labelledby="s-what"><h2 id="s-what">What was asked</h2><AuditWhat of={event} /></section>}
+            {event && <section aria-labelledby="s-means"><h2 id="s-means">What it means</h2><AuditMeans of={event} /></section>}
+          </> : <section aria-labelledby="s-tree"><h2 id="s-tree">Who did it</h2><Tree of={detail} /></section>}
           <section aria-labelledby="s-why"><h2 id="s-why">Why it fired</h2><Why of={detail} /></section>
-          <section aria-labelledby="s-occ"><h2 id="s-occ">Occurrences</h2><Occurrences id={id} total={a.count} told={told} /></section>
+          <section aria-labelledby="s-occ"><h2 id="s-occ">Occurrences</h2><Occurrences id={id} total={a.count} told={told} audit={audit} /></section>
           <section aria-labelledby="s-raw"><h2 id="s-raw">Raw event</h2><Raw of={detail} /></section>
         </div>
         <div className="facts">
           <section aria-labelledby="s-do"><h2 id="s-do">What to do</h2><ToDo of={detail} /></section>
           <section aria-labelledby="s-sev"><h2 id="s-sev">Why {a.severity === 0 ? "this severity" : <SeverityWord of={detail} />}</h2><Severity of={detail} /></section>
-          <section aria-labelledby="s-ctr"><h2 id="s-ctr">Container and image</h2><ContainerFacts of={a} /></section>
-          <section aria-labelledby="s-proc"><h2 id="s-proc">Process and object</h2><Process of={detail} /></section>
+          {(s?.cluster || s?.owner || s?.tenant || audit) && <section aria-labelledby="s-own"><h2 id="s-own">Cluster and owner</h2><Belongs of={a} /></section>}
+          {!audit && <section aria-labelledby="s-ctr"><h2 id="s-ctr">Container and image</h2><ContainerFacts of={a} /></section>}
+          {!audit && <section aria-labelledby="s-proc"><h2 id="s-proc">Process and object</h2><Process of={detail} /></section>}
           <section aria-labelledby="s-att"><h2 id="s-att">ATT&CK</h2><Attack of={a} /></section>
-          <section aria-labelledby="s-time"><h2 id="s-time">Time</h2><Timing of={a} /></section>
+          <section aria-labelledby="s-time"><h2 id="s-time">Time</h2><Timing of={a} audit={audit} /></section>
           <section aria-labelledby="s-hist"><h2 id="s-hist">History</h2><History of={detail} /></section>
         </div>
       </div>

@@ -7,7 +7,7 @@ import { Ago, Copy } from "../../parts/bits";
 const FIRST = 10;
 
 /** Every time it happened, newest first. New ones appear on top; the page of older ones stays. */
-export function Occurrences({ id, total, told }: { id: string; total: bigint; told: number }) {
+export function Occurrences({ id, total, told, audit }: { id: string; total: bigint; told: number; audit: boolean }) {
   const [rows, setRows] = useState<Occurrence[] | null>(null);
   const [cursor, setCursor] = useState("");
   const [error, setError] = useState("");
@@ -35,7 +35,7 @@ export function Occurrences({ id, total, told }: { id: string; total: bigint; to
     <>
       <div className="scroll-x" tabIndex={0} role="region" aria-label="Occurrences">
         <table className="plain">
-          <thead><tr><th>When</th><th className="n">To stored</th><th>Command</th><th><span className="sr">Copy</span></th></tr></thead>
+          <thead><tr><th>When</th><th className="n">To stored</th><th>{audit ? "What" : "Command"}</th><th><span className="sr">Copy</span></th></tr></thead>
           <tbody>
             {rows.map((o) => (
               <tr key={o.findingId}>

@@ -1,8 +1,11 @@
 import { type Alert, type AlertDetail, type Condition } from "../../gen/dockreeve/v1/dockreeve_pb";
 import { TACTICS, techniqueName } from "../../lib/attack";
+import { workloadAddress } from "../../lib/entity";
+import { pretty } from "../../lib/json";
 import { addressOf, DEFAULT_VIEW, filtered, imageAddress, IMAGES, quote } from "../../lib/query";
 import { duration, ms, num, utc } from "../../lib/time";
 import { Ago, Copy, End, Link, NotAssessed } from "../../parts/bits";
+import { ClusterLink, IdentityLink, Owner, WorkloadLink } from "../../parts/cluster";
 import { Check, Cross } from "../../parts/icons";
 import { statusName } from "../../parts/marks";
 
@@ -28,7 +31,7 @@ export function Severity({ of }: { of: AlertDetail }) {
     <ul className="reasons">
       <li>The rule is written as {of.rule?.severity || "a severity that is not known"}{of.rule?.file ? <> in <code>{of.rule.file}{of.rule.line > 0 ? `:${of.rule.line}` : ""}</code></> : null}.</li>
       {a.count > 1n && <li>An alert takes the highest severity of its findings: {num(a.count)} so far.</li>}
-      <li className="muted">Not weighed, because not assessed: the workload's exposure and owner, known vulnerabilities of the image{of.alert?.subject?.container?.digest ? <> (<Link to={imageAddress(of.alert.subject.container.digest)}>see the image</Link>)</> : null}, what its identity may reach.</li>
+      <li className="muted">Not weighed: the workload's exposure, known vulnerabilities of the image{of.alert?.subject?.container?.digest ? <> (<Link to={imageAddress(of.alert.subject.container.digest)}>see the image</Link>)</> : null}, what its identity may reach.</li>
     </ul>
   );
 }
@@ -40,7 +43,7 @@ export function ContainerFacts({ of }: { of: Alert }) {
   const pod = why ?? "the runtime names no pod for it";
   return (
     <dl className="dl">
-      <Fact name="workload" value={of.subject?.workload && of.subject.workload !== "unknown" ? of.subject.workload : undefined} why={why ?? "no cluster agent names its owner"} filter={`workload:${quote(of.subject?.workload ?? "")}`} />
+      <Fact name="workload" value={of.subject?.workload && of.subject.workload !== "unknown" ? of.subject.workload : undefined} why={why ?? "no cluster agent names its owner"} to={of.subject?.cluster && /^[^/]+\/[^/]+\/.+/.test(of.subject.workload) ? workloadAddress(of.subject.cluster, of.subject.workload) : addressOf({ ...DEFAULT_VIEW, filter: `workload:${quote(of.subject?.workload ?? "")}` })} />
       <Fact name="container" value={c.name} why={why} />
       <Fact name="container id" value={c.id} mono end />
       <Fact name="image" value={c.image} why={why} mono to={c.digest ? imageAddress(c.digest) : c.image ? filtered(IMAGES, `image:${quote(c.image)}`) : ""} />
@@ -82,13 +85,30 @@ export function Attack({ of }: { of: Alert }) {
   );
 }
 
-export function Timing({ of }: { of: Alert }) {
+/** Whose it is, and what it reaches into. */
+export function Belongs({ of }: { of: Alert }) {
+  const s = of.subject!;
+  const workload = /^[^/]+\/[^/]+\/.+/.test(s.workload);
+  return (
+    <dl className="dl">
+      <div><dt>cluster</dt><dd>{s.cluster ? <ClusterLink name={s.cluster} /> : <NotAssessed why="no cluster agent reports it" />}</dd></div>
+      <div><dt>owner</dt><dd>{s.owner ? <Owner of={s.owner} /> : <NotAssessed why="not told" />}</dd></div>
+      {s.tenant && <div><dt>tenant</dt><dd><Link to={addressOf({ ...DEFAULT_VIEW, filter: `tenant:${quote(s.tenant)}` })}>{s.tenant}</Link></dd></div>}
+      {workload && <div><dt>workload</dt><dd><WorkloadLink cluster={s.cluster} of={s.workload} /></dd></div>}
+      {s.identity && <div><dt>identity</dt><dd><IdentityLink cluster={s.cluster} of={s.identity} /></dd></div>}
+      {s.object && !s.process && <div><dt>object</dt><dd><span className="wrap">{s.objectClass && s.objectClass !== "none" && <span className="muted">{s.objectClass} </span>}<span className="mono">{s.object}</span></span><Copy text={s.object} what="object" /></dd></div>}
+      {s.reaches.length > 0 && <div><dt>reaches into</dt><dd><ul className="names">{s.reaches.slice(0, 12).map((r) => <li key={r}>{/^[^/]+\/[^/]+\/.+/.test(r) ? <WorkloadLink cluster={s.cluster} of={r} /> : <b className="wrap">{r}</b>}</li>)}</ul></dd></div>}
+    </dl>
+  );
+}
+
+export function Timing({ of, audit }: { of: Alert; audit: boolean }) {
   const known = of.kernelTime > 0n && of.storedAt > 0n;
   return (
     <dl className="dl">
-      <div><dt>in the kernel</dt><dd><span className="mono">{of.kernelTime > 0n ? utc(ms(of.kernelTime)) : "not assessed"}</span></dd></div>
+      <div><dt>{audit ? "at the API server" : "in the kernel"}</dt><dd><span className="mono">{of.kernelTime > 0n ? utc(ms(of.kernelTime)) : "not assessed"}</span></dd></div>
       <div><dt>stored</dt><dd><span className="mono">{of.storedAt > 0n ? utc(ms(of.storedAt)) : "not assessed"}</span></dd></div>
-      <div><dt>kernel to stored</dt><dd>{known ? <b>{duration(ms(of.storedAt) - ms(of.kernelTime))}</b> : <NotAssessed why="one of the two times is missing" />}</dd></div>
+      <div><dt>{audit ? "request to stored" : "kernel to stored"}</dt><dd>{known ? <b>{duration(ms(of.storedAt) - ms(of.kernelTime))}</b> : <NotAssessed why="one of the two times is missing" />}</dd></div>
     </dl>
   );
 }
@@ -138,19 +158,12 @@ function Got({ c }: { c: Condition }) {
 }
 
 export function Raw({ of }: { of: AlertDetail }) {
-  let text = of.eventJson;
-  let note = "";
-  try {
-    // Numbers are kept as written: nanoseconds do not fit a JavaScript number.
-    text = JSON.stringify(JSON.parse(of.eventJson.replace(/([:[,]\s*)(-?\d{16,})(?=\s*[,}\]])/g, '$1"$2"')), null, 2).replace(/"(-?\d{16,})"/g, "$1");
-  } catch {
-    note = of.eventJson ? "This is not valid JSON; it is shown as it came." : "";
-  }
+  const { text, valid } = pretty(of.eventJson);
   if (!of.eventJson) return <p><NotAssessed why="the finding came without its event" /></p>;
   return (
     <details>
       <summary>The event as the trace writes it <span className="muted">{of.eventIds.length > 0 && <code>{of.eventIds.join(", ")}</code>}</span></summary>
-      {note && <p className="field-error">{note}</p>}
+      {!valid && <p className="field-error">This is not valid JSON; it is shown as it came.</p>}
       <div className="code"><pre tabIndex={0}>{text}</pre><Copy text={of.eventJson} what="raw event" /></div>
       <p className="muted">Finding <code>{of.findingId}</code></p>
     </details>

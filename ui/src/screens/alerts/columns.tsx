@@ -2,6 +2,7 @@ import type { Alert } from "../../gen/dockreeve/v1/dockreeve_pb";
 import type { Field } from "../../lib/table";
 import { duration, ms, num, utc } from "../../lib/time";
 import { Ago, End } from "../../parts/bits";
+import { ClusterLink, IdentityLink, Owner } from "../../parts/cluster";
 import { type Column, columnsKept } from "../../parts/list/columns";
 import { SeverityMark, severityName, StatusMark, statusName } from "../../parts/marks";
 
@@ -9,6 +10,7 @@ import { SeverityMark, severityName, StatusMark, statusName } from "../../parts/
 export function place(a: Alert): { main: string; sub: string } {
   const s = a.subject;
   const c = s?.container;
+  if (!c && s?.identity) return { main: s.workload && s.workload !== "host" && s.workload !== "unknown" ? s.workload : s.cluster || "API server", sub: "" };
   if (!c) return { main: "host", sub: "" };
   if (c.unknown) return { main: s?.workload && s.workload !== "unknown" ? s.workload : c.name || c.id.slice(0, 12), sub: "container not assessed" };
   return { main: s?.workload || c.pod || c.name || c.id.slice(0, 12), sub: c.name || c.id.slice(0, 12) };
@@ -17,7 +19,7 @@ export function place(a: Alert): { main: string; sub: string } {
 function Where({ a }: { a: Alert }) {
   const c = a.subject?.container;
   const p = place(a);
-  const whole = [a.subject?.workload, c?.pod && `pod ${c.pod}`, c?.name && `container ${c.name}`, c?.unknown && `not assessed: ${c.unknown}`].filter(Boolean).join("\n");
+  const whole = [a.subject?.cluster && `cluster ${a.subject.cluster}`, a.subject?.workload, c?.pod && `pod ${c.pod}`, c?.name && `container ${c.name}`, c?.unknown && `not assessed: ${c.unknown}`].filter(Boolean).join("\n");
   return <End tip={whole || p.main}>{p.main}</End>;
 }
 
@@ -30,11 +32,15 @@ export const COLUMNS: readonly Column<Alert>[] = [
   { key: "alert", label: "Alert", main: true, width: "minmax(260px, 3fr)", cell: (a) => <span className="clip"><b>{a.title}</b> <span className="muted">{a.summary}</span></span>, values: (a) => [{ key: "id", value: a.id }, { key: "title", value: a.title }, { key: "summary", value: a.summary }] },
   { key: "where", label: "Workload / container", width: "minmax(168px, 1.1fr)", cell: (a) => <Where a={a} />,
     values: (a) => [{ key: "workload", value: a.subject?.workload ?? "" }, { key: "container", value: a.subject?.container?.name ?? "" }, { key: "container_id", value: a.subject?.container?.id ?? "" }, { key: "container_not_assessed", value: a.subject?.container?.unknown ?? "" }] },
-  { key: "process", label: "Process", width: "88px", cell: (a) => <span className="clip mono" data-tip={a.subject?.executable}>{a.subject?.process || dash}</span>, values: (a) => [{ key: "process", value: a.subject?.process ?? "" }, { key: "executable", value: a.subject?.executable ?? "" }] },
+  { key: "process", label: "By", name: "Process or identity", width: "minmax(88px, 0.6fr)", cell: (a) => a.subject?.identity && !a.subject.process ? <span className="with-tags"><IdentityLink cluster={a.subject.cluster} of={a.subject.identity} own bare /></span> : <span className="clip mono" data-tip={a.subject?.executable}>{a.subject?.process || dash}</span>, values: (a) => [{ key: "process", value: a.subject?.process ?? "" }, { key: "executable", value: a.subject?.executable ?? "" }] },
   { key: "count", label: "Count", width: "52px", order: "count", number: true, cell: (a) => num(a.count), values: (a) => [{ key: "count", value: Number(a.count) }] },
   { key: "first", label: "First seen", width: "70px", order: "first_seen", number: true, cell: (a) => <Ago ns={a.firstSeen} />, values: (a) => text("first_seen", time(a.firstSeen)) },
   { key: "last", label: "Last seen", width: "78px", order: "last_seen", number: true, cell: (a) => <Ago ns={a.lastSeen} />, values: (a) => text("last_seen", time(a.lastSeen)) },
   { key: "status", label: "Status", width: "116px", cell: (a) => <StatusMark of={a.status} />, values: (a) => text("status", statusName(a.status)) },
+  { key: "cluster", label: "Cluster", width: "90px", cell: (a) => <ClusterLink name={a.subject?.cluster ?? ""} own />, values: (a) => text("cluster", a.subject?.cluster ?? "") },
+  { key: "identity", label: "Identity", width: "170px", cell: (a) => (a.subject?.identity ? <IdentityLink cluster={a.subject.cluster} of={a.subject.identity} own /> : dash), values: (a) => [{ key: "identity", value: a.subject?.identity ?? "" }, { key: "source", value: a.subject?.source ?? "" }, { key: "agent", value: a.subject?.agent ?? "" }] },
+  { key: "owner", label: "Owner", width: "86px", cell: (a) => (a.subject?.owner ? <Owner of={a.subject.owner} /> : dash), values: (a) => text("owner", a.subject?.owner ?? "") },
+  { key: "tenant", label: "Tenant", width: "76px", cell: (a) => <span className="clip" data-tip={a.subject?.reaches.length ? `reaches into ${a.subject.reaches.join(", ")}` : a.subject?.tenant}>{a.subject?.tenant || dash}</span>, values: (a) => [{ key: "tenant", value: a.subject?.tenant ?? "" }, { key: "reaches", value: a.subject?.reaches.join("; ") ?? "" }] },
   { key: "node", label: "Node", width: "140px", cell: (a) => <End>{a.subject?.node ?? ""}</End>, values: (a) => text("node", a.subject?.node ?? "") },
   { key: "user", label: "User", width: "84px", cell: (a) => <span className="clip">{a.subject?.user || dash}</span>, values: (a) => text("user", a.subject?.user ?? "") },
   { key: "object", label: "Object", width: "170px", cell: (a) => (a.subject?.object ? <End mono>{a.subject.object}</End> : dash), values: (a) => text("object", a.subject?.object ?? "") },

@@ -28,7 +28,7 @@ export const imageSource: Source<ImageRow, ScanCoverage> = {
 
 const href = (i: ImageRow) => imageAddress(i.key);
 const kind: ListKind<ImageRow, ScanCoverage> = {
-  source: imageSource, title: "Images", one: "image", many: "images", fields: IMAGE_FIELDS, example: "severity:>=high running:yes distro:debian*", ascending: ["name"], cli: "dockreeve images list",
+  source: imageSource, title: "Images", one: "image", many: "images", fields: IMAGE_FIELDS, example: "severity:>=high running:yes distro:debian*", ascending: ["name"], rated: true, cli: "dockreeve images list",
   chips: [["Running", "running:yes"], ["Known exploited", "kev:yes"], ["In use", "in_use:yes"], ["Fixable", "fixable:yes"], ["Not assessed", "assessed:no"]],
   columns: COLUMNS, kept, scroll: { top: 0, active: null }, href, name: imageName,
   card: (i) => <>

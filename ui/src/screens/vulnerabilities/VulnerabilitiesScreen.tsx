@@ -23,7 +23,7 @@ export const vulnerabilitySource: Source<VulnerabilityRow, ScanCoverage> = {
 
 const href = (v: VulnerabilityRow) => vulnerabilityAddress(v.id);
 const kind: ListKind<VulnerabilityRow, ScanCoverage> = {
-  source: vulnerabilitySource, title: "Vulnerabilities", one: "vulnerability", many: "vulnerabilities", fields: VULNERABILITY_FIELDS, example: "severity:>=high running:yes epss:>=0.1", ascending: ["id"], cli: "dockreeve images affected ID",
+  source: vulnerabilitySource, title: "Vulnerabilities", one: "vulnerability", many: "vulnerabilities", fields: VULNERABILITY_FIELDS, example: "severity:>=high running:yes epss:>=0.1", rated: true, ascending: ["id"], cli: "dockreeve images affected ID",
   chips: [["Known exploited", "kev:yes"], ["Running", "running:yes"], ["In use", "in_use:yes"], ["Fixable", "fixable:yes"], ["Likely exploited", "epss:>=0.1"], ["New in 7 d", "age:<7d"]],
   columns: COLUMNS, kept, scroll: { top: 0, active: null }, href, name: (v) => v.id,
   card: (v) => <>
