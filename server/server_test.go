@@ -33,12 +33,18 @@ type hub struct {
 
 func start(t *testing.T) *hub {
 	t.Helper()
+	return startAs(t, "node-1")
+}
+
+// startAs is start with a sender of that origin.
+func startAs(t *testing.T, origin string) *hub {
+	t.Helper()
 	dir := t.TempDir()
 	db, err := store.Open(t.Context(), store.Options{Path: filepath.Join(dir, "dockreeve.db")})
 	if err != nil {
 		t.Fatal(err)
 	}
-	pipe := link.NewPipe(link.PipeOptions{Origin: "node-1"})
+	pipe := link.NewPipe(link.PipeOptions{Origin: origin})
 	s, err := New(Options{DB: db, Receiver: pipe, Listen: "127.0.0.1:0", StateDir: dir, Version: "test",
 		UI: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "console") })})
 	if err != nil {

@@ -31,10 +31,11 @@ type Options struct {
 
 // Client holds the services. Safe for concurrent use.
 type Client struct {
-	Alerts  dockreevev1connect.AlertServiceClient
-	Changes dockreevev1connect.ChangeServiceClient
-	Status  dockreevev1connect.StatusServiceClient
-	Images  dockreevev1connect.ImageServiceClient
+	Alerts   dockreevev1connect.AlertServiceClient
+	Changes  dockreevev1connect.ChangeServiceClient
+	Status   dockreevev1connect.StatusServiceClient
+	Images   dockreevev1connect.ImageServiceClient
+	Clusters dockreevev1connect.ClusterServiceClient
 
 	base  string
 	http  *http.Client
@@ -69,6 +70,7 @@ func New(opt Options) (*Client, error) {
 	c.Changes = dockreevev1connect.NewChangeServiceClient(c.http, c.base, with)
 	c.Status = dockreevev1connect.NewStatusServiceClient(c.http, c.base, with)
 	c.Images = dockreevev1connect.NewImageServiceClient(c.http, c.base, with)
+	c.Clusters = dockreevev1connect.NewClusterServiceClient(c.http, c.base, with)
 	return c, nil
 }
 
