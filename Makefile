@@ -5,7 +5,7 @@ export CGO_ENABLED ?= 0
 STATE ?=
 LDFLAGS := -s -w -X github.com/dockreeve/dockreeve/cli.version=$(shell git describe --always --dirty 2>/dev/null || echo dev)
 
-.PHONY: up build test setup test-go test-kernel test-store test-scan test-ui conformance bench fuzz generate ui lint help
+.PHONY: up build test setup test-go test-kernel test-store test-scan test-ui test-lab lab lab-down conformance bench fuzz generate ui lint help
 
 help: ## what each target does
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -33,6 +33,15 @@ test-scan: ## `dockreeve scan` as it is built, on real images, beside dpkg, npm,
 	@SUITE=test-scan test/setup/suite.sh scan
 test-ui: ## console logic, and both screens in a real Chromium against a real server
 	@SUITE=test-ui test/setup/suite.sh ui
+
+test-lab: ## against a real Kubernetes: control plane as anybody, nodes as root (docs/lab.md)
+	@SUITE=test-lab test/setup/suite.sh lab
+
+LAB ?= $(CURDIR)/.dockreeve/lab
+lab: ## bring a real Kubernetes up here, with a node when root; prints what a shell needs to use it (docs/lab.md)
+	@$(GO) run ./test/kube/labctl -dir '$(LAB)' $(ARGS) up
+lab-down: ## take it down without a trace; what was built stays in the cache
+	@$(GO) run ./test/kube/labctl -dir '$(LAB)' down
 
 conformance: ## the rule language against upstream's own suites, from the directories that DOCKREEVE_FALCO_* name
 	@for v in DOCKREEVE_FALCO_LIBS DOCKREEVE_FALCO DOCKREEVE_FALCO_RULES DOCKREEVE_FALCO_PLUGINS; do \

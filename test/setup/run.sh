@@ -5,7 +5,7 @@ cd "$(dirname "$0")/../.."
 test/setup/setup.sh || exit $?
 out="$PWD/out/test"; rm -rf "$out"; mkdir -p "$out"
 export DOCKREEVE_RESULTS="$out"
-for suite in go store kernel scan ui; do
+for suite in go store kernel lab scan ui; do
   SUITE="test-$suite" test/setup/suite.sh "$suite" || true
 done
 exec go run ./test/report -final "$out"/*.json

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs one suite (go, store, kernel, scan, ui), leaves its results as go-test JSON, and prints its own summary.
+# Runs one suite (go, store, kernel, lab, scan, ui), leaves its results as go-test JSON, and prints its own summary.
 set -uo pipefail
 cd "$(dirname "$0")/../.."
 suite="$1"
@@ -9,6 +9,7 @@ node_dir="${DOCKREEVE_NODE_DIR:-$PWD/.dockreeve/node}"
 [ -x "$node_dir/node_modules/node/bin/node" ] && export PATH="$node_dir/node_modules/node/bin:$PATH"
 kernel='./sensor/... ./internal/sandbox/... ./test/kernel/... ./test/running/...'
 store='./store/... ./server/... ./link/...'
+lab='./test/kube/...'
 scan='./test/scan/...'
 # The official schemas: those beside this repository, else what setup.sh fetched.
 if [ -z "${DOCKREEVE_SCHEMAS:-}" ]; then
@@ -19,14 +20,17 @@ ui='./ui/... ./test/console/...'
 case "$suite" in
   kernel) pkgs=$(go list $kernel 2>/dev/null) ;;
   store)  pkgs=$(go list $store) ;;
+  lab)    pkgs=$(go list $lab) ;;
   scan)   pkgs=$(go list $scan) ;;
   ui)     pkgs=$(go list $ui) ;;
-  go)     pkgs=$(go list ./... | grep -vxFf <(go list $kernel $store $scan $ui 2>/dev/null)) ;;
-  *) echo "suite.sh: unknown suite $suite (go, store, kernel, scan, ui)" >&2; exit 2 ;;
+  go)     pkgs=$(go list ./... | grep -vxFf <(go list $kernel $store $lab $scan $ui 2>/dev/null)) ;;
+  *) echo "suite.sh: unknown suite $suite (go, store, kernel, lab, scan, ui)" >&2; exit 2 ;;
 esac
 echo "== $SUITE"
 # One package at a time where the machine is shared by real containers and browsers.
-par=2; case "$suite" in kernel|scan|ui) par=1;; esac
+par=2; case "$suite" in kernel|lab|scan|ui) par=1;; esac
+# What the lab is made of is built once, where it can be watched; where it cannot be, the tests say so.
+if [ "$suite" = lab ]; then go run ./test/kube/labctl build || true; fi
 go test -json -count=1 -timeout 20m -p "$par" $pkgs > "$res" 2> "$dir/$suite.stderr"
 code=$?
 [ -s "$dir/$suite.stderr" ] && cat "$dir/$suite.stderr" >&2

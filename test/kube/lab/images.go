@@ -37,10 +37,9 @@ func (b *builder) module(ctx context.Context, path string) (m goModule, err erro
 	return m, nil
 }
 
-// keyImages depends on our tool, on the machine's busybox, and on the pause program's
-// version, which comes in the Kubernetes module.
+// keyImages depends on our two programs and on the machine's busybox.
 func keyImages(b *builder, h io.Writer) error {
-	if err := keyFiles("go.mod", "apicall")(b, h); err != nil {
+	if err := keyFiles("go.mod", "apicall", "pause")(b, h); err != nil {
 		return err
 	}
 	box, err := busybox()
@@ -51,7 +50,7 @@ func keyImages(b *builder, h io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(h, pauseVersion, len(text))
+	fmt.Fprintln(h, PauseImage, BusyboxImage, ToolsImage, len(text))
 	_, err = h.Write(text)
 	return err
 }
@@ -66,21 +65,16 @@ func busybox() (string, error) {
 
 // makeImages writes pause.tar, busybox.tar and tools.tar, without any registry.
 func makeImages(ctx context.Context, b *builder, dir string) error {
-	kube, err := b.module(ctx, "k8s.io/kubernetes")
-	if err != nil {
-		return err
-	}
 	work, err := os.MkdirTemp("", "dockreeve-lab-images-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(work)
 	pause, tool := filepath.Join(work, "pause"), filepath.Join(work, "apicall")
-	if err := b.run(ctx, work, nil, "gcc", "-Os", "-s", "-static", "-DVERSION="+pauseVersion, "-o", pause, filepath.Join(kube.Dir, "build/pause/linux/pause.c")); err != nil {
-		return err
-	}
-	if err := b.run(ctx, b.source, nil, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", tool, "./apicall"); err != nil {
-		return err
+	for _, p := range []string{pause, tool} {
+		if err := b.run(ctx, b.source, nil, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags", "-s -w", "-o", p, "./"+filepath.Base(p)); err != nil {
+			return err
+		}
 	}
 	if err := writeImage(filepath.Join(dir, "pause.tar"), PauseImage, v1.Config{Entrypoint: []string{"/pause"}, User: "65535:65535"}, map[string]string{"pause": pause}); err != nil {
 		return err

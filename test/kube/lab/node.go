@@ -25,7 +25,7 @@ func Possible(nodes int) error {
 		if os.Getuid() != 0 {
 			return errors.New("a lab with nodes needs root")
 		}
-		needs = append(needs, "gcc", "runc", "busybox", "iptables", "nft", "ip", "nsenter", "unshare", "mount", "sysctl")
+		needs = append(needs, "runc", "busybox", "iptables", "nft", "ip", "nsenter", "unshare", "mount", "sysctl")
 	}
 	var missing []string
 	for _, n := range needs {

@@ -21,7 +21,7 @@ const usage = `usage: labctl [flags] up | down | restart PROGRAM | stop PROGRAM 
   restart   end one program and start it again: kube-apiserver, kubelet-node1…
   audit-to  send the API server's audit events to URL; CA is the file its certificate is signed by
   env       print what a shell needs to use the lab
-  build     build all parts, or those named, without starting anything
+  build     build what up needs, or the parts named (kube, hook, containerd, cni, images, kwok)
 `
 
 func main() {
@@ -55,7 +55,9 @@ func do(ctx context.Context, o lab.Options, args []string) error {
 	case args[0] == "build":
 		names := args[1:]
 		if len(names) == 0 {
-			names = append(lab.NodeParts[:len(lab.NodeParts):len(lab.NodeParts)], "kwok")
+			if names = lab.ControlParts; o.Nodes > 0 {
+				names = lab.NodeParts
+			}
 		}
 		_, err := lab.Build(ctx, names, o.Log)
 		return err
