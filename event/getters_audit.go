@@ -575,6 +575,47 @@ func samePointer(part, key string) bool {
 	return key == ""
 }
 
+func evtPluginName(e *Event, _ *Arg) (string, bool) {
+	return "k8saudit", e.Source == SourceK8sAudit
+}
+
+// evtPluginInfo is who asked for what.
+func evtPluginInfo(e *Event, _ *Arg) (string, bool) {
+	if s, ok, built := e.cached(derPluginInfo); built {
+		return s, ok
+	}
+	parts := [...]struct {
+		key  topKey
+		name string
+		sep  byte
+	}{{topUser, "username", 0}, {topVerb, "", ' '}, {topObjectRef, "resource", ' '}, {topObjectRef, "subresource", '/'}, {topObjectRef, "namespace", ' '}, {topObjectRef, "name", '/'}}
+	var texts [len(parts)]string // read first: what has escapes goes to the scratch before the joined text
+	for i, p := range parts {
+		if p.name == "" {
+			texts[i], _ = e.textAt(p.key)
+		} else {
+			texts[i], _ = e.textAt(p.key, p.name)
+		}
+	}
+	if e.at(topAuditID) == 0 {
+		return e.keepNone(derPluginInfo)
+	}
+	from := len(e.scratch)
+	for i, p := range parts {
+		if texts[i] == "" {
+			continue
+		}
+		if sep := p.sep; sep != 0 && len(e.scratch) > from {
+			if sep == '/' && p.name == "name" && texts[i-1] == "" {
+				sep = ' '
+			}
+			e.scratch = append(e.scratch, sep)
+		}
+		e.scratch = append(e.scratch, texts[i]...)
+	}
+	return e.keep(derPluginInfo, from)
+}
+
 func jevtObj(e *Event, _ *Arg) (string, bool) {
 	if s, ok, built := e.cached(derJSONObj); built {
 		return s, ok

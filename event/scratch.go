@@ -24,6 +24,7 @@ const (
 	derEvtArgs
 	derJSONObj
 	derJSONRawTime
+	derPluginInfo
 	derCount
 )
 
