@@ -23,7 +23,8 @@ func NewNDJSON(w io.Writer) *NDJSON { return &NDJSON{w: w} }
 
 // Send writes {"kind":…,"data":…} and a newline.
 func (n *NDJSON) Send(_ context.Context, _ link.Lane, kind link.Kind, payload []byte) error {
-	word, ok := map[link.Kind]string{link.KindFinding: "finding", link.KindLoss: "loss", link.KindStatus: "status", link.KindRules: "rules", link.KindUse: "use"}[kind]
+	word, ok := map[link.Kind]string{link.KindFinding: "finding", link.KindLoss: "loss", link.KindStatus: "status", link.KindRules: "rules", link.KindUse: "use",
+		link.KindInventory: "inventory", link.KindAudit: "audit", link.KindHabits: "habits"}[kind]
 	if !ok {
 		return fmt.Errorf("ndjson: unknown kind %d", kind)
 	}
