@@ -210,40 +210,14 @@ func (h *Hubs) Run(ctx context.Context) error {
 			failed = true
 			h.trouble(b, topic, p, err)
 		})
-		committed := cl.CommittedOffsets()
-		var taken []*kgo.Record
-		for it := fetches.RecordIter(); !it.Done(); {
-			r := it.Next()
-			if !h.mine(r) {
-				continue
-			}
-			want, known := next[r.Topic][r.Partition]
-			if !known {
-				if o, ok := committed[r.Topic][r.Partition]; ok && o.Offset > 0 {
-					want, known = o.Offset, true
-				}
-			}
-			gap := uint64(0)
-			if known && r.Offset > want {
-				gap = uint64(r.Offset - want)
-			}
-			ok, err := h.take(ctx, cl, b, r, gap)
-			if err != nil {
-				return err
-			}
-			if !ok {
-				continue
-			}
-			if next[r.Topic] == nil {
-				next[r.Topic] = map[int32]int64{}
-			}
-			next[r.Topic][r.Partition] = r.Offset + 1
-			taken = append(taken, r)
-		}
+		taken, err := h.takeAll(ctx, cl, b, fetches.RecordIter(), next)
 		if len(taken) > 0 {
 			if err := h.commit(ctx, cl, taken); err != nil {
 				h.in.trouble("hubs", "commit", err) // they come again, under the same ids
 			}
+		}
+		if err != nil {
+			return err
 		}
 		cl.AllowRebalance()
 		if failed && len(taken) == 0 {
@@ -252,6 +226,40 @@ func (h *Hubs) Run(ctx context.Context) error {
 			}
 		}
 	}
+}
+
+// takeAll hands on what one poll brought and returns what the handler has taken of it,
+// also when there is an error.
+func (h *Hubs) takeAll(ctx context.Context, cl *kgo.Client, b *batch, it *kgo.FetchesRecordIter, next map[string]map[int32]int64) (taken []*kgo.Record, err error) {
+	committed := cl.CommittedOffsets()
+	for !it.Done() {
+		r := it.Next()
+		if !h.mine(r) {
+			continue
+		}
+		want, known := next[r.Topic][r.Partition]
+		if !known {
+			if o, ok := committed[r.Topic][r.Partition]; ok && o.Offset > 0 {
+				want, known = o.Offset, true
+			}
+		}
+		gap := uint64(0)
+		if known && r.Offset > want {
+			gap = uint64(r.Offset - want)
+		}
+		ok, err := h.take(ctx, cl, b, r, gap)
+		if ok {
+			if next[r.Topic] == nil {
+				next[r.Topic] = map[int32]int64{}
+			}
+			next[r.Topic][r.Partition] = r.Offset + 1
+			taken = append(taken, r)
+		}
+		if err != nil {
+			return taken, err
+		}
+	}
+	return taken, nil
 }
 
 // take hands on one message. While the handler cannot take it, other members may have
@@ -264,6 +272,8 @@ func (h *Hubs) take(ctx context.Context, cl *kgo.Client, b *batch, r *kgo.Record
 			if gap > 0 {
 				b.loseN("hub_gap", gap)
 			}
+			ctx, cancel := lastly(ctx) // the losses belong to what is committed
+			defer cancel()
 			return true, b.done(ctx)
 		}
 		if ctx.Err() != nil {
@@ -280,7 +290,8 @@ func (h *Hubs) take(ctx context.Context, cl *kgo.Client, b *batch, r *kgo.Record
 	}
 }
 
-// commit keeps where the group stands, for the partitions that are still ours.
+// commit keeps where the group stands, for the partitions that are still ours. It does so
+// also when the process is about to end, so that what was handed on does not come again.
 func (h *Hubs) commit(ctx context.Context, cl *kgo.Client, taken []*kgo.Record) error {
 	still := taken[:0]
 	for _, r := range taken {
@@ -288,7 +299,14 @@ func (h *Hubs) commit(ctx context.Context, cl *kgo.Client, taken []*kgo.Record) 
 			still = append(still, r)
 		}
 	}
+	ctx, cancel := lastly(ctx)
+	defer cancel()
 	return cl.CommitRecords(ctx, still...)
+}
+
+// lastly is a context for what is done although the process ends.
+func lastly(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 }
 
 // trouble sorts an error of a fetch.

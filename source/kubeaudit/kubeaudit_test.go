@@ -621,3 +621,13 @@ func TestBombs(t *testing.T) {
 	equal(t, "too long", h.Lost["too_long"], 1)
 	equal(t, "long text", h.Lost["not_json"], 1)
 }
+
+// tellLog is a log that tells of each warning by a channel.
+func tellLog(c chan struct{}) *slog.Logger { return slog.New(tell{c}) }
+
+type tell struct{ c chan struct{} }
+
+func (tell) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
+func (t tell) Handle(context.Context, slog.Record) error  { t.c <- struct{}{}; return nil }
+func (t tell) WithAttrs([]slog.Attr) slog.Handler         { return t }
+func (t tell) WithGroup(string) slog.Handler              { return t }
