@@ -8,14 +8,16 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/inventory"
 )
 
 // inspectPrinter prints an inspection for people. The first error of writing ends it.
 type inspectPrinter struct {
-	w   io.Writer
-	now time.Time
-	err error
+	w       io.Writer
+	now     time.Time
+	err     error
+	missing []inventory.Gap
 }
 
 func (p *inspectPrinter) f(format string, args ...any) {
@@ -64,16 +66,13 @@ func (p *inspectPrinter) all(i *inspection) {
 			ways = append(ways, d.Exposure)
 		}
 	}
-	missing := map[string]string{} // resource → why it is not assessed
-	for _, g := range cluster.Gaps {
-		missing[g.What] = g.Reason
-	}
+	p.missing = cluster.Gaps
 	p.cluster(cluster, i.Files)
-	p.nodes(nodes, missing)
-	p.namespaces(spaces, missing)
-	p.workloads(works, missing)
-	p.exposures(ways, missing)
-	p.identities(ids, missing)
+	p.nodes(nodes)
+	p.namespaces(spaces)
+	p.workloads(works)
+	p.exposures(ways)
+	p.identities(ids)
 	p.unowned(spaces, works)
 	p.gaps(cluster.Gaps, i.Files)
 }
@@ -89,7 +88,11 @@ func (p *inspectPrinter) cluster(c inventory.ClusterDoc, files *inspectedFiles) 
 	if files != nil {
 		p.f(", as %s of %s say", count(files.Objects, "object"), count(files.Files, "file"))
 	}
-	p.f("\n  %s, %d ready; %s, %s, %s", count(c.Nodes, "node"), c.NodesReady, count(c.Namespaces, "namespace"), count(c.Workloads, "workload"), count(c.Pods, "pod"))
+	p.f("\n  %s", p.known("nodes", c.Nodes, "node"))
+	if c.Nodes > 0 {
+		p.f(", %d ready", c.NodesReady)
+	}
+	p.f("; %s, %s, %s", p.known("namespaces", c.Namespaces, "namespace"), p.known("pods", c.Workloads, "workload"), p.known("pods", c.Pods, "pod"))
 	if c.Tenants > 0 {
 		p.f(", %s", count(c.Tenants, "tenant"))
 	}
@@ -103,19 +106,31 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
+// known is count, unless there are none because they could not be read.
+func (p *inspectPrinter) known(resource string, n int, what string) string {
+	if n == 0 && p.none(resource) != "none" {
+		return what + "s not assessed"
+	}
+	return count(n, what)
+}
+
 func join(sep string, parts ...string) string {
 	return strings.Join(slices.DeleteFunc(parts, func(s string) bool { return s == "" }), sep)
 }
 
 // none says why a list is empty: what could not be read is not assessed.
-func none(missing map[string]string, what string, otherwise string) string {
-	if why := missing[what]; why != "" {
-		return "not assessed: " + clean(why)
+func (p *inspectPrinter) none(resource string) string {
+	for _, g := range p.missing {
+		for what := range strings.SplitSeq(g.What, ", ") {
+			if what, _, _ = strings.Cut(what, "."); what == resource {
+				return "not assessed: " + clean(g.Reason)
+			}
+		}
 	}
-	return otherwise
+	return "none"
 }
 
-func (p *inspectPrinter) nodes(list []*inventory.NodeDoc, missing map[string]string) {
+func (p *inspectPrinter) nodes(list []*inventory.NodeDoc) {
 	rows := [][]string{{"NAME", "STATE", "KUBELET", "RUNTIME", "IMAGE", "PODS", "TENANTS", "OWNER"}}
 	for _, n := range list {
 		state := "ready"
@@ -129,10 +144,10 @@ func (p *inspectPrinter) nodes(list []*inventory.NodeDoc, missing map[string]str
 		}
 		rows = append(rows, []string{n.Name, state, orDash(n.Node.Kubelet), orDash(n.Node.Runtime), orDash(n.Node.OSImage), fmt.Sprint(n.Pods), orDash(strings.Join(n.Tenants, ", ")), n.Owner})
 	}
-	p.table("NODES", none(missing, "nodes", "none"), rows)
+	p.table("NODES", p.none("nodes"), rows)
 }
 
-func (p *inspectPrinter) namespaces(list []*inventory.NamespaceDoc, missing map[string]string) {
+func (p *inspectPrinter) namespaces(list []*inventory.NamespaceDoc) {
 	rows := [][]string{{"NAME", "OWNER", "FROM", "TENANT", "PODS", "POD SECURITY", "ISOLATED"}}
 	for _, n := range list {
 		isolated := "no"
@@ -143,13 +158,13 @@ func (p *inspectPrinter) namespaces(list []*inventory.NamespaceDoc, missing map[
 		}
 		rows = append(rows, []string{n.Name, n.Owner, orDash(n.OwnerFrom), orDash(n.Tenant), fmt.Sprint(n.Pods), orDash(n.PodSecurity), isolated})
 	}
-	p.table("NAMESPACES", none(missing, "namespaces", "none"), rows)
+	p.table("NAMESPACES", p.none("namespaces"), rows)
 }
 
-func (p *inspectPrinter) workloads(list []*inventory.WorkloadDoc, missing map[string]string) {
+func (p *inspectPrinter) workloads(list []*inventory.WorkloadDoc) {
 	p.f("\nWORKLOADS\n")
 	if len(list) == 0 {
-		p.f("  %s\n", none(missing, "pods", "none"))
+		p.f("  %s\n", p.none("pods"))
 	}
 	for _, w := range list {
 		p.workload(w)
@@ -159,7 +174,7 @@ func (p *inspectPrinter) workloads(list []*inventory.WorkloadDoc, missing map[st
 // field prints one line of a workload, or none.
 func (p *inspectPrinter) field(name, text string) {
 	if text != "" {
-		p.f("      %-9s %s\n", name, clean(text))
+		p.f("      %-12s %s\n", name, clean(text))
 	}
 }
 
@@ -182,7 +197,7 @@ func (p *inspectPrinter) workload(w *inventory.WorkloadDoc) {
 		p.field("image", text+"; vulnerabilities not assessed: not scanned here")
 	}
 	if w.Identity != "" {
-		p.field("identity", w.Identity+word(w.TokenMounted, ", its token is mounted")+prefixed("; may ", strings.Join(w.Grants, ", ")))
+		p.field("identity", w.Identity+word(w.TokenMounted, ", its token is mounted")+prefixed("; may ", grants(w.Grants)))
 	}
 	p.field("powers", strings.Join(w.Powers, ", "))
 	p.field("mounts", strings.Join(w.Mounts, ", "))
@@ -213,10 +228,10 @@ func word(yes bool, s string) string {
 	return ""
 }
 
-func (p *inspectPrinter) exposures(list []*inventory.ExposureDoc, missing map[string]string) {
+func (p *inspectPrinter) exposures(list []*inventory.ExposureDoc) {
 	p.f("\nEXPOSURES\n")
 	if len(list) == 0 {
-		p.f("  %s\n", none(missing, "services", "none"))
+		p.f("  %s\n", p.none("services"))
 	}
 	for _, e := range list {
 		p.f("  %s: %s\n", clean(e.Key), clean(e.Reach))
@@ -231,32 +246,47 @@ func (p *inspectPrinter) exposures(list []*inventory.ExposureDoc, missing map[st
 	}
 }
 
+// grants lists what an identity may do; who may do everything may do the rest too.
+func grants(list []string) string {
+	if slices.Contains(list, event.PowerClusterAdmin) {
+		return event.PowerClusterAdmin + ", which is everything"
+	}
+	return strings.Join(list, ", ")
+}
+
 // identities prints those that may do something of note; the others are counted.
-func (p *inspectPrinter) identities(list []*inventory.IdentityDoc, missing map[string]string) {
-	rows := [][]string{{"IDENTITY", "OWNER", "SCOPE", "MAY", "IN OTHER TENANTS", "USED BY"}}
+func (p *inspectPrinter) identities(list []*inventory.IdentityDoc) {
+	p.f("\nIDENTITIES WITH DANGEROUS RIGHTS\n")
 	quiet := 0
 	for _, id := range list {
 		if len(id.Grants) == 0 && len(id.Crosses) == 0 {
 			quiet++
 			continue
 		}
-		used := "–"
-		if n := len(id.Workloads); n > 0 {
-			used = id.Workloads[0]
-			if n > 1 {
-				used += fmt.Sprintf(" and %d more", n-1)
-			}
+		p.f("  %s\n", clean(id.Key))
+		p.field("owner", id.Owner+prefixed(", tenant ", id.Tenant)+word(id.Platform, ", of the platform"))
+		where := "in the whole cluster"
+		if id.Scope == "namespaces" {
+			where = "in namespaces"
 		}
-		rows = append(rows, []string{id.Key, id.Owner + word(id.Platform, ", platform"), id.Scope, orDash(strings.Join(id.Grants, ", ")), orDash(strings.Join(id.Crosses, ", ")), used})
+		p.field("may", grants(id.Grants)+", "+where)
+		p.field("crosses", prefixed("into tenants ", strings.Join(id.Crosses, ", ")))
+		used := strings.Join(id.Workloads[:min(len(id.Workloads), 3)], ", ")
+		if n := len(id.Workloads) - 3; n > 0 {
+			used += fmt.Sprintf(" and %d more", n)
+		}
+		p.field("used by", used)
 	}
-	p.table("IDENTITIES WITH DANGEROUS RIGHTS", none(missing, "clusterrolebindings.rbac.authorization.k8s.io", none(missing, "clusterrolebindings", "none")), rows)
-	if quiet > 0 {
-		p.f("  %d more hold nothing of note.\n", quiet)
+	switch {
+	case quiet > 0:
+		p.f("  %d others hold nothing of note.\n", quiet)
+	case len(list) == 0:
+		p.f("  %s\n", p.none("clusterrolebindings"))
 	}
 }
 
 func (p *inspectPrinter) unowned(spaces []*inventory.NamespaceDoc, works []*inventory.WorkloadDoc) {
-	p.f("\nUNOWNED\n")
+	p.f("\nNAMESPACES AND WORKLOADS WITHOUT OWNER\n")
 	n := 0
 	for _, s := range spaces {
 		if s.Owner == inventory.Unowned {

@@ -76,6 +76,15 @@ func Gaps(list []Coverage) []inventory.Gap {
 	return gaps
 }
 
+// Explain says in words for people why ReadOnce failed, and what to do.
+func Explain(err error) (reason, remedy string) {
+	var st *StatusError
+	if errors.As(err, &st) && st.Code == http.StatusForbidden {
+		return err.Error(), "the account needs the ClusterRole system:discovery, which every authenticated user has unless it was taken away"
+	}
+	return explain(err, want{groups: core, resource: "what the API server serves"})
+}
+
 // explain says why a kind could not be read, and what to do.
 func explain(err error, w want) (reason, remedy string) {
 	var st *StatusError
@@ -85,7 +94,7 @@ func explain(err error, w want) (reason, remedy string) {
 			return fmt.Sprintf("no right to read %s: %s", w.name(), st.Message),
 				fmt.Sprintf("grant get, list and watch on %s: the ClusterRole in deploy/kubernetes/rbac.yaml has it", w.name())
 		case st.Code == http.StatusUnauthorized:
-			return "the API server does not accept the credentials", "renew the token or certificate of the kubeconfig or service account"
+			return "the API server does not accept the credentials: " + st.Error(), "renew the token or certificate of the kubeconfig or service account"
 		case st.Code == http.StatusTooManyRequests:
 			return "the API server throttles: " + st.Error(), "nothing, if it passes; else give the agent's account a priority level of its own (FlowSchema)"
 		case st.Code == http.StatusNotFound:

@@ -50,9 +50,9 @@ var errFull = fmt.Errorf("more than %d objects: the rest was not read", maxExpor
 
 // Problem is one thing of an export that was not read.
 type Problem struct {
-	Where  string // file:line
-	What   string
-	Remedy string
+	Where  string `json:"where"` // file:line
+	What   string `json:"what"`
+	Remedy string `json:"remedy,omitempty"`
 }
 
 func (p Problem) String() string {
@@ -331,39 +331,51 @@ func (e *Export) Apply(sink Sink) {
 }
 
 // Gaps says what the export does not tell: kinds of which it has none, as they may have
-// been left out of it, and problems.
+// been left out of it.
 func (e *Export) Gaps() []inventory.Gap {
 	have := map[inventory.Kind]bool{}
 	for _, o := range e.Objects {
 		have[o.Kind] = true
 	}
+	resources := map[inventory.Kind]string{}
+	for _, w := range wanted(false) {
+		if resources[w.kind] == "" {
+			resources[w.kind] = w.resource
+		}
+	}
 	var gaps []inventory.Gap
 	for _, k := range []struct {
 		kinds []inventory.Kind
-		names string
+		any   bool // one of the kinds is enough
 		lost  string
 	}{
-		{[]inventory.Kind{inventory.KindNode}, "nodes", "where things run"},
-		{[]inventory.Kind{inventory.KindNamespace}, "namespaces", "owners, tenants and the Pod Security level that their labels set"},
-		{[]inventory.Kind{inventory.KindPod}, "pods", "what runs, with which image digest and since when"},
-		{[]inventory.Kind{inventory.KindServiceAccount}, "serviceaccounts", "whether a token is mounted"},
-		{[]inventory.Kind{inventory.KindRole, inventory.KindClusterRole, inventory.KindRoleBinding, inventory.KindClusterBinding}, "roles,clusterroles,rolebindings,clusterrolebindings", "what identities may do"},
-		{[]inventory.Kind{inventory.KindService}, "services", "what can be reached"},
-		{[]inventory.Kind{inventory.KindIngress, inventory.KindGateway, inventory.KindRoute}, "ingresses", "what is reached through them"},
-		{[]inventory.Kind{inventory.KindNetworkPolicy}, "networkpolicies", "what limits who reaches what"},
+		{kinds: []inventory.Kind{inventory.KindNode}, lost: "where things run"},
+		{kinds: []inventory.Kind{inventory.KindNamespace}, lost: "owners, tenants and the Pod Security level that their labels set"},
+		{kinds: []inventory.Kind{inventory.KindPod}, lost: "what runs, with which image digest and since when"},
+		{kinds: []inventory.Kind{inventory.KindServiceAccount}, lost: "whether a token is mounted"},
+		{kinds: []inventory.Kind{inventory.KindRole, inventory.KindClusterRole, inventory.KindRoleBinding, inventory.KindClusterBinding}, lost: "what identities may do"},
+		{kinds: []inventory.Kind{inventory.KindService}, lost: "what can be reached"},
+		{kinds: []inventory.Kind{inventory.KindIngress, inventory.KindGateway, inventory.KindRoute}, any: true, lost: "what is reached through them"},
+		{kinds: []inventory.Kind{inventory.KindNetworkPolicy}, lost: "who may reach what"},
 	} {
+		var names []string
 		for _, kind := range k.kinds {
 			if !have[kind] {
-				gaps = append(gaps, inventory.Gap{
-					What:   strings.ToLower(string(kind)) + "s",
-					Reason: "none in " + e.from + ", where they may have been left out; they decide " + k.lost,
-					Remedy: "kubectl get " + k.names + " -A -o yaml, into a file beside the others",
-				})
+				names = append(names, resources[kind])
 			}
 		}
-	}
-	if n := len(e.Problems) + e.More; n > 0 {
-		gaps = append(gaps, inventory.Gap{What: "files", Reason: fmt.Sprintf("%d problems, the first is %s", n, e.Problems[0])})
+		if len(names) == 0 || k.any && len(names) < len(k.kinds) {
+			continue
+		}
+		ask := names
+		if k.any {
+			ask = names[:1] // a server without the others would refuse the whole request
+		}
+		gaps = append(gaps, inventory.Gap{
+			What:   strings.Join(names, ", "),
+			Reason: "none in " + e.from + ", where they may have been left out; they decide " + k.lost,
+			Remedy: "kubectl get " + strings.Join(ask, ",") + " -A -o yaml",
+		})
 	}
 	return gaps
 }

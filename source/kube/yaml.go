@@ -251,6 +251,12 @@ func yamlError(err error) (int, string) {
 	var line int
 	if n, _ := fmt.Sscanf(what, "line %d:", &line); n == 1 {
 		_, what, _ = strings.Cut(what, ": ")
+		// Of what its second stage finds, the parser counts lines from 0.
+		for _, late := range []string{"<document start>", "node content", "'-' indicator", "',' or ']'", "',' or '}'", "key"} {
+			if what == "did not find expected "+late {
+				line++
+			}
+		}
 	}
 	return line, what
 }
