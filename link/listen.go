@@ -273,13 +273,14 @@ func (l *Listener) Ack(origin string, epoch uint64, lane Lane, seq uint64) error
 	l.mu.Lock()
 	var local []*session
 	for _, s := range l.sessions {
-		if n := s.release(p, seq); n > 0 {
+		if n, top := s.release(p, seq); n > 0 {
 			l.held -= n
 			if s.ack != nil {
 				local = append(local, s)
 				continue
 			}
-			s.acks[p] = max(s.acks[p], seq)
+			// Of what this stream has brought; it may have more to bring that was stored before.
+			s.acks[p] = max(s.acks[p], top)
 			s.poke()
 		}
 	}
@@ -293,14 +294,15 @@ func (l *Listener) Ack(origin string, epoch uint64, lane Lane, seq uint64) error
 	return nil
 }
 
-// release forgets what is acknowledged and returns its bytes, with the cost of an
-// envelope itself, so that it is never zero when something was.
-func (s *session) release(p place, seq uint64) int {
+// release forgets what is acknowledged and returns its cost, which is never zero when
+// something was, and the highest number of it.
+func (s *session) release(p place, seq uint64) (freed int, top uint64) {
 	list := s.lanes[p.lane-1]
-	kept, freed := list[:0], 0
+	kept := list[:0]
 	for _, h := range list {
 		if h.e.Seq <= seq && h.e.Origin == p.origin && h.e.Epoch == p.epoch {
 			freed += cost(&h.e)
+			top = max(top, h.e.Seq)
 			s.count--
 			continue
 		}
@@ -309,7 +311,7 @@ func (s *session) release(p place, seq uint64) int {
 	clear(list[len(kept):])
 	s.lanes[p.lane-1] = kept
 	s.bytes -= freed
-	return freed
+	return freed, top
 }
 
 // cost is what holding an envelope costs, about.

@@ -33,7 +33,8 @@ func (l *Listener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		acks: map[place]uint64{}, stale: map[downKey]bool{}, wake: make(chan struct{}, 1),
 	}
 	in := &frames{r: bufio.NewReaderSize(r.Body, 16<<10), deadline: func(t time.Time) { _ = rc.SetReadDeadline(t) }, silence: l.opt.Silence}
-	context.AfterFunc(ctx, func() { in.interrupt() })
+	context.AfterFunc(ctx, in.interrupt)
+	defer in.detach()
 	// The caller waits for the headers before it reads anything.
 	w.WriteHeader(http.StatusOK)
 	if err := l.write(w, rc, nil); err != nil {
@@ -295,7 +296,7 @@ func (f *frames) next() (byte, []byte, error) {
 func (f *frames) pause() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if !f.interrupted {
+	if !f.interrupted { // a deadline in the past stays
 		f.set = time.Time{}
 		f.deadline(time.Time{})
 	}
@@ -304,6 +305,15 @@ func (f *frames) pause() {
 func (f *frames) interrupt() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if !f.interrupted {
+		f.interrupted = true
+		f.deadline(time.Unix(1, 0))
+	}
+}
+
+// detach ends the use of the stream: its handler returns.
+func (f *frames) detach() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.interrupted = true
-	f.deadline(time.Unix(1, 0))
 }

@@ -73,14 +73,15 @@ func (l *Link) Hash() string { return l.ca.Hash() }
 
 // CreateJoinToken makes a token with which one cluster agent (role cluster) or node
 // (role node, whose cluster is named) joins once. ttl zero means an hour. It returns
-// the token, its end in Unix nanoseconds and the authority's hash. An error that wraps
+// the token, its end and the authority's hash. An error that wraps
 // pki.ErrIdentity is the caller's.
-func (l *Link) CreateJoinToken(_ context.Context, role, cluster string, ttl time.Duration) (token string, expires int64, hash string, err error) {
-	t, expires, err := l.tokens.Issue(role, cluster, ttl)
+func (l *Link) CreateJoinToken(_ context.Context, role, cluster string, ttl time.Duration) (token string, expires time.Time, hash string, err error) {
+	t, end, err := l.tokens.Issue(role, cluster, ttl)
 	if err != nil {
-		return "", 0, "", err
+		return "", time.Time{}, "", err
 	}
-	l.opt.Log.Info("a join token was made", "role", role, "cluster", cluster, "expires", time.Unix(0, expires).UTC())
+	expires = time.Unix(0, end)
+	l.opt.Log.Info("a join token was made", "role", role, "cluster", cluster, "expires", expires.UTC())
 	return t.String(), expires, l.ca.Hash(), nil
 }
 

@@ -157,7 +157,11 @@ func (s *Server) SignInURL(ctx context.Context) (string, error) {
 func (s *Server) Handler() http.Handler { return s.handler }
 
 func (s *Server) routes() http.Handler {
-	a := api.New(api.Options{DB: s.opt.DB, Ingest: s.ingest, Images: s.images, Version: s.opt.Version, Who: auth.Who, Clock: s.opt.Clock, Log: s.opt.Log})
+	opt := api.Options{DB: s.opt.DB, Ingest: s.ingest, Images: s.images, Version: s.opt.Version, Who: auth.Who, Clock: s.opt.Clock, Log: s.opt.Log}
+	if s.opt.Link != nil {
+		opt.JoinToken = s.opt.Link.CreateJoinToken
+	}
+	a := api.New(opt)
 	calls := http.NewServeMux()
 	a.Register(calls)
 	calls.HandleFunc("/auth/link", s.auth.NewLink)

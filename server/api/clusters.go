@@ -350,8 +350,8 @@ func (a *API) CreateJoinToken(ctx context.Context, req *connect.Request[v1.Creat
 	switch {
 	case role != "cluster" && role != "node":
 		return nil, connect.NewError(connect.CodeInvalidArgument, fmt.Errorf("role %.40q: want cluster or node", role))
-	case role == "cluster" && cluster == "":
-		return nil, connect.NewError(connect.CodeInvalidArgument, errors.New("cluster: name the cluster that joins"))
+	case cluster == "":
+		return nil, connect.NewError(connect.CodeInvalidArgument, errors.New("cluster: name the cluster that joins, or that the node belongs to"))
 	case len(cluster) > 253 || strings.ContainsFunc(cluster, func(r rune) bool { return r <= ' ' || r == '/' || r == 0x7f }):
 		return nil, connect.NewError(connect.CodeInvalidArgument, errors.New("cluster: a name has at most 253 bytes, without blanks and slashes"))
 	case life > maxTokenLife:
