@@ -28,6 +28,11 @@ func (s *State) podMeta(o *Object) PodMeta {
 		m.UID, m.APIUID = o.Pod.StaticUID, o.UID
 	}
 	m.Owner, _ = s.ownerOf(o)
+	for _, c := range o.Pod.Containers {
+		if c.Digest != "" || c.ImageID != "" {
+			m.Images = append(m.Images, PodImage{Container: c.Name, Digest: c.Digest, ImageID: c.ImageID})
+		}
+	}
 	return m
 }
 

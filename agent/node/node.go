@@ -59,9 +59,8 @@ type Node struct {
 	mu   sync.Mutex // guards what the status goroutine reads
 	view view
 
-	podsMu   sync.Mutex      // guards what follows; taken before mu
-	pods     []container.Pod // told before the sensor was open
-	toldPods bool
+	podsMu sync.Mutex               // guards what follows; taken before mu
+	pods   map[string]container.Pod // told before the sensor was open, by uid; nil = nothing
 
 	useMu    sync.Mutex // guards what follows; never taken together with mu
 	use      *inuse.Tracker

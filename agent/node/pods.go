@@ -1,6 +1,7 @@
 package node
 
 import (
+	"maps"
 	"slices"
 
 	"github.com/dockreeve/dockreeve/inventory"
@@ -32,14 +33,17 @@ func (n *Node) Pods(p inventory.PodsFor) {
 		s.SetPods(p.Full, put, p.Gone)
 		return
 	}
-	if p.Full {
-		n.pods = nil
+	if p.Full || n.pods == nil {
+		n.pods = map[string]container.Pod{}
 	}
-	n.pods = slices.DeleteFunc(n.pods, func(o container.Pod) bool {
-		return slices.Contains(p.Gone, o.UID) || slices.ContainsFunc(put, func(q container.Pod) bool { return q.UID == o.UID })
-	})
-	n.pods = append(n.pods, put[:min(len(put), maxPendingPods-len(n.pods))]...)
-	n.toldPods = true
+	for _, q := range put {
+		if _, have := n.pods[q.UID]; have || len(n.pods) < maxPendingPods {
+			n.pods[q.UID] = q
+		}
+	}
+	for _, uid := range p.Gone {
+		delete(n.pods, uid)
+	}
 }
 
 // givePods hands the sensor what was told before it was open.
@@ -49,9 +53,9 @@ func (n *Node) givePods() {
 	n.mu.Lock()
 	s := n.view.sensor
 	n.mu.Unlock()
-	if s != nil && n.toldPods {
-		s.SetPods(true, n.pods, nil)
-		n.pods, n.toldPods = nil, false
+	if s != nil && n.pods != nil {
+		s.SetPods(true, slices.Collect(maps.Values(n.pods)), nil)
+		n.pods = nil
 	}
 }
 

@@ -28,16 +28,33 @@ const maxPodImages = 64
 // begun waits for the cluster to tell of its pod, where the cluster tells of pods at all.
 const awaitPod = 5
 
-// SetPods takes what the cluster tells: with full, pods that are not put are forgotten,
-// else those in gone. Containers of a pod that is put are known better from now on; those
-// of one that is gone stay as they are.
+// keepGone is how long a pod that is gone is remembered: its last programs, or those of a
+// pod that came and went between two messages, may still be on their way here.
+const keepGone = time.Minute
+
+// knownPod is a Pod remembered, and when the cluster said that it is gone.
+type knownPod struct {
+	Pod
+	gone time.Time
+}
+
+// SetPods takes what the cluster tells: with full, pods that are not put are gone, and
+// always those in gone, which may name what is put in the same call: a pod that came and
+// went. Containers of a pod that is put are known better from now on; those of one that is
+// gone stay as they are.
 func (r *Resolver) SetPods(full bool, put []Pod, gone []string) {
 	r.mu.Lock()
-	if full || r.pods == nil {
-		r.pods = make(map[string]*Pod, len(put))
+	now := r.o.Now()
+	if r.pods == nil {
+		r.pods = map[string]*knownPod{}
 	}
-	for _, uid := range gone {
-		delete(r.pods, uid)
+	for uid, p := range r.pods {
+		if full && p.gone.IsZero() {
+			p.gone = now
+		}
+		if !p.gone.IsZero() && now.Sub(p.gone) > keepGone {
+			delete(r.pods, uid)
+		}
 	}
 	fresh := make(map[string]bool, len(put))
 	for i := range put {
@@ -45,7 +62,7 @@ func (r *Resolver) SetPods(full bool, put []Pod, gone []string) {
 		if p.UID == "" {
 			continue
 		}
-		if _, have := r.pods[p.UID]; !have && len(r.pods) >= maxPods {
+		if _, have := r.pods[p.UID]; !have && len(r.pods) >= maxPods && !r.forgetGone() {
 			r.stats.PodsRefused++
 			continue
 		}
@@ -53,8 +70,13 @@ func (r *Resolver) SetPods(full bool, put []Pod, gone []string) {
 			*s = clip(*s)
 		}
 		p.Images = slices.Clone(p.Images[:min(len(p.Images), maxPodImages)])
-		r.pods[p.UID] = &p
+		r.pods[p.UID] = &knownPod{Pod: p}
 		fresh[p.UID] = true
+	}
+	for _, uid := range gone {
+		if p := r.pods[uid]; p != nil && p.gone.IsZero() {
+			p.gone = now
+		}
 	}
 	changed := false
 	for _, e := range r.entries {
@@ -71,6 +93,18 @@ func (r *Resolver) SetPods(full bool, put []Pod, gone []string) {
 	if changed {
 		r.o.Changed()
 	}
+}
+
+// forgetGone makes room for a pod, and reports whether it could; the caller holds mu.
+func (r *Resolver) forgetGone() bool {
+	room := false
+	for uid, p := range r.pods {
+		if !p.gone.IsZero() {
+			delete(r.pods, uid)
+			room = true
+		}
+	}
+	return room
 }
 
 // stopAwaiting lets a container go that waited for its pod only, and reports whether it

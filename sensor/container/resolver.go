@@ -59,7 +59,7 @@ type Stats struct {
 	Evicted    uint64
 	QueueFull  uint64 // look-ups put off because the queue was full; retried at the next record
 
-	Pods        int    // the cluster has told of
+	Pods        int    // of this node, as the cluster tells
 	PodsRefused uint64 // for want of room
 }
 
@@ -74,7 +74,7 @@ type Resolver struct {
 	entries map[uint64]*entry
 	stats   Stats
 	host    *users
-	pods    map[string]*Pod // by uid; nil = the cluster tells of none
+	pods    map[string]*knownPod // by uid; nil = the cluster tells of none
 
 	roots *roots
 }
@@ -171,7 +171,12 @@ func (r *Resolver) Stats() Stats {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	s := r.stats
-	s.Cgroups, s.Pods = len(r.entries), len(r.pods)
+	s.Cgroups = len(r.entries)
+	for _, p := range r.pods {
+		if p.gone.IsZero() {
+			s.Pods++
+		}
+	}
 	for _, e := range r.entries {
 		if e.answer.Container != nil {
 			s.Containers++
