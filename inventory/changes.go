@@ -64,7 +64,6 @@ func (s *State) touch(old, o *Object) {
 		m.exposeAll = true
 	case k == KindNetworkPolicy:
 		s.markExpose(x.Namespace)
-		m.spaces[x.Namespace] = true
 		s.markWorks(x.Namespace)
 	case k == KindConfigMap:
 		if came || !slices.Equal(old.ConfigMap.Says, o.ConfigMap.Says) {
@@ -83,6 +82,9 @@ func (s *State) touch(old, o *Object) {
 func (s *State) touchPod(old, o *Object, came bool) {
 	m := &s.marks
 	moved := came || old.Pod.NodeName != o.Pod.NodeName
+	if !came && workKey(old.Namespace, s.topOf(old)) != workKey(o.Namespace, s.topOf(o)) {
+		m.cluster = true
+	}
 	for _, p := range []*Object{old, o} {
 		if p == nil {
 			continue
@@ -109,7 +111,6 @@ func (s *State) touchPod(old, o *Object, came bool) {
 	if moved || old.Pod.Phase != o.Pod.Phase || !maps.Equal(old.Labels, o.Labels) ||
 		!slices.Equal(old.Pod.IPs, o.Pod.IPs) || !reflect.DeepEqual(old.Pod.PodSpec, o.Pod.PodSpec) {
 		s.markExpose(either(old, o).Namespace)
-		m.spaces[either(old, o).Namespace] = true
 	}
 	if o != nil {
 		s.markPod(o)
@@ -260,11 +261,12 @@ func (s *State) markSubject(sub Subject) {
 	if sub.Kind != "Group" {
 		return
 	}
-	for ns, names := range s.kinds[KindServiceAccount] {
+	for _, ns := range s.spaces() {
 		if sub.Name == groupAccounts || sub.Name == groupAuthenticated || sub.Name == groupAccounts+":"+ns {
-			for name := range names {
+			for name := range s.kinds[KindServiceAccount][ns] {
 				m.ids[Subject{Kind: "ServiceAccount", Namespace: ns, Name: name}] = true
 			}
+			s.markWorks(ns) // pods may name an account that is not there
 		}
 	}
 	for other := range s.bindings {
@@ -281,9 +283,10 @@ func (s *State) markWorks(namespace string) {
 	}
 }
 
-// markExpose marks the ways into a namespace, also those that begin in another.
+// markExpose marks the ways into a namespace, also those that begin in another, and with
+// them what its own document says of them.
 func (s *State) markExpose(namespace string) {
-	s.marks.exposeNS[namespace] = true
+	s.marks.exposeNS[namespace], s.marks.spaces[namespace] = true, true
 	for _, k := range []Kind{KindGateway, KindRoute} {
 		for ns := range s.kinds[k] {
 			s.marks.exposeNS[ns] = true
@@ -310,11 +313,12 @@ func (s *State) forgetPod(o *Object) {
 	}
 	meta := s.podMeta(o)
 	g := gonePod{node: o.Pod.NodeName}
-	if _, heard := s.podSent[meta.UID]; !heard {
-		if len(s.marks.podGone) >= maxUnheard {
-			return
-		}
+	if sent, heard := s.podSent[meta.UID]; heard {
+		g.node = sent.node
+	} else if len(s.marks.podGone) < maxUnheard {
 		g.meta = &meta
+	} else {
+		return
 	}
 	s.marks.podGone[meta.UID] = g
 }

@@ -25,9 +25,10 @@ type State struct {
 	count   int
 	refused uint64 // objects beyond MaxObjects
 
-	byUID    map[string]*Object // pods
-	byStatic map[string]*Object // static pods, by the kubelet's uid
-	byIP     map[string]*Object // pods with an address of their own
+	byUID    map[string]*Object      // pods
+	byStatic map[string]*Object      // static pods, by the kubelet's uid
+	byIP     map[string]*Object      // pods with an address of their own
+	rivals   map[string]map[Key]bool // address → pods, where several claim it
 	nodeIP   map[string]*Object
 	onNode   map[string]map[Key]*Object // pods
 	nodeNS   map[string]map[string]int  // node → namespace → pods
@@ -55,7 +56,7 @@ func NewState(opt Options) *State {
 	return &State{
 		opt: opt, ownerKeys: rankKeys(opt.OwnerKeys), tenantKeys: rankKeys(opt.TenantKeys),
 		share: newSharer(), kinds: map[Kind]map[string]map[string]*Object{},
-		byUID: map[string]*Object{}, byStatic: map[string]*Object{}, byIP: map[string]*Object{}, nodeIP: map[string]*Object{},
+		byUID: map[string]*Object{}, byStatic: map[string]*Object{}, byIP: map[string]*Object{}, rivals: map[string]map[Key]bool{}, nodeIP: map[string]*Object{},
 		onNode: map[string]map[Key]*Object{}, nodeNS: map[string]map[string]int{}, children: map[Key]map[Key]bool{},
 		works: map[string]map[string]*work{}, workOf: map[Key]*work{},
 		bindings: map[Subject]map[Key]bool{}, boundBy: map[Key]map[Key]bool{},
@@ -122,7 +123,7 @@ func (s *State) put(o *Object) {
 		return
 	}
 	s.share.object(o)
-	if old != nil && old.UID != o.UID && o.Kind == KindPod {
+	if old != nil && o.Kind == KindPod && (old.UID != o.UID || old.Pod.NodeName != o.Pod.NodeName || old.Pod.StaticUID != o.Pod.StaticUID) {
 		s.forgetPod(old)
 	}
 	if old != nil {
@@ -193,8 +194,13 @@ func (s *State) indexPod(o *Object) {
 	}
 	if !p.HostNetwork && !ended(p) {
 		for _, ip := range p.IPs {
-			// An address is reused as soon as its pod is gone: the younger holds it.
-			if have := s.byIP[ip]; have == nil || younger(o, have) {
+			// An address is reused as soon as its pod has ended: the younger holds it.
+			have := s.byIP[ip]
+			if have != nil {
+				add(s.rivals, ip, have.Key)
+				add(s.rivals, ip, o.Key)
+			}
+			if have == nil || younger(o, have) {
 				s.byIP[ip] = o
 			}
 		}
@@ -299,9 +305,14 @@ func (s *State) unindexPod(o *Object) {
 		delete(s.byStatic, p.StaticUID)
 	}
 	for _, ip := range p.IPs {
+		drop(s.rivals, ip, o.Key)
 		if s.byIP[ip] == o {
 			delete(s.byIP, ip)
-			s.reclaimIP(ip, o)
+			for k := range s.rivals[ip] {
+				if x := s.get(k); x != nil && (s.byIP[ip] == nil || younger(x, s.byIP[ip])) {
+					s.byIP[ip] = x
+				}
+			}
 		}
 	}
 	if node := p.NodeName; node != "" {
@@ -315,20 +326,6 @@ func (s *State) unindexPod(o *Object) {
 		}
 	}
 	s.detach(o.Key)
-}
-
-// reclaimIP gives an address to another pod of the same node that still claims it: two
-// do so only while one of them ends.
-func (s *State) reclaimIP(ip string, but *Object) {
-	var best *Object
-	for _, o := range s.onNode[but.Pod.NodeName] {
-		if o != but && !o.Pod.HostNetwork && !ended(o.Pod) && slices.Contains(o.Pod.IPs, ip) && (best == nil || younger(o, best)) {
-			best = o
-		}
-	}
-	if best != nil {
-		s.byIP[ip] = best
-	}
 }
 
 // reattach moves the pods below an object that came, went or changed its owner to the
