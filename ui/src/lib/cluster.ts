@@ -162,12 +162,13 @@ export const gapText = (g: Gap): string => `${g.what}: ${g.reason}`;
 export const cores = (milli: bigint): string => (milli % 1000n === 0n ? `${milli / 1000n}` : `${(Number(milli) / 1000).toFixed(1)}`);
 export const gib = (n: bigint): string => { const v = Number(n) / 2 ** 30; return `${v < 10 ? v.toFixed(1) : Math.round(v)} GiB`; };
 
-const MODELS: Readonly<Record<string, readonly [name: string, what: string]>> = {
-  "pod-deployment": ["Pod deployments", "who usually starts pods, where and of which images"],
-  "secret-access": ["Secret access", "who usually reads which secrets"],
-  "service-account": ["Service accounts", "what each service account usually asks of the API"],
+const MODELS: Readonly<Record<string, readonly [name: string, what: string, short: string]>> = {
+  "pod-deployment": ["Pod deployments", "who usually starts pods, where and of which images", "pods"],
+  "secret-access": ["Secret access", "who usually reads which secrets", "secrets"],
+  "service-account": ["Service accounts", "what each service account usually asks of the API", "account"],
 };
 export const modelName = (m: string): string => (Object.hasOwn(MODELS, m) ? MODELS[m]![0] : m);
+export const modelShort = (m: string): string => (Object.hasOwn(MODELS, m) ? MODELS[m]![2] : m);
 export const modelSays = (m: string): string => (Object.hasOwn(MODELS, m) ? MODELS[m]![1] : "");
 
 /** How far learning has come, 0 to 1; null where no end is told. */

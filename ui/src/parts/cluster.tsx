@@ -30,16 +30,20 @@ export function IdentityLink({ cluster, of, own = false, bare = false }: { clust
   if (!of) return <span className="faint">none</span>;
   const n = identityName(of);
   const name = n.namespace ? `${n.namespace}/${n.name}` : n.name;
-  const body = <><End tip={`${n.kind || "identity"}\n${name}`}>{name}</End>{!bare && n.kind && n.kind !== "service account" && <span className="muted kind">{n.kind}</span>}</>;
+  const body = <><End tip={`${n.kind || "identity"}\n${name}`}>{name}</End>{!bare && n.kind && n.kind !== "service account" && n.kind !== name && <span className="muted kind">{n.kind}</span>}</>;
   if (!cluster) return <span className="ref">{body}</span>;
   return <Link {...(own ? { "data-own": "", tabIndex: -1 } : {})} to={identityAddress(cluster, of)} className="ref">{body}</Link>;
 }
 
+const SHORT: Readonly<Record<string, string>> = { Deployment: "deploy", StatefulSet: "sts", DaemonSet: "ds", ReplicaSet: "rs", CronJob: "cron", Job: "job", Pod: "pod", Ingress: "ing", Service: "svc", Gateway: "gw" };
+/** A kind as kubectl shortens it, whole on hover. */
+export const Kind = ({ of }: { of: string }) => <span className="muted kind" data-tip={of}>{Object.hasOwn(SHORT, of) ? SHORT[of] : of}</span>;
+
 /** A workload as namespace/name with its kind. */
-export function WorkloadLink({ cluster, of, own = false }: { cluster: string; of: string; own?: boolean }) {
+export function WorkloadLink({ cluster, of, own = false, bare = false }: { cluster: string; of: string; own?: boolean; bare?: boolean }) {
   if (!of) return dash;
   const n = objectName(of);
-  const body = <><End tip={of}>{n.namespace ? `${n.namespace}/${n.name}` : n.name}</End>{n.kind && <span className="muted kind">{n.kind}</span>}</>;
+  const body = <><End tip={of}>{n.namespace ? `${n.namespace}/${n.name}` : n.name}</End>{n.kind && !bare && <Kind of={n.kind} />}</>;
   if (!cluster || !n.kind) return <span className="ref">{body}</span>;
   return <Link {...(own ? { "data-own": "", tabIndex: -1 } : {})} to={workloadAddress(cluster, of)} className="ref">{body}</Link>;
 }
@@ -74,7 +78,7 @@ export function Verdict({ of }: { of: WorkloadRow }) {
   if (v.known === 0) return <span className="clip muted" data-tip={`not assessed: ${v.why}`}>not assessed: {v.why}</span>;
   const tip = `${num(of.critical)} critical, ${num(of.high)} high, ${num(of.kev)} known to be exploited${v.known < v.of ? `; ${v.of - v.known} of ${v.of} images not assessed: ${v.why}` : ` in ${v.of === 1 ? "1 image" : `${v.of} images`}`}`;
   return (
-    <span className="sevs two" role="img" aria-label={tip} data-tip={tip}>
+    <span className="sevs pair" role="img" aria-label={tip} data-tip={tip}>
       <span className={of.critical ? "" : "none"}><SeverityMark of={5} word="" size={14} />{num(of.critical)}</span>
       <span className={of.high ? "" : "none"}><SeverityMark of={4} word="" size={14} />{num(of.high)}</span>
       {v.known < v.of ? <span className="amber"><Warn size={13} /></span> : of.kev > 0n ? <span className="kev">KEV</span> : <span />}
@@ -105,7 +109,7 @@ export function Chain({ reach, note, path, workloads, cluster, here = "" }: { re
         <li key={i} className="chain-step"><span className="chain-kind">{n.kind || "object"}</span><span className="chain-name"><End tip={key}>{n.namespace ? `${n.namespace}/${n.name}` : n.name}</End></span></li>
       ); })}
       <li className="chain-step end-step"><span className="chain-kind">{targets.length === 1 ? objectName(targets[0]!).kind || "workload" : "workloads"}</span>
-        {targets.length === 0 ? <span className="muted">no workload stands behind it</span> : targets.map((w) => (w === here ? <b key={w} className="chain-name"><End tip={w}>{objectName(w).name}</End></b> : <span key={w} className="chain-name"><WorkloadLink cluster={cluster} of={w} /></span>))}
+        {targets.length === 0 ? <span className="muted">no workload stands behind it</span> : targets.map((w) => (w === here ? <b key={w} className="chain-name"><End tip={w}>{objectName(w).name}</End></b> : <span key={w} className="chain-name"><WorkloadLink cluster={cluster} of={w} bare={targets.length === 1} /></span>))}
         {workloads.length > targets.length && <span className="muted">and {workloads.length - targets.length} more</span>}
       </li>
     </ol>

@@ -85,6 +85,8 @@ export function App() {
   const inside = useAtom(signedIn);
   const win = useAtom(opened);
   const l = useAtom(link);
+  const room = address.split(/[/?]/)[1] ?? "";
+  useEffect(() => { document.querySelector(".room[aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" }); }, [room]); // on a phone not all rooms fit
   const h = useAtom(health);
   useEffect(() => { if (inside) void run(); }, [inside]);
   useEffect(() => {

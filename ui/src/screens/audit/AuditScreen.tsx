@@ -1,7 +1,7 @@
 import { clusters } from "../../api/client";
 import type { AuditRow, Gap } from "../../gen/dockreeve/v1/dockreeve_pb";
 import { didWhat, fromSays, outcome, who } from "../../lib/audit";
-import { modelName } from "../../lib/cluster";
+import { modelName, modelShort } from "../../lib/cluster";
 import { AUDIT_FIELDS, CLUSTER_VALUES } from "../../lib/clusterFields";
 import { auditAddress } from "../../lib/entity";
 import { VALUES } from "../../lib/fields";
@@ -42,7 +42,7 @@ const COLUMNS: readonly Column<AuditRow>[] = [
   { key: "code", label: "Answer", width: "80px", cell: (a) => <Outcome a={a} />, values: (a) => [{ key: "code", value: a.code || "" }, { key: "decision", value: a.decision }] },
   { key: "from", label: "From", width: "minmax(110px, 1fr)", cell: (a) => <From a={a} />, values: (a) => [{ key: "from", value: a.from }, { key: "from_name", value: a.fromName }, { key: "sources", value: a.sources.join("; ") }] },
   { key: "agent", label: "With", name: "With which program", width: "108px", cell: (a) => <span className="clip" data-tip={a.agent}>{a.agent || dash}</span>, values: (a) => text("agent", a.agent) },
-  { key: "unusual", label: "Unusual", width: "98px", cell: (a) => (a.unusual.length ? <span className="amber" data-tip={a.unusual.map(modelName).join("\n")}><Warn size={13} /><span className="clip">{modelName(a.unusual[0]!)}</span></span> : dash), values: (a) => text("unusual", a.unusual.join("; ")) },
+  { key: "unusual", label: "Unusual", width: "98px", cell: (a) => (a.unusual.length ? <span className="amber" data-tip={a.unusual.map(modelName).join("\n")}><Warn size={13} /><span className="clip">{a.unusual.map(modelShort).join(", ")}</span></span> : dash), values: (a) => text("unusual", a.unusual.join("; ")) },
   { key: "cluster", label: "Cluster", width: "76px", cell: (a) => <ClusterLink name={a.cluster} own />, values: (a) => text("cluster", a.cluster) },
   { key: "source", label: "Address", width: "110px", cell: (a) => <span className="clip mono" data-tip={a.sources.join("\n")}>{a.sources[0] ?? dash}</span>, values: () => [] },
   { key: "exact", label: "Exact time (UTC)", width: "170px", cell: (a) => <span className="mono clip" data-tip={exact(a.time)}>{utc(ms(a.time)).slice(0, 23)}</span>, values: () => [] },

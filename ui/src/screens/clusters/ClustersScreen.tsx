@@ -45,7 +45,7 @@ export function AlertsBySeverity({ c, own = false }: { c: ClusterRow; own?: bool
   const rest = c.alertsOpen - c.alertsCritical - c.alertsHigh;
   const tip = `${num(c.alertsOpen)} open: ${num(c.alertsCritical)} critical, ${num(c.alertsHigh)} high, ${num(rest)} of lower severity`;
   return (
-    <Link data-own="" to={addressOf({ ...ALERTS.view, filter: `${of(c)} status:open` })} className="sevs three" data-tip={tip} {...(own ? { tabIndex: -1 } : {})}>
+    <Link data-own="" to={addressOf({ ...ALERTS.view, filter: `${of(c)} status:open` })} className="sevs triple" data-tip={tip} {...(own ? { tabIndex: -1 } : {})}>
       <span className={c.alertsCritical ? "" : "none"}><SeverityMark of={5} word="" size={14} />{num(c.alertsCritical)}<span className="sr"> critical</span></span>
       <span className={c.alertsHigh ? "" : "none"}><SeverityMark of={4} word="" size={14} />{num(c.alertsHigh)}<span className="sr"> high</span></span>
       <span className={rest ? "" : "none"}>+{num(rest)}<span className="sr"> of lower severity</span></span>

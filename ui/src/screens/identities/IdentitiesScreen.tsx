@@ -1,6 +1,6 @@
 import { clusters } from "../../api/client";
 import type { IdentityRow } from "../../gen/dockreeve/v1/dockreeve_pb";
-import { modelName } from "../../lib/cluster";
+import { modelName, modelShort } from "../../lib/cluster";
 import { CLUSTER_VALUES, IDENTITY_FIELDS } from "../../lib/clusterFields";
 import { identityAddress, identityName } from "../../lib/entity";
 import { addressOf, ALERTS, IDENTITIES, quote } from "../../lib/query";
@@ -48,11 +48,11 @@ const COLUMNS: readonly Column<Row>[] = [
   { key: "owner", label: "Owner", width: "76px", cell: (i) => <Owner of={i.owner} from={i.ownerFrom} />, values: (i) => [{ key: "owner", value: i.owner }, { key: "owner_from", value: i.ownerFrom }] },
   { key: "tenant", label: "Tenant", width: "62px", cell: (i) => (i.tenant || i.crosses.length ? <span className="clip" data-tip={i.crosses.length ? `has rights in ${i.crosses.join(", ")} too` : i.tenant}>{i.tenant || "–"}{i.crosses.length > 0 && <span className="amber"> +{i.crosses.length}</span>}</span> : dash), values: (i) => [{ key: "tenant", value: i.tenant }, { key: "rights_in_other_tenants", value: i.crosses.join("; ") }] },
   { key: "grants", label: "Dangerous rights", width: "minmax(160px, 1.9fr)", cell: (i) => (i.grants.length ? <span className="with-tags"><Powers of={i.grants} kind="grants" most={2} /></span> : <span className="faint" data-tip={i.rights ? `${num(i.rights)} rights, none of them dangerous` : "no right beyond what everybody has"}>none</span>), values: (i) => [{ key: "grants", value: i.grants.join("; ") }, { key: "rights", value: i.rights }] },
-  { key: "scope", label: "Scope", width: "78px", cell: (i) => <span className={`clip${i.scope === "cluster" ? "" : " muted"}`}>{i.scope || "–"}</span>, values: (i) => text("scope", i.scope) },
+  { key: "scope", label: "Scope", width: "84px", cell: (i) => <span className={`clip${i.scope === "cluster" ? "" : " muted"}`}>{i.scope || "–"}</span>, values: (i) => text("scope", i.scope) },
   { key: "workloads", label: "Runs", name: "Workloads that run as it", width: "40px", number: true, cell: (i) => (i.workloads.length ? <span data-tip={i.workloads.slice(0, 12).join("\n")}>{num(i.workloads.length)}{i.workloads.length >= 100 ? "+" : ""}</span> : <span className="faint" data-tip="no workload runs as it">0</span>), values: (i) => text("workloads", i.workloads.join("; ")) },
   { key: "used", label: "Last used", width: "60px", order: "used", number: true, cell: (i) => <LastUsed i={i} />, values: (i) => text("last_used", i.usageNotAssessed ? "not assessed" : i.lastUsed > 0n ? utc(ms(i.lastUsed)) : "never") },
   { key: "requests", label: "Requests", name: "Requests / refused", width: "88px", order: "requests", number: true, cell: (i) => <Requests i={i} />, values: (i) => [{ key: "requests", value: i.usageNotAssessed ? "not assessed" : Number(i.requests) }, { key: "refused", value: i.usageNotAssessed ? "not assessed" : Number(i.denied) }] },
-  { key: "unusual", label: "Unusual", name: "Unusual in seven days", width: "92px", cell: (i) => (i.unusual.length ? <span className="amber" data-tip={i.unusual.map(modelName).join("\n")}><Warn size={13} /><span className="clip">{modelName(i.unusual[0]!)}</span>{i.unusual.length > 1 && `+${i.unusual.length - 1}`}</span> : i.usageNotAssessed ? <Unknown why={i.usageNotAssessed} /> : dash), values: (i) => text("unusual", i.unusual.join("; ")) },
+  { key: "unusual", label: "Unusual", name: "Unusual in seven days", width: "92px", cell: (i) => (i.unusual.length ? <span className="amber" data-tip={i.unusual.map(modelName).join("\n")}><Warn size={13} /><span className="clip">{modelShort(i.unusual[0]!)}</span>{i.unusual.length > 1 && `+${i.unusual.length - 1}`}</span> : i.usageNotAssessed ? <Unknown why={i.usageNotAssessed} /> : dash), values: (i) => text("unusual", i.unusual.join("; ")) },
   { key: "alerts", label: "Alerts", width: "48px", order: "alerts", number: true, cell: (i) => <Alerts n={i.alertsOpen} to={alertsBy(i)} />, values: (i) => [{ key: "alerts_open", value: Number(i.alertsOpen) }] },
 ];
 

@@ -45,7 +45,7 @@ export default function IdentityScreen({ cluster, id }: { cluster: string; id: s
       </header>
       <dl className="dl wide-facts">
         <div><dt>owner</dt><dd><Owner of={i.owner} from={i.ownerFrom} />{i.ownerFrom && i.owner !== "unowned" && <span className="muted clip">, {i.ownerFrom}</span>}</dd></div>
-        <div><dt>tenant</dt><dd>{i.tenant || <span className="muted">none</span>}{i.crosses.length > 0 && <span className="amber"><Warn size={13} />has rights in {listed(i.crosses, 4)}</span>}</dd></div>
+        <div><dt>tenant</dt><dd>{i.tenant ? <span className="wrap">{i.tenant}</span> : <span className="muted">none</span>}{i.crosses.length > 0 && <span className="amber"><Warn size={13} />has rights in {listed(i.crosses, 4)}</span>}</dd></div>
         <div><dt>scope</dt><dd>{i.scope || "none"}, {plural(i.rights, "right")}</dd></div>
         <div><dt>last used</dt><dd><LastUsed i={i} long /></dd></div>
         <div><dt>requests</dt><dd>{why ? <NotAssessed why={why} /> : <span>{num(i.requests)}, of them {num(i.denied)} refused{i.firstUsed > 0n && <span className="muted">, since <Ago ns={i.firstUsed} suffix /></span>}</span>}</dd></div>

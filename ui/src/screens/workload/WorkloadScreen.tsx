@@ -47,7 +47,7 @@ export default function WorkloadScreen({ cluster, id }: { cluster: string; id: s
         <div><dt>pods</dt><dd>{w.schedule ? <span>{plural(w.pods, "pod")}, at <span className="mono">{w.schedule}</span></span> : <span>{w.ready} of {w.wanted} ready</span>}</dd></div>
         <div><dt>reach</dt><dd><ReachMark of={w.reach} word /></dd></div>
         <div><dt>known as</dt><dd>{w.apps.length ? w.apps.join(", ") : <span className="muted">nothing known</span>}</dd></div>
-        <div><dt>created</dt><dd>{w.created > 0n ? <Ago ns={w.created} suffix /> : <NotAssessed why="not told" />}{g.via && <span className="muted">, by <bdi>{g.via}</bdi></span>}</dd></div>
+        <div><dt>created</dt><dd><span className="wrap">{w.created > 0n ? <Ago ns={w.created} suffix /> : <NotAssessed why="not told" />}{g.via && <span className="muted">, by <bdi>{g.via}</bdi></span>}</span></dd></div>
       </dl>
       <div className="columns">
         <div className="evidence">
@@ -97,7 +97,7 @@ export function Way({ of, here = "" }: { of: ExposureRow; here?: string }) {
   const at = [...of.hosts, ...of.addresses];
   return (
     <>
-      <Chain reach={of.reach} note={<>{listed(at, 2)}{of.ports.length > 0 && <> {of.ports.slice(0, 3).join(", ")}</>}</>} path={of.path} workloads={of.workloads} cluster={of.cluster} here={here} />
+      <Chain reach={of.reach} note={<>{at[0]}{at.length > 1 && ` +${at.length - 1}`}{of.ports.length > 0 && <> {of.ports.slice(0, 2).join(", ")}</>}</>} path={of.path} workloads={of.workloads} cluster={of.cluster} here={here} />
       <p className="way-facts"><span>{of.tls ? "TLS" : <span className="amber"><Warn size={13} />no TLS</span>}</span>{of.sources.length > 0 && <span>only from <span className="mono">{listed(of.sources, 3)}</span></span>}{of.policy && <span>{of.policy}</span>}{here && <Link to={exposureAddress(of.cluster, of.key)}>this way in</Link>}{of.notAssessed && <span className="amber"><Warn size={13} />not assessed: {of.notAssessed}</span>}</p>
     </>
   );

@@ -7,7 +7,7 @@ import { VALUES } from "../../lib/fields";
 import { addressOf, ALERTS, quote, WORKLOADS } from "../../lib/query";
 import { ms, num, utc } from "../../lib/time";
 import { Ago, End } from "../../parts/bits";
-import { Alerts, ClusterCoverage, ClusterLink, dash, IdentityLink, NoCluster, Owner, Powers, ReachMark, text, Verdict } from "../../parts/cluster";
+import { Alerts, ClusterCoverage, ClusterLink, dash, IdentityLink, Kind, NoCluster, Owner, Powers, ReachMark, text, Verdict } from "../../parts/cluster";
 import { type Column, columnsKept } from "../../parts/list/columns";
 import { type ListKind, ListScreen } from "../../parts/list/ListScreen";
 import type { Source } from "../../parts/list/useList";
@@ -30,7 +30,7 @@ export const alertsOf = (w: Pick<WorkloadRow, "cluster" | "key">) => addressOf({
 export const Ready = ({ w }: { w: WorkloadRow }) => (w.schedule ? <span className="muted clip" data-tip={`runs at ${w.schedule}`}>{num(w.pods)} pods</span> : <span className={w.ready < w.wanted ? "amber" : ""} data-tip={`${w.ready} of ${w.wanted} ready, ${w.pods} pods`}>{w.ready}/{w.wanted}</span>);
 
 const COLUMNS: readonly Column<Row>[] = [
-  { key: "workload", label: "Workload", width: "minmax(176px, 2fr)", order: "name", main: true, cell: (w) => <span className="name-digest"><End tip={`${w.key}\n${w.cluster}`}>{`${w.namespace}/${w.name}`}</End><span className="muted kind">{w.kind}</span></span>, values: (w) => [{ key: "workload", value: w.key }, { key: "namespace", value: w.namespace }, { key: "kind", value: w.kind }, { key: "name", value: w.name }] },
+  { key: "workload", label: "Workload", width: "minmax(176px, 2fr)", order: "name", main: true, cell: (w) => <span className="name-digest"><End tip={`${w.key}\n${w.cluster}`}>{`${w.namespace}/${w.name}`}</End><Kind of={w.kind} /></span>, values: (w) => [{ key: "workload", value: w.key }, { key: "namespace", value: w.namespace }, { key: "kind", value: w.kind }, { key: "name", value: w.name }] },
   { key: "cluster", label: "Cluster", width: "78px", cell: (w) => <ClusterLink name={w.cluster} own />, values: (w) => text("cluster", w.cluster) },
   { key: "owner", label: "Owner", width: "78px", cell: (w) => <Owner of={w.owner} from={w.ownerFrom} />, values: (w) => [{ key: "owner", value: w.owner }, { key: "owner_from", value: w.ownerFrom }] },
   { key: "tenant", label: "Tenant", width: "62px", cell: (w) => (w.tenant ? <span className="clip" data-tip={w.sharedWith.length ? `${w.tenant}\nshares nodes with ${w.sharedWith.join(", ")}` : w.tenant}>{w.tenant}</span> : dash), values: (w) => [{ key: "tenant", value: w.tenant }, { key: "shares_nodes_with", value: w.sharedWith.join("; ") }] },
