@@ -373,6 +373,7 @@ func TestMetadataIsNeverLost(t *testing.T) {
 		{"the request's too large", []string{"requestObject", bigger, "responseObject", `{"kind":"Status"}`}, TooBig, "Status", "trimmed"},
 		{"nested beyond bounds", []string{"requestObject", deep, "responseObject", `{"kind":"Status"}`}, Unreadable, "Status", "trimmed"},
 		{"left out by the exporter", []string{"requestObject", quote(TooBig), "responseObject", `{"kind":"Status"}`}, TooBig, "Status", "trimmed"},
+		{"left out by the API server", []string{"annotations", `{"audit.k8s.io/truncated":"true"}`}, "", "", "trimmed"},
 		{"escapes that grow", []string{"requestObject", `{"kind":"X","x":"` + strings.Repeat("\x7f", 600<<10) + `"}`, "responseObject", `{"kind":"Status"}`}, TooBig, TooBig, "trimmed"},
 		{"a huge agent", []string{"userAgent", quote(strings.Repeat("m", 2<<20)), "requestObject", `{"kind":"Pod"}`, "responseObject", `{"kind":"Status"}`}, "Pod", "Status", "trimmed"},
 		{"many huge annotations", []string{"annotations", `{"a":"` + strings.Repeat("\x7f", 400<<10) + `"}`, "requestObject", `{"kind":"Pod"}`, "responseObject", `{"kind":"Status"}`}, TooBig, TooBig, "trimmed"},

@@ -170,6 +170,9 @@ func (b *batch) give(ctx context.Context, root *node, src Source, version string
 			a.response = a.response || key == "responseObject"
 		}
 	}
+	if root.get("annotations").str("audit.k8s.io/truncated") == "true" {
+		cut = true // the API server left the objects out (--audit-webhook-truncate-enabled)
+	}
 	if cut {
 		a.notes = append(a.notes, "trimmed")
 	}
