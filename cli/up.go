@@ -86,6 +86,7 @@ asks for it.`,
 	cmd.Flags().StringVar(&o.listen, "listen", server.DefaultListen, "address of the console and the API; port 0 takes a free one")
 	cmd.Flags().StringVar(&o.state, "state", defaultState(), "directory of the database and the token")
 	cmd.Flags().StringVar(&o.replay, "replay", "", "play this trace instead of watching the kernel")
+	cmd.Flags().StringVar(&o.linkListen, "link-listen", "", "address for cluster agents and nodes of other machines, host:port, as in "+defaultLink+" (default: nobody)")
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log what is going on")
 	return cmd
 }
@@ -93,6 +94,7 @@ asks for it.`,
 // upOptions say what `up` runs.
 type upOptions struct {
 	listen, state, replay string
+	linkListen            string // "" = nobody else sends
 	rules                 *rule.Rules
 	which                 detect.Which
 	images                images.Options
@@ -106,6 +108,7 @@ type up struct {
 	db     *store.DB
 	server *server.Server
 	pipe   *link.Pipe
+	link   *server.Link        // nil = nobody else sends
 	blind  *sensor.Unsupported // why the kernel is not watched; nil = it is, or a trace is played
 	stop   context.CancelFunc
 	group  *errgroup.Group
@@ -126,10 +129,21 @@ func startUp(ctx context.Context, o upOptions) (_ *up, err error) {
 	}()
 	ledger := &link.Ledger{} // one for both ends, so that what the link loses reaches status
 	u.pipe = link.NewPipe(link.PipeOptions{Ledger: ledger})
-	u.server, err = server.New(server.Options{
+	so := server.Options{
 		DB: u.db, Receiver: u.pipe, Ledger: ledger, UI: ui.Handler(), Version: version, Listen: o.listen, StateDir: o.state, Log: o.log, Images: o.images,
-	})
-	if err != nil {
+	}
+	if o.linkListen != "" {
+		if u.link, err = server.OpenLink(server.LinkOptions{Listen: o.linkListen, StateDir: o.state, Ledger: ledger, Log: o.log}); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, u.link.Close())
+			}
+		}()
+		so.Link, so.Receiver = u.link, u.link.Receiver()
+	}
+	if u.server, err = server.New(so); err != nil {
 		return nil, err
 	}
 	n, err := node.New(node.Options{Rules: o.rules, Which: o.which, Version: version, Sender: u.pipe, Replay: o.replay, Stay: true, Log: o.log})
@@ -161,6 +175,9 @@ func startUp(ctx context.Context, o upOptions) (_ *up, err error) {
 		defer stopNode()
 		return u.server.Run(serving)
 	})
+	if u.link != nil { // the node here is then one of several that send
+		u.group.Go(func() error { return u.link.Receiver().Attach(serving, "local", u.pipe) })
+	}
 	return u, nil
 }
 
@@ -206,7 +223,10 @@ func (u *up) greet(ctx context.Context, w io.Writer) error {
 		fmt.Fprintf(w, ", %d not assessed: \"dockreeve rules list\" says why", not)
 	}
 	fmt.Fprintln(w)
-	fmt.Fprintf(w, "  images    %s\n", u.advisories())
+	fmt.Fprintf(w, "  images    %s\n", advisories(&u.opt.images))
+	if u.link != nil {
+		fmt.Fprintf(w, "  link      %s, for cluster agents and nodes; \"dockreeve join-token\" lets one in\n", u.link.Addr())
+	}
 	switch {
 	case u.blind != nil:
 		fmt.Fprintf(w, "\nNOT WATCHING this machine: %v.\nUntil then, play a recorded trace with --replay FILE.\n", u.blind)
@@ -219,8 +239,7 @@ func (u *up) greet(ctx context.Context, w io.Writer) error {
 }
 
 // advisories says in one line what images are matched with.
-func (u *up) advisories() string {
-	opt := &u.opt.images
+func advisories(opt *images.Options) string {
 	if opt.Database == "" {
 		return "not scanned"
 	}

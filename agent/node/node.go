@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dockreeve/dockreeve/detect"
@@ -40,6 +41,8 @@ type Options struct {
 	Stay    bool         // after a replay has ended keep reporting, so that its end does not look like an outage
 	Record  io.Writer    // also write every event as a trace; nil = do not
 	Log     *slog.Logger // nil = silent
+	// Hops are counters of what carries this node's envelopes, for its status; nil = none.
+	Hops func() []link.Hop
 	// HostRoots are further places with runtimes' state, as container.Options.Roots.
 	HostRoots []string
 
@@ -51,7 +54,9 @@ type Options struct {
 type Node struct {
 	opt    Options
 	engine *detect.Engine
-	sensor *sensor.Sensor // nil until Open, and on a replay
+	rules  atomic.Pointer[rule.Rules] // that run, or will from the next event on
+	next   atomic.Pointer[rule.Rules] // that the event goroutine has yet to take; nil = none
+	sensor *sensor.Sensor             // nil until Open, and on a replay
 	rec    *trace.Writer
 	failed error // first failure of the sender or the recorder; ends the run
 	stop   context.CancelFunc
@@ -78,7 +83,8 @@ type view struct {
 	events      uint64
 	findings    uint64
 	lost        uint64
-	gaps        []link.Gap
+	gaps        []link.Gap // but those of the rules
+	refused     *link.Gap  // rules that were sent and do not load
 	sensor      *sensor.Sensor
 	processes   int64
 }
@@ -101,7 +107,9 @@ func New(opt Options) (*Node, error) {
 	if opt.StatusEvery <= 0 {
 		opt.StatusEvery = time.Second
 	}
-	return &Node{opt: opt, engine: detect.New(detect.Options{Rules: opt.Rules, Which: opt.Which, Node: opt.Name})}, nil
+	n := &Node{opt: opt, engine: detect.New(detect.Options{Rules: opt.Rules, Which: opt.Which, Node: opt.Name})}
+	n.rules.Store(opt.Rules)
+	return n, nil
 }
 
 // Open attaches the sensor: events queue in the kernel from then on until Run. Where
@@ -118,7 +126,7 @@ func (n *Node) Open(ctx context.Context) error {
 	n.sensor = s
 	n.set(func(v *view) {
 		v.mode, v.since, v.sensor = link.ModeLive, time.Now().UnixNano(), s
-		v.gaps = append(n.ruleGaps(), sensorGaps(s)...)
+		v.gaps = sensorGaps(s)
 	})
 	n.givePods()
 	return nil
@@ -172,7 +180,6 @@ func (n *Node) RunBlind(ctx context.Context, why *sensor.Unsupported) error {
 		if why.Err != nil {
 			v.notAssessed += ": " + why.Err.Error()
 		}
-		v.gaps = n.ruleGaps()
 	})
 	return n.report(ctx, func() error { <-ctx.Done(); return nil })
 }
@@ -180,7 +187,7 @@ func (n *Node) RunBlind(ctx context.Context, why *sensor.Unsupported) error {
 // interest is what the kernel has to collect: for the rules, and for what the
 // process table keeps for them.
 func (n *Node) interest() event.Interest {
-	i := n.opt.Rules.Interest()
+	i := n.rules.Load().Interest()
 	i.Merge(process.Interest())
 	i.Merge(inuse.Interest())
 	return i
@@ -192,6 +199,9 @@ func (n *Node) header() trace.Header {
 
 // event carries one event: recorded, judged, sent.
 func (n *Node) event(ev *event.Event, facts *event.Facts) {
+	if n.next.Load() != nil {
+		n.takeRules()
+	}
 	if n.rec != nil && n.failed == nil {
 		if err := n.rec.Event(ev, facts); err != nil {
 			n.fail(fmt.Errorf("record: %w", err))
@@ -318,11 +328,11 @@ func (n *Node) replay(ctx context.Context) error {
 	head := r.Header()
 	n.set(func(v *view) {
 		v.mode, v.since = link.ModeReplay, time.Now().UnixNano()
-		v.gaps = append(n.ruleGaps(), link.Gap{
+		v.gaps = []link.Gap{{
 			What:   "this machine",
 			Reason: fmt.Sprintf("a trace of %s from %s is played instead", head.Node, time.Unix(0, head.Started).UTC().Format("2006-01-02 15:04 UTC")),
 			Remedy: "start without --replay, as root, to watch this machine",
-		})
+		}}
 	})
 	unwatched := ""
 	if !head.Loads {

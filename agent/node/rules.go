@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"slices"
 
 	"github.com/dockreeve/dockreeve/detect/rules"
 	"github.com/dockreeve/dockreeve/rule"
@@ -12,9 +13,10 @@ import (
 
 // RuleSet chooses which rules a node runs. The zero value is Dockreeve's own pack.
 type RuleSet struct {
-	Paths     []string // files and directories of the user's own, read after ours
-	NoBuiltin bool     // leave our own pack out
-	Disable   []string // parts of rule names to switch off
+	Paths     []string    // files and directories of the user's own, read after ours
+	NoBuiltin bool        // leave our own pack out
+	Disable   []string    // parts of rule names to switch off
+	More      []rule.File // read after all others
 }
 
 // ErrNoRules says that a RuleSet names no file at all.
@@ -36,7 +38,7 @@ func (s RuleSet) Load() (*rule.Rules, []rule.Diagnostic, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	files = append(files, read...)
+	files = slices.Concat(files, read, s.More)
 	if len(files) == 0 {
 		return nil, nil, ErrNoRules
 	}

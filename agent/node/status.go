@@ -70,9 +70,9 @@ func (n *Node) Status() link.Status {
 	n.mu.Unlock()
 	st := link.Status{
 		Node: n.opt.Name, Version: n.opt.Version, Kernel: kernelRelease(), Mode: v.mode, Time: time.Now().UnixNano(), Every: int64(n.opt.StatusEvery),
-		Since: v.since, NotAssessed: v.notAssessed, Remedy: v.remedy, LastEvent: v.lastEvent, Events: v.events, Lost: v.lost, Gaps: v.gaps,
+		Since: v.since, NotAssessed: v.notAssessed, Remedy: v.remedy, LastEvent: v.lastEvent, Events: v.events, Lost: v.lost, RulesHash: setHash(n.rules.Load()), Gaps: slices.Concat(n.ruleGaps(), v.gaps),
 	}
-	for _, r := range n.opt.Rules.All() {
+	for _, r := range n.rules.Load().All() {
 		switch i := r.Info(); {
 		case !i.Enabled:
 		case i.Assessment.State == rule.NotAssessed:
@@ -96,14 +96,20 @@ func (n *Node) Status() link.Status {
 		}
 	}
 	st.Gaps = slices.Concat(st.Gaps, n.useGaps())
+	if v.refused != nil {
+		st.Gaps = append(st.Gaps, *v.refused)
+	}
 	st.Hops = append(st.Hops, link.Hop{Hop: "detect", In: v.events, Out: v.findings})
+	if n.opt.Hops != nil {
+		st.Hops = append(st.Hops, n.opt.Hops()...)
+	}
 	return st
 }
 
 // ruleGaps names the rules that cannot fire, or only in part.
 func (n *Node) ruleGaps() []link.Gap {
 	var gaps []link.Gap
-	for _, r := range n.opt.Rules.All() {
+	for _, r := range n.rules.Load().All() {
 		i := r.Info()
 		if !i.Enabled {
 			continue
@@ -146,8 +152,9 @@ func blindSpots(s sensor.Stats) []link.Gap {
 }
 
 func (n *Node) sendRules() error {
-	set := link.RuleSet{Node: n.opt.Name, Hash: setHash(n.opt.Rules)}
-	for _, r := range n.opt.Rules.All() {
+	rules := n.rules.Load()
+	set := link.RuleSet{Node: n.opt.Name, Hash: setHash(rules)}
+	for _, r := range rules.All() {
 		i := r.Info()
 		not := i.Assessment.Reason
 		if i.Assessment.State == rule.AssessedPartly {
