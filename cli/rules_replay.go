@@ -76,9 +76,12 @@ before the cut was judged all the same.`,
 			if printErr != nil {
 				return withCode(exitFailed, "%w", printErr)
 			}
-			c := engine.Counts()
+			c, of := engine.Counts(), r.Header().Node
+			if of == "" && r.Header().Cluster != "" {
+				of = "cluster " + r.Header().Cluster
+			}
 			fmt.Fprintf(cmd.ErrOrStderr(), "%d events of %s judged by %d rules: %d findings standing for %d matches; %d events were lost while recording, %d lines skipped\n",
-				c.Events, clean(r.Header().Node), len(set.All()), c.Findings, c.Findings+c.Folded, lost, r.Skipped())
+				c.Events, clean(of), len(set.All()), c.Findings, c.Findings+c.Folded, lost, r.Skipped())
 			switch {
 			case errors.Is(err, trace.ErrCut):
 				return withCode(exitData, "%s: %w", args[0], err)

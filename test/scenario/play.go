@@ -483,8 +483,12 @@ func (t Tape) Snapshot() process.Snapshot {
 	return seed
 }
 
-// WriteTrace writes the story as a trace that node recorded.
+// WriteTrace writes the story as a trace that node recorded, or the cluster's agent when
+// it has no processes.
 func (t Tape) WriteTrace(to io.Writer, node string) error {
+	if t.Cluster != "" && len(t.Processes) == 0 {
+		node = ""
+	}
 	w, err := trace.NewWriter(to, trace.Header{Node: node, Cluster: t.Cluster, Started: startWall}, t.Snapshot())
 	if err != nil {
 		return err
