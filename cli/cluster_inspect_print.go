@@ -258,9 +258,14 @@ func grants(list []string) string {
 func (p *inspectPrinter) identities(list []*inventory.IdentityDoc) {
 	p.f("\nIDENTITIES WITH DANGEROUS RIGHTS\n")
 	quiet := 0
+	var platform []*inventory.IdentityDoc
 	for _, id := range list {
 		if len(id.Grants) == 0 && len(id.Crosses) == 0 {
 			quiet++
+			continue
+		}
+		if id.Platform && len(id.Crosses) == 0 {
+			platform = append(platform, id)
 			continue
 		}
 		p.f("  %s\n", clean(id.Key))
@@ -276,6 +281,12 @@ func (p *inspectPrinter) identities(list []*inventory.IdentityDoc) {
 			used += fmt.Sprintf(" and %d more", n)
 		}
 		p.field("used by", used)
+	}
+	if len(platform) > 0 {
+		p.f("  Of the platform:\n")
+	}
+	for _, id := range platform {
+		p.f("      %s: %s\n", clean(id.Key), clean(grants(id.Grants)))
 	}
 	switch {
 	case quiet > 0:
