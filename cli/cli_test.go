@@ -30,6 +30,7 @@ func TestCommands(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"tell":  tell,
 			"await": await,
+			"seed":  seed,
 		},
 	})
 }

@@ -37,12 +37,13 @@ func (t *target) flags(cmd *cobra.Command) {
 
 // clients are the services of one server.
 type clients struct {
-	alerts  dockreevev1connect.AlertServiceClient
-	changes dockreevev1connect.ChangeServiceClient
-	status  dockreevev1connect.StatusServiceClient
-	images  dockreevev1connect.ImageServiceClient
-	raw     *client.Client
-	url     string
+	alerts   dockreevev1connect.AlertServiceClient
+	changes  dockreevev1connect.ChangeServiceClient
+	status   dockreevev1connect.StatusServiceClient
+	images   dockreevev1connect.ImageServiceClient
+	clusters dockreevev1connect.ClusterServiceClient
+	raw      *client.Client
+	url      string
 }
 
 func (t *target) url() (string, error) {
@@ -71,7 +72,7 @@ func (t *target) dial() (*clients, error) {
 	if err != nil {
 		return nil, withCode(exitFailed, "%w", err)
 	}
-	return &clients{alerts: c.Alerts, changes: c.Changes, status: c.Status, images: c.Images, raw: c, url: url}, nil
+	return &clients{alerts: c.Alerts, changes: c.Changes, status: c.Status, images: c.Images, clusters: c.Clusters, raw: c, url: url}, nil
 }
 
 // explain adds the remedy to an error of a call.
