@@ -82,17 +82,17 @@ func (s *State) touch(old, o *Object) {
 func (s *State) touchPod(old, o *Object, came bool) {
 	m := &s.marks
 	moved := came || old.Pod.NodeName != o.Pod.NodeName
-	if !came && workKey(old.Namespace, s.topOf(old)) != workKey(o.Namespace, s.topOf(o)) {
-		m.cluster = true
-	}
+	regrouped := came || workKey(old.Namespace, s.topOf(old)) != workKey(o.Namespace, s.topOf(o))
+	m.cluster = m.cluster || regrouped
 	for _, p := range []*Object{old, o} {
 		if p == nil {
 			continue
 		}
 		m.works[workKey(p.Namespace, s.topOf(p))] = true
-		if !moved && old.Pod.ServiceAccount == o.Pod.ServiceAccount {
+		if !moved && !regrouped && old.Pod.ServiceAccount == o.Pod.ServiceAccount {
 			continue
 		}
+		s.markMembers(p.Namespace, workKey(p.Namespace, s.topOf(p)))
 		m.spaces[p.Namespace] = true
 		m.ids[accountOf(p.Namespace, &p.Pod.PodSpec)] = true
 		if node := p.Pod.NodeName; node != "" {
@@ -155,6 +155,18 @@ func (s *State) touchWork(old, o *Object, came bool) {
 				m.ids[accountOf(p.Namespace, &p.Pod.PodSpec)] = true
 			}
 		}
+	}
+}
+
+// markMembers marks the identities of a workload that is known by its pods only: which
+// of them speaks for it may have changed.
+func (s *State) markMembers(namespace, key string) {
+	w := s.works[namespace][key]
+	if w == nil || s.get(Key{Kind: Kind(w.kind), Namespace: namespace, Name: w.name}) != nil {
+		return
+	}
+	for _, p := range w.pods {
+		s.marks.ids[accountOf(namespace, &p.Pod.PodSpec)] = true
 	}
 }
 

@@ -345,6 +345,9 @@ func (s *State) reattach(k Key) {
 				s.detach(c)
 				s.attach(o)
 				s.markPod(o)
+				s.marks.works[s.workOf[c].key] = true
+				s.marks.ids[accountOf(c.Namespace, &o.Pod.PodSpec)] = true
+				s.markMembers(c.Namespace, s.workOf[c].key)
 			} else {
 				s.marks.works[workKeyOf(c)] = true
 				todo = append(todo, c)
