@@ -534,6 +534,27 @@ func TestReaderStops(t *testing.T) {
 	}
 }
 
+// TestReaderStopsWithoutInput: a standard input that says nothing holds up no shutdown.
+func TestReaderStopsWithoutInput(t *testing.T) {
+	for _, first := range []string{"", audit("a") + "\n", string(zip(audit("a")))[:20]} {
+		var s sink
+		in, _ := newIntake(&s)
+		r, w := io.Pipe()
+		ctx, cancel := context.WithCancel(context.Background())
+		done := make(chan error)
+		go func() { done <- in.Reader(r).Run(ctx) }()
+		if _, err := io.WriteString(w, first); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("Run = %v", err)
+		}
+		equal(t, "lost", len(hop(t, in, "reader").Lost), 0)
+		_ = w.Close()
+	}
+}
+
 func TestCoverageSaysWhatCannotBeSeen(t *testing.T) {
 	var s sink
 	in, c := newIntake(&s)

@@ -306,7 +306,9 @@ func (in *Intake) Reader(r io.Reader) *Reader {
 func (r *Reader) Run(ctx context.Context) error {
 	b := r.in.batch(r.source.Way)
 	s := &splitter{b: b, src: r.source}
-	if err := r.in.pour(ctx, s, r.r, r.inflated, 0); err != nil {
+	p := newPatient(ctx, r.r)
+	defer p.stop()
+	if err := r.in.pour(ctx, s, p, r.inflated, 0); err != nil {
 		return err
 	}
 	return r.in.again(ctx, b.way, func() error {
@@ -317,11 +319,66 @@ func (r *Reader) Run(ctx context.Context) error {
 	})
 }
 
+// patient reads from what may have nothing for a long time, until ctx is done. A read
+// that is under way then cannot be called back: it ends by itself, and what it brings is
+// not looked at.
+type patient struct {
+	ctx  context.Context
+	want chan int // how much to read next
+	got  chan chunk
+	err  error
+}
+
+type chunk struct {
+	b   []byte
+	err error
+}
+
+func newPatient(ctx context.Context, r io.Reader) *patient {
+	p := &patient{ctx: ctx, want: make(chan int), got: make(chan chunk, 1)}
+	go func() {
+		buf := make([]byte, 64<<10)
+		for n := range p.want {
+			n, err := r.Read(buf[:min(n, len(buf))])
+			p.got <- chunk{buf[:n], err}
+		}
+	}()
+	return p
+}
+
+// stop ends the reading; nothing may be read after it.
+func (p *patient) stop() { close(p.want) }
+
+func (p *patient) Read(b []byte) (int, error) {
+	if p.err != nil {
+		return 0, p.err
+	}
+	if len(b) == 0 {
+		return 0, nil
+	}
+	select {
+	case p.want <- len(b):
+	case <-p.ctx.Done():
+		p.err = p.ctx.Err()
+		return 0, p.err
+	}
+	select {
+	case c := <-p.got:
+		return copy(b, c.b), c.err
+	case <-p.ctx.Done():
+		p.err = p.ctx.Err()
+		return 0, p.err
+	}
+}
+
 // pour writes a stream to its end into a splitter, inflating it when it is compressed,
 // from byte skip of the plain text on.
 func (in *Intake) pour(ctx context.Context, s *splitter, r io.Reader, limit, skip int64) error {
 	head := make([]byte, 3)
 	n, err := io.ReadFull(r, head)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
 		return fmt.Errorf("reading the %s: %w", s.b.way, err)
 	}
@@ -329,6 +386,9 @@ func (in *Intake) pour(ctx context.Context, s *splitter, r io.Reader, limit, ski
 	packed := compressed(head[:n])
 	if packed {
 		z, err := gzip.NewReader(r)
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
 		if err != nil {
 			s.b.lose("gzip_broken")
 			return nil
@@ -367,6 +427,8 @@ func (in *Intake) pour(ctx context.Context, s *splitter, r io.Reader, limit, ski
 			}
 		}
 		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
 		case err == io.EOF:
 			return nil
 		case err != nil && packed:
@@ -374,8 +436,6 @@ func (in *Intake) pour(ctx context.Context, s *splitter, r io.Reader, limit, ski
 			return nil
 		case err != nil:
 			return fmt.Errorf("reading the %s: %w", s.b.way, err)
-		case ctx.Err() != nil:
-			return ctx.Err()
 		}
 	}
 }
