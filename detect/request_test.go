@@ -267,3 +267,45 @@ func TestTheEngineKeepsSourcesApart(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 }
+
+// FuzzAuditFinding makes a finding of any document: it is bounded, can be sent, and its
+// event reads back.
+func FuzzAuditFinding(f *testing.F) {
+	for _, s := range []string{
+		`{}`, `[]`, `{"user":[],"objectRef":"x","sourceIPs":{"0":"y"},"dockreeve":null}`, `{"verb":1,"objectRef":{"resource":"pods","name":{"a":[ 1 ]},"namespace":"\ud800"}}`,
+		`{"verb":"create","objectRef":{"resource":"pods","namespace":"a"},"responseObject":{"metadata":{"name":"-"}},"dockreeve":{"target":"//","crossTenant":true}}`, `{"verb":"get"`,
+	} {
+		f.Add([]byte(s))
+	}
+	src, _ := rule.Load([]rule.File{{Name: "t.yaml", Data: []byte(`
+- {rule: Every, desc: d, condition: evt.type exists, output: "%ka.user.name %jevt.obj %audit.grants", priority: ERROR, source: k8s_audit, dockreeve: {id: every, summary: "%ka.user.name asked"}}
+`)}}, rule.LoadOptions{})
+	set, _ := rule.Compile(src, rule.CompileOptions{})
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		if len(doc) > 1<<18 {
+			return
+		}
+		e, n := New(Options{Rules: set}), 0
+		ev := &event.Event{ID: event.ID{Lane: event.LaneAudit, Seq: 1}, Type: event.TypePluginevent, Source: event.SourceK8sAudit, JSON: doc}
+		e.Observe(ev, func(fd *finding.Finding) {
+			n++
+			b, err := json.Marshal(fd)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(b) > 8*(maxEventJSON+maxOutput) {
+				t.Fatalf("a finding of %d bytes", len(b))
+			}
+			if strings.HasPrefix(string(fd.Event), `{"omitted"`) {
+				return
+			}
+			var back event.Event
+			if err := back.UnmarshalJSON(fd.Event); err != nil {
+				t.Fatalf("%s: %v", fd.Event, err)
+			}
+		})
+		if n != 1 {
+			t.Fatalf("%d findings", n)
+		}
+	})
+}

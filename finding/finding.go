@@ -15,7 +15,7 @@ import (
 // it travels with it, because the process may be gone when a person reads it.
 type Finding struct {
 	ID          string   `json:"id"`          // hash(event ids, rule id): the same at edge, hub and on replay
-	Fingerprint string   `json:"fingerprint"` // "1:" + hash(rule, workload, executable, object class)
+	Fingerprint string   `json:"fingerprint"` // "1:" + hash(rule, workload, executable or identity, object class); see docs/rules-evaluation.md
 	Rule        Rule     `json:"rule"`
 	Severity    Severity `json:"severity"`
 	Summary     string   `json:"summary"` // one plain sentence a manager understands
