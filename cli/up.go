@@ -16,6 +16,7 @@ import (
 
 	"github.com/dockreeve/dockreeve/agent/node"
 	"github.com/dockreeve/dockreeve/detect"
+	"github.com/dockreeve/dockreeve/inventory"
 	"github.com/dockreeve/dockreeve/link"
 	"github.com/dockreeve/dockreeve/rule"
 	"github.com/dockreeve/dockreeve/scan/advisory"
@@ -66,6 +67,7 @@ asks for it.`,
 			if o.images, err = img.options(o.state, o.replay == ""); err != nil {
 				return err
 			}
+			o.stdin = cmd.InOrStdin()
 			o.log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
 			u, err := startUp(cmd.Context(), o)
 			if err != nil {
@@ -83,6 +85,8 @@ asks for it.`,
 	f.flags(cmd)
 	f.whichFlag(cmd)
 	img.flags(cmd)
+	o.cluster.flags(cmd)
+	cmd.Flags().StringVar(&o.node, "node-name", "", "name of this machine, as its cluster calls it (default: the host's)")
 	cmd.Flags().StringVar(&o.listen, "listen", server.DefaultListen, "address of the console and the API; port 0 takes a free one")
 	cmd.Flags().StringVar(&o.state, "state", defaultState(), "directory of the database and the token")
 	cmd.Flags().StringVar(&o.replay, "replay", "", "play this trace instead of watching the kernel")
@@ -95,6 +99,9 @@ asks for it.`,
 type upOptions struct {
 	listen, state, replay string
 	linkListen            string // "" = nobody else sends
+	node                  string // name of this machine; "" = the host's
+	cluster               clusterFlags
+	stdin                 io.Reader
 	rules                 *rule.Rules
 	which                 detect.Which
 	images                images.Options
@@ -109,6 +116,8 @@ type up struct {
 	server *server.Server
 	pipe   *link.Pipe
 	link   *server.Link        // nil = nobody else sends
+	agent  *clusterAgent       // nil = no cluster is looked after
+	spool  *link.Spool         // of the agent: what it has told an API server to forget outlives this process
 	blind  *sensor.Unsupported // why the kernel is not watched; nil = it is, or a trace is played
 	stop   context.CancelFunc
 	group  *errgroup.Group
@@ -143,12 +152,30 @@ func startUp(ctx context.Context, o upOptions) (_ *up, err error) {
 		}()
 		so.Link, so.Receiver = u.link, u.link.Receiver()
 	}
+	var many *link.Listener // takes in several senders; nil = there is only the node here
+	if u.link != nil {
+		many = u.link.Receiver()
+	}
+	if o.cluster.asked() && many == nil {
+		many = link.NewListener(link.ListenerOptions{Ledger: ledger, Log: o.log})
+		so.Receiver = many
+	}
 	if u.server, err = server.New(so); err != nil {
 		return nil, err
 	}
-	n, err := node.New(node.Options{Rules: o.rules, Which: o.which, Version: version, Sender: u.pipe, Replay: o.replay, Stay: true, Log: o.log})
+	n, err := node.New(node.Options{Name: o.node, Rules: o.rules, Which: o.which, Version: version, Sender: u.pipe, Replay: o.replay, Stay: true, Log: o.log})
 	if err != nil {
 		return nil, err
+	}
+	if o.cluster.asked() {
+		if err := u.openCluster(ledger, n.Pods); err != nil {
+			return nil, err
+		}
+		defer func() {
+			if err != nil {
+				err = errors.Join(err, u.spool.Close())
+			}
+		}()
 	}
 	if err := n.Open(ctx); err != nil && !errors.As(err, &u.blind) {
 		return nil, err
@@ -163,22 +190,46 @@ func startUp(ctx context.Context, o upOptions) (_ *up, err error) {
 	u.group = &errgroup.Group{}
 	u.group.Go(func() error {
 		defer stopServer()
-		var err error
-		if u.blind != nil {
-			err = n.RunBlind(watching, u.blind)
-		} else {
-			err = n.Run(watching)
+		senders, ctx := errgroup.WithContext(watching)
+		senders.Go(func() error {
+			if u.blind != nil {
+				return n.RunBlind(ctx, u.blind)
+			}
+			return n.Run(ctx)
+		})
+		if u.agent != nil {
+			senders.Go(func() error { return u.agent.Run(ctx, u.agent.ways...) })
 		}
-		return errors.Join(err, n.Close(), u.drain())
+		return errors.Join(senders.Wait(), n.Close(), u.drain())
 	})
 	u.group.Go(func() error {
 		defer stopNode()
 		return u.server.Run(serving)
 	})
-	if u.link != nil { // the node here is then one of several that send
-		u.group.Go(func() error { return u.link.Receiver().Attach(serving, "local", u.pipe) })
+	if many != nil { // the node here is then one of several that send
+		u.group.Go(func() error { return many.Attach(serving, "local", u.pipe) })
+	}
+	if u.agent != nil {
+		u.group.Go(func() error { return many.Attach(serving, u.spool.Origin(), u.spool) })
 	}
 	return u, nil
+}
+
+// openCluster makes the agent of the cluster that flags name. What
+// it takes from an API server it must not lose, so it sends by way of the disk.
+func (u *up) openCluster(ledger *link.Ledger, pods func(inventory.PodsFor)) (err error) {
+	o := &u.opt
+	u.spool, err = link.OpenSpool(link.SpoolOptions{Dir: filepath.Join(o.state, "cluster", "spool"), Origin: "local/cluster", Ledger: ledger})
+	if err != nil {
+		return err
+	}
+	u.agent, err = o.cluster.agent(clusterParts{
+		sender: u.spool, alone: true, pods: pods, rules: o.rules, which: o.which, dir: o.state, stdin: o.stdin, log: o.log,
+	})
+	if err != nil {
+		return errors.Join(err, u.spool.Close())
+	}
+	return nil
 }
 
 // drain waits until what the node sent is stored, a few seconds at most.
@@ -188,6 +239,9 @@ func (u *up) drain() error {
 	for {
 		left := u.pipe.Pending(link.LaneAlert) + u.pipe.Pending(link.LaneLoss)
 		if left == 0 {
+			if u.spool != nil { // what is left of it is on disk, and goes next time
+				return errors.Join(u.pipe.Close(), u.spool.Close())
+			}
 			return u.pipe.Close()
 		}
 		if time.Now().After(deadline) {
@@ -224,6 +278,9 @@ func (u *up) greet(ctx context.Context, w io.Writer) error {
 	}
 	fmt.Fprintln(w)
 	fmt.Fprintf(w, "  images    %s\n", advisories(&u.opt.images))
+	if u.agent != nil {
+		u.agent.greet(w)
+	}
 	if u.link != nil {
 		fmt.Fprintf(w, "  link      %s, for cluster agents and nodes; \"dockreeve join-token\" lets one in\n", u.link.Addr())
 	}

@@ -44,7 +44,8 @@ func clusterOf(origin string) string {
 	return ""
 }
 
-// localOrigin is what comes from within this process.
+// localOrigin, or what begins with it and a slash, is what comes from within this
+// process. Nobody joins under such a name: identities begin with their role.
 const localOrigin = "local"
 
 // mayName holds a sender to its cluster. An agent speaks for its own; a node for none,
@@ -56,7 +57,7 @@ func mayName(origin, cluster string) error {
 	if strings.ContainsFunc(cluster, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return fmt.Errorf("%w: cluster name %.80q holds control characters", errInvalid, cluster)
 	}
-	if origin == "" || origin == localOrigin {
+	if origin == "" || origin == localOrigin || strings.HasPrefix(origin, localOrigin+"/") {
 		return nil
 	}
 	if own, ok := strings.CutPrefix(origin, agentPrefix); !ok || own != cluster {
