@@ -264,9 +264,9 @@ func (w *way) backend(svc *Object) {
 
 func (w *way) backends(o *Object) {
 	for _, b := range o.Ingress.Backends {
-		ns := b.Namespace
-		if ns == "" {
-			ns = o.Namespace
+		ns := o.Namespace
+		if o.Kind == KindRoute && b.Namespace != "" {
+			ns = b.Namespace // an Ingress cannot leave its own
 		}
 		if svc := w.s.get(Key{Kind: KindService, Namespace: ns, Name: b.Service}); svc != nil {
 			w.backend(svc)
@@ -499,6 +499,7 @@ func (w *way) finish() {
 		}
 	}
 	slices.Sort(e.Workloads)
+	w.owner()
 	w.policies()
 	for _, r := range e.Risks {
 		risks[r] = true
@@ -512,6 +513,21 @@ func (w *way) finish() {
 	e.Apps, e.Risks = none(sorted(apps)), none(sorted(risks))
 	e.Ports, e.Addresses, e.Sources, e.Hosts = none(e.Ports), none(e.Addresses), none(e.Sources), none(e.Hosts)
 	e.NotAssessed = strings.Join(w.unknown, "; ")
+}
+
+// owner gives a way that nobody claims to whoever owns all that it leads to.
+func (w *way) owner() {
+	if w.e.Owner != Unowned {
+		return
+	}
+	for i, v := range w.views {
+		owner, _ := w.s.ownerOf(v.owned())
+		if i > 0 && owner != w.e.Owner {
+			w.e.Owner = Unowned
+			return
+		}
+		w.e.Owner = owner
+	}
 }
 
 // gate is what the network policies of a namespace let in to a workload.
