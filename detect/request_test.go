@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dockreeve/dockreeve/detect/audit"
 	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/finding"
 	"github.com/dockreeve/dockreeve/rule"
@@ -308,4 +309,16 @@ func FuzzAuditFinding(f *testing.F) {
 			t.Fatalf("%d findings", n)
 		}
 	})
+}
+
+// TestIdentitiesAreThoseOfTheHabits holds that a finding names who acted in the words by
+// which detect/audit counts and learns.
+func TestIdentitiesAreThoseOfTheHabits(t *testing.T) {
+	for _, name := range []string{
+		"alice", "", "system:anonymous", "system:serviceaccount:shop:web", "system:serviceaccount:shop", "system:serviceaccount::", "system:node:n1", "system:node:", "system:kube-scheduler", "aksService",
+	} {
+		if key, _ := audit.Identity(name); key != identity(name) {
+			t.Errorf("%q: %s here, %s there", name, identity(name), key)
+		}
+	}
 }

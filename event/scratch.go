@@ -64,7 +64,9 @@ func (e *Event) Invalidate() {
 	if cap(e.scratch) > maxKeptScratch {
 		e.scratch = nil
 	}
-	e.tape.forget()
+	if e.tape.state != tapeNone { // most events have no document, and ancestors pass here often
+		e.tape.forget()
+	}
 }
 
 // cached returns the derived string k if it was built.
