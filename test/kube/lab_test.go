@@ -18,17 +18,12 @@ import (
 )
 
 // TestLabLeavesNothing brings up a lab with a node in a process that is then killed, sees
-// that the next lab removes it, takes that one down too, and looks for anything that was
-// not there before.
+// that the next lab removes it, takes that one down too, and looks for any trace of them.
+// Other labs may be up meanwhile.
 func TestLabLeavesNothing(t *testing.T) {
 	if err := lab.Possible(1); err != nil {
 		need.Skip(t, need.Lab, err.Error())
 	}
-	// The parts are built by now where other tests ran before; this one must not count them.
-	if _, err := lab.Build(t.Context(), lab.NodeParts, os.Stderr); err != nil {
-		t.Fatal(err)
-	}
-	before := traces(t)
 	dir := filepath.Join(t.TempDir(), "crashed")
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
@@ -57,8 +52,12 @@ func TestLabLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if during := traces(t); len(during) < len(before)+8 {
-		t.Errorf("a lab that is up shows %d traces more than none: too few to tell that it is gone", len(during)-len(before))
+	l := &Lab{crashed}
+	l.Pod(t, "default", "left") // so that there are shims, mounts and cgroups of pods to leave
+	during := traces(t, crashed)
+	lives := func(pid string) bool { _, err := os.Stat("/proc/" + pid + "/exe"); return err == nil } // not of a dead one that nobody has reaped
+	if len(during.files) < 10 || len(during.pids) < 10 || len(during.routes) < 2 {
+		t.Errorf("a lab that is up shows too few traces to tell that it is gone: %+v", during)
 	}
 	if err := cmd.Process.Kill(); err != nil {
 		t.Fatal(err)
@@ -71,8 +70,19 @@ func TestLabLeavesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := lab.Open(dir); err == nil {
-		t.Error("the lab of the dead process is still there")
+	after := traces(t, crashed)
+	for _, f := range append(during.files, dir) {
+		if entries, err := os.ReadDir(f); err == nil && !(f == dir && len(entries) == 1 && entries[0].Name() == "log") {
+			t.Errorf("left behind: %s %v", f, entries)
+		}
+	}
+	for _, r := range after.routes {
+		t.Errorf("left behind: route %s", r)
+	}
+	for _, p := range during.pids {
+		if lives(p) {
+			t.Errorf("left behind: process %s", p)
+		}
 	}
 	if err := next.Down(t.Context()); err != nil {
 		t.Error(err)
@@ -80,10 +90,11 @@ func TestLabLeavesNothing(t *testing.T) {
 	if _, err := os.Stat(next.Dir); !os.IsNotExist(err) {
 		t.Errorf("the directory of a temporary lab: %v", err)
 	}
-	for trace := range traces(t) {
-		if !before[trace] {
-			t.Errorf("left behind: %s", trace)
-		}
+	for _, m := range append(mounts(t, dir), mounts(t, next.Dir)...) {
+		t.Errorf("left behind: mount %s", m)
+	}
+	if left, err := filepath.Glob("/run/dockreeve-lab/*"); err != nil || slices.Equal(left, []string{"/run/dockreeve-lab/lock", "/run/dockreeve-lab/made"}) {
+		t.Errorf("no lab is up, and what they made together is still there: %v, %v", left, err)
 	}
 }
 
@@ -98,48 +109,84 @@ func crashingLab(dir string) {
 	os.Exit(1)
 }
 
-// traces are what labs could leave on this machine.
-func traces(t *testing.T) map[string]bool {
+// trace is what there is of one lab outside of its directory.
+type trace struct{ files, pids, routes []string }
+
+func traces(t *testing.T, l *lab.Lab) (tr trace) {
 	t.Helper()
-	found := map[string]bool{}
-	for _, pattern := range []string{"/sys/class/net/drlab*", "/sys/fs/cgroup/drlab*", "/sys/fs/cgroup/*/drlab*", "/run/dockreeve-lab/*.json",
-		"/opt/*", "/etc/cni/*", "/etc/kubernetes", "/var/lib/kubelet", "/var/lib/cni", "/var/lib/containerd", "/run/containerd", "/var/log/pods", "/var/log/containers"} {
-		names, err := filepath.Glob(pattern)
+	for _, n := range l.Nodes {
+		top, _, _ := strings.Cut(n.Cgroup, "/")
+		for _, pattern := range []string{"/sys/class/net/" + n.Wire, "/sys/fs/cgroup/" + top, "/sys/fs/cgroup/*/" + top} {
+			names, err := filepath.Glob(pattern)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tr.files = append(tr.files, names...)
+		}
+		routes, err := exec.CommandContext(t.Context(), "ip", "route").Output()
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, n := range names {
-			found["file "+n] = true
+		for line := range strings.Lines(string(routes)) {
+			if strings.Contains(line, " "+n.Wire+" ") {
+				tr.routes = append(tr.routes, strings.TrimSpace(line))
+			}
 		}
 	}
-	mounts, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(mounts)) {
-		found["mount "+strings.Fields(line)[4]] = true
-	}
-	routes, err := exec.CommandContext(t.Context(), "ip", "route").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	for line := range strings.Lines(string(routes)) {
-		found["route "+strings.TrimSpace(line)] = true
-	}
-	cache, err := lab.CacheDir()
-	if err != nil {
-		t.Fatal(err)
-	}
-	programs, err := filepath.Glob("/proc/[0-9]*/exe")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, p := range programs {
-		if exe, err := os.Readlink(p); err == nil && strings.HasPrefix(exe, cache) {
-			found["process "+p+" "+exe] = true
+	// Programs of a lab name its directory; those on its nodes are in their namespaces.
+	spaces := map[string]bool{}
+	for _, p := range l.Programs {
+		if ns, err := os.Readlink(fmt.Sprintf("/proc/%d/ns/mnt", p.PID)); err == nil && strings.HasPrefix(p.Name, "node-") {
+			spaces[ns] = true
 		}
 	}
-	return found
+	names, err := filepath.Glob("/proc/[0-9]*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range names {
+		ns, err := os.Readlink(dir + "/ns/mnt")
+		if err != nil {
+			continue
+		}
+		if cmdline, _ := os.ReadFile(dir + "/cmdline"); spaces[ns] || strings.Contains(string(cmdline), l.Dir+"/") {
+			tr.pids = append(tr.pids, filepath.Base(dir))
+		}
+	}
+	return tr
+}
+
+// mounts are those below a directory.
+func mounts(t *testing.T, dir string) (at []string) {
+	t.Helper()
+	b, err := os.ReadFile("/proc/self/mountinfo")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); strings.HasPrefix(f[4], dir) {
+			at = append(at, f[4])
+		}
+	}
+	return at
+}
+
+// TestALabNeedsADirectoryOfItsOwn holds that what is not a lab's is never emptied.
+func TestALabNeedsADirectoryOfItsOwn(t *testing.T) {
+	if err := lab.Possible(0); err != nil {
+		need.Skip(t, need.Lab, err.Error())
+	}
+	dir := t.TempDir()
+	mine := filepath.Join(dir, "mine")
+	if err := os.WriteFile(mine, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if l, err := lab.Up(t.Context(), lab.Options{Dir: dir, Log: os.Stderr}); err == nil || !strings.Contains(err.Error(), "not empty") {
+		t.Errorf("a lab in a directory with other things: %v %v", l, err)
+	}
+	if _, err := os.Stat(mine); err != nil {
+		t.Error(err)
+	}
 }
 
 // TestLabPartsAreKept holds that a second build does nothing, and that the images are what

@@ -29,8 +29,8 @@ import (
 
 // Options of Up; the zero value is a control plane alone.
 type Options struct {
-	// Dir holds everything of this lab; it must not be one yet. "" makes a temporary one,
-	// which Down removes.
+	// Dir holds everything of this lab; it must be empty or not there, but for the logs of
+	// a lab before, and Down empties it again. "" makes a temporary one, which Down removes.
 	Dir string
 	// Nodes is how many real nodes it has: 0, which needs no root, to 3.
 	Nodes int

@@ -47,6 +47,8 @@ type claim struct {
 	Dir   string `json:"dir"`
 	Owner int    `json:"owner"` // process that answers for it; 0 = it stays until Down
 	Start uint64 `json:"start"`
+
+	Temporary bool `json:"temporary,omitempty"`
 }
 
 func registerDir() string {
@@ -101,7 +103,7 @@ func (l *Lab) take(ctx context.Context, stay bool) error {
 			l.say("removing the lab in %s, whose owner is dead", c.Dir)
 			old, err := Open(c.Dir)
 			if err != nil {
-				old = &Lab{Dir: c.Dir, Slot: s, Temporary: true, log: l.log, began: l.began}
+				old = &Lab{Dir: c.Dir, Slot: s, Temporary: c.Temporary, log: l.log, began: l.began}
 			}
 			if err := old.remove(ctx, dir); err != nil {
 				return fmt.Errorf("remove the lab that a dead process left in %s: %w", c.Dir, err)
@@ -116,7 +118,7 @@ func (l *Lab) take(ctx context.Context, stay bool) error {
 			if !l.portsFree() {
 				continue
 			}
-			c := claim{Dir: l.Dir}
+			c := claim{Dir: l.Dir, Temporary: l.Temporary}
 			if !stay {
 				c.Owner = os.Getpid()
 				var err error

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"text/template"
@@ -80,6 +81,19 @@ func Up(ctx context.Context, o Options) (_ *Lab, err error) {
 	}
 	if _, err := os.Stat(l.File("lab.json")); err == nil {
 		return nil, fmt.Errorf("a lab is up in %s already: use it, or take it down first", l.Dir)
+	}
+	// Down empties the directory: it must be the lab's alone.
+	have, err := os.ReadDir(l.Dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, f := range have {
+		if f.Name() != "log" { // of the lab before
+			return nil, fmt.Errorf("%s is not empty: it holds %s; a lab needs a directory of its own", l.Dir, f.Name())
+		}
+	}
+	if err := os.MkdirAll(l.Dir, 0o700); err != nil {
+		return nil, err
 	}
 	l.began = time.Now() // what is told of times leaves the building out
 	if err := l.take(ctx, o.Stay); err != nil {
