@@ -190,6 +190,9 @@ func (f *follower) failed(err error) time.Duration {
 	defer f.mu.Unlock()
 	f.cov.Failures++
 	f.cov.Reason, f.cov.Remedy = explain(err, f.want)
+	if refused && !f.refused {
+		f.failures = 1 // whatever failed before, this is another matter
+	}
 	f.refused = refused
 	if refused || f.failures >= relistAfter {
 		f.settle()
@@ -198,7 +201,9 @@ func (f *follower) failed(err error) time.Duration {
 	case errors.Is(err, errExpired) && f.failures <= 1:
 		return 0 // usual after a long break: read anew at once
 	case refused:
-		return jitter(min(forbiddenRetry, f.w.opt.Retry<<8))
+		// An API server that starts refuses everybody until it has read who may what: soon
+		// at first, then as one that waits for a person.
+		return jitter(min(forbiddenRetry, f.w.opt.Retry<<min(max(f.failures-1, 0), 8)))
 	}
 	return f.w.backoff(f.failures, err)
 }

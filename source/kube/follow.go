@@ -2,6 +2,7 @@ package kube
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -27,8 +28,9 @@ const (
 	// that only a person can mend.
 	maxRetry       = 30 * time.Second
 	forbiddenRetry = 2 * time.Minute
-	// relistAfter is how many failures in a row make a watch begin anew: the version it
-	// goes on from may be what the server chokes on.
+	// relistAfter is how many answers in a row that are no refusal make a watch begin anew:
+	// the version it goes on from may be what the server chokes on. An outage does not, as
+	// everybody would read everything when it ends.
 	relistAfter = 5
 )
 
@@ -40,6 +42,7 @@ type follower struct {
 	at   endpoint
 
 	failures int  // in a row
+	choked   int  // of those, as chokes says
 	paged    bool // streamed lists do not work here
 
 	mu      sync.Mutex
@@ -87,14 +90,28 @@ func (f *follower) run(ctx context.Context, sink Sink) error {
 			version = f.anew()
 		}
 		f.failures++
+		if chokes(err) {
+			f.choked++
+		}
 		if wait := f.failed(err); f.w.sleep(ctx, wait) != nil {
 			break
 		}
-		if f.failures%relistAfter == 0 && version != "" {
-			version = f.anew()
+		if f.choked >= relistAfter && version != "" {
+			version, f.choked = f.anew(), 0
 		}
 	}
 	return ctx.Err()
+}
+
+// chokes reports whether an error may come from the version that a watch goes on from:
+// the server answered, and neither refused nor asked to wait.
+func chokes(err error) bool {
+	var st *StatusError
+	if errors.As(err, &st) {
+		return st.Code == http.StatusBadRequest || st.Code == http.StatusInternalServerError || st.Code == http.StatusGatewayTimeout
+	}
+	var syntax *json.SyntaxError
+	return errors.As(err, &syntax) || errors.Is(err, errTooLarge)
 }
 
 func isGone(err error) bool {
@@ -240,7 +257,7 @@ func (f *follower) watch(ctx context.Context, sink Sink, version string, first *
 		if err != nil {
 			return err
 		}
-		f.failures = 0
+		f.failures, f.choked = 0, 0
 		if end {
 			first.release()
 			first = nil

@@ -286,9 +286,55 @@ func TestWaitsAfterFailures(t *testing.T) {
 	if got := f.failed(errors.New("broken")); got < maxRetry/2 || got > maxRetry*3/2 {
 		t.Errorf("after 40 failures it waits for %s, want about %s", got, maxRetry)
 	}
-	if got := f.failed(&StatusError{Code: 403}); got < forbiddenRetry/2 {
-		t.Errorf("after a refusal it waits for %s, want about %s", got, forbiddenRetry)
+	// An API server that starts refuses for a moment what it will allow.
+	if got := f.failed(&StatusError{Code: 403}); got > time.Second {
+		t.Errorf("after a first refusal it waits for %s, want about %s", got, w.opt.Retry)
 	}
+	f.failures = 40
+	if got := f.failed(&StatusError{Code: 403}); got < forbiddenRetry/2 {
+		t.Errorf("after 40 refusals it waits for %s, want about %s", got, forbiddenRetry)
+	}
+}
+
+// TestAnOutageIsNoReasonToReadEverything holds that watches go on from where they were
+// once the server is back, however long it was away.
+func TestAnOutageIsNoReasonToReadEverything(t *testing.T) {
+	f := newFakeAPI(t, "pods")
+	f.put("pods", "shop/a", "")
+	w, await := f.open(t, Options{})
+	sink := newRecord()
+	start(t, w, sink)
+	<-w.Synced()
+	for range 10 * relistAfter { // more than are needed: a client may try a request twice
+		f.fault("down")
+	}
+	f.cut()
+	await(func(by map[string]Coverage) bool { return by["pods"].Failures > relistAfter })
+	f.with(func() { f.faults = nil })
+	f.put("pods", "shop/b", "")
+	if !sink.wait(func(has map[string]string) bool { return has["Pod shop/b"] != "" }) {
+		t.Fatal("the watch did not go on")
+	}
+	for _, c := range w.Coverage() {
+		if c.Resource == "pods" && c.Breaks != 0 {
+			t.Errorf("everything was read anew: %+v", c)
+		}
+	}
+}
+
+// TestAVersionThatTheServerChokesOnIsLeft holds that a watch that only ever gets errors
+// begins anew.
+func TestAVersionThatTheServerChokesOnIsLeft(t *testing.T) {
+	f := newFakeAPI(t, "pods")
+	f.put("pods", "shop/a", "")
+	w, await := f.open(t, Options{})
+	start(t, w, newRecord())
+	<-w.Synced()
+	for range relistAfter {
+		f.fault("500")
+	}
+	f.cut()
+	await(func(by map[string]Coverage) bool { return by["pods"].Breaks == 1 && by["pods"].State == Watched })
 }
 
 func TestAStalledRequestIsGivenUp(t *testing.T) {
