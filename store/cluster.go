@@ -42,8 +42,8 @@ type Cluster struct {
 	Exposed                                int64 // exposures that reach the internet
 	Unowned                                int64 // workloads without an owner
 
-	time, generation int64
-	n                int64
+	time, generation, statement int64
+	n                           int64
 }
 
 // inventory takes in what a cluster's agent says of its inventory. What is older than
@@ -61,7 +61,9 @@ func (t *tx) inventory(d *inventory.Delta, now int64) error {
 	}
 	open := c.Stating
 	if d.Generation != 0 && d.Generation != c.generation {
+		// Numbered by us: an agent's numbers may come again where its clock goes back.
 		c.generation, open = d.Generation, true
+		c.statement++
 	}
 	seq, err := t.tellSoon(ChangeCluster, c.Name, now)
 	if err != nil {
@@ -83,8 +85,8 @@ func (t *tx) inventory(d *inventory.Delta, now int64) error {
 		}
 	}
 	// A clock ahead of ours must not shut out what comes once it is right.
-	_, err = t.exec("UPDATE clusters SET received_at = ?, time = ?, generation = ?, open = ?, stated_at = ?, stale = 0, change_seq = ? WHERE n = ?",
-		now, min(d.Time, now), c.generation, flag(open), stated, int64(seq), c.n)
+	_, err = t.exec("UPDATE clusters SET received_at = ?, time = ?, generation = ?, statement = ?, open = ?, stated_at = ?, stale = 0, change_seq = ? WHERE n = ?",
+		now, min(d.Time, now), c.generation, c.statement, flag(open), stated, int64(seq), c.n)
 	return err
 }
 
@@ -95,13 +97,13 @@ func flag(b bool) int64 {
 	return 0
 }
 
-const clusterColumns = `n, name, received_at, time, generation, open, stated_at, stale, habits_since, habits_dropped, change_seq, doc`
+const clusterColumns = `n, name, received_at, time, generation, statement, open, stated_at, stale, habits_since, habits_dropped, change_seq, doc`
 
 func scanCluster(scan func(...any) error, more ...any) (Cluster, error) {
 	var c Cluster
 	var open, seq int64
 	var doc []byte
-	err := scan(append([]any{&c.n, &c.Name, &c.ReceivedAt, &c.time, &c.generation, &open, &c.StatedAt, &c.Stale, &c.HabitsSince, &c.HabitsDropped, &seq, &doc}, more...)...)
+	err := scan(append([]any{&c.n, &c.Name, &c.ReceivedAt, &c.time, &c.generation, &c.statement, &open, &c.StatedAt, &c.Stale, &c.HabitsSince, &c.HabitsDropped, &seq, &doc}, more...)...)
 	if err != nil {
 		return c, err
 	}
@@ -129,8 +131,8 @@ func (t *tx) cluster(name string, now int64) (Cluster, error) {
 		return c, err
 	}
 	c.Name, c.Doc.Name = name, name
-	_, err = t.exec(`INSERT INTO clusters (n, name, uid, version, platform, agent, audited, received_at, time, generation, open, stated_at, stale, habits_time, habits_since, habits_dropped, change_seq, doc)
-		VALUES (?, ?, '', '', '', '', 0, ?, 0, 0, 0, 0, 0, 0, 0, 0, ?, ?)`, c.n, name, now, int64(t.seq), []byte("{}"))
+	_, err = t.exec(`INSERT INTO clusters (n, name, uid, version, platform, agent, audited, received_at, time, generation, statement, open, stated_at, stale, habits_time, habits_since, habits_dropped, change_seq, doc)
+		VALUES (?, ?, '', '', '', '', 0, ?, 0, 0, 0, 0, 0, 0, 0, 0, 0, ?, ?)`, c.n, name, now, int64(t.seq), []byte("{}"))
 	return c, err
 }
 
@@ -233,14 +235,14 @@ func (t *tx) document(c *Cluster, doc *inventory.Document, at int64, seq uint64,
 	case err != nil:
 		return false, false, err
 	case bytes.Equal(old, b): // said again
-		_, err := t.exec("UPDATE inventory SET generation = ?, at = ? WHERE n = ?", c.generation, at, n)
+		_, err := t.exec("UPDATE inventory SET statement = ?, at = ? WHERE n = ?", c.statement, at, n)
 		return false, false, err
 	}
-	args := append([]any{n, c.Name, kind, key, c.generation, at, int64(seq)}, cols.args()...)
-	if _, err := t.exec(`INSERT INTO inventory (n, cluster, kind, key, generation, at, change_seq, namespace, type, name, owner, tenant, platform, created, pods, identity, reach, reach_rank,
+	args := append([]any{n, c.Name, kind, key, c.statement, at, int64(seq)}, cols.args()...)
+	if _, err := t.exec(`INSERT INTO inventory (n, cluster, kind, key, statement, at, change_seq, namespace, type, name, owner, tenant, platform, created, pods, identity, reach, reach_rank,
 		scope, danger, powers, grants, mounts, apps, risks, images, nodes, workloads, tenants, addresses, doc)
 		VALUES (?,?,?,?,?,?,?, ?,?,?,?,?,?,?,?,?,?,?, ?,?,?,?,?,?,?,?,?,?,?,?,?)
-		ON CONFLICT (cluster, kind, key) DO UPDATE SET generation = excluded.generation, at = excluded.at, change_seq = excluded.change_seq,
+		ON CONFLICT (cluster, kind, key) DO UPDATE SET statement = excluded.statement, at = excluded.at, change_seq = excluded.change_seq,
 		namespace = excluded.namespace, type = excluded.type, name = excluded.name, owner = excluded.owner, tenant = excluded.tenant, platform = excluded.platform,
 		created = excluded.created, pods = excluded.pods, identity = excluded.identity, reach = excluded.reach, reach_rank = excluded.reach_rank, scope = excluded.scope,
 		danger = excluded.danger, powers = excluded.powers, grants = excluded.grants, mounts = excluded.mounts, apps = excluded.apps, risks = excluded.risks,
@@ -270,7 +272,7 @@ func (t *tx) goneDocument(cluster, kind, key string, now int64) error {
 
 // dropUnnamed drops what a statement that has ended did not name.
 func (t *tx) dropUnnamed(c *Cluster, now int64) error {
-	rows, err := t.rows("SELECT kind, key FROM inventory WHERE cluster = ? AND generation <> ?", c.Name, c.generation)
+	rows, err := t.rows("SELECT kind, key FROM inventory WHERE cluster = ? AND statement <> ?", c.Name, c.statement)
 	if err != nil {
 		return err
 	}

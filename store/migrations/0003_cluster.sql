@@ -12,7 +12,8 @@ CREATE TABLE clusters (
   audited BIGINT NOT NULL,        -- 1 = the API server is watched
   received_at BIGINT NOT NULL,    -- last word of its agent
   time BIGINT NOT NULL,           -- of the newest delta taken; not after the hub's clock then
-  generation BIGINT NOT NULL,     -- of the newest statement begun
+  generation BIGINT NOT NULL,     -- of the newest statement begun, as its agent numbers it
+  statement BIGINT NOT NULL,      -- the same as we number it: rises by one
   open BIGINT NOT NULL,           -- 1 = that statement has not ended yet
   stated_at BIGINT NOT NULL,      -- when a statement last ended; 0 = never
   stale BIGINT NOT NULL,          -- messages that were older than what was stored, in a row
@@ -29,7 +30,7 @@ CREATE TABLE inventory (
   cluster TEXT NOT NULL,
   kind TEXT NOT NULL,             -- node, namespace, workload, identity, exposure
   key TEXT NOT NULL,
-  generation BIGINT NOT NULL,     -- of the statement that last named it
+  statement BIGINT NOT NULL,      -- that last named it
   at BIGINT NOT NULL,             -- time of the delta
   change_seq BIGINT NOT NULL,
   namespace TEXT NOT NULL,
