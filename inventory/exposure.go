@@ -202,8 +202,7 @@ func (w *way) service(o *Object) bool {
 		e.Ports = append(e.Ports, number(n, p.Protocol))
 		if plain(p.Port) || plain(targetNumber(p)) {
 			e.Risks = addWord(e.Risks, riskPlain)
-		}
-		if p.Port == 443 || p.Port == 8443 {
+		} else if p.Port == 443 || p.Port == 8443 {
 			e.TLS = true
 		}
 	}
