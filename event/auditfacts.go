@@ -98,6 +98,8 @@ const (
 	FromPrivate  = "private"
 	FromInternet = "internet"
 	FromUnknown  = "unknown"
+	// FromAnonymiser is an address of the list of anonymising networks that people gave.
+	FromAnonymiser = "anonymiser"
 )
 
 // Powers that a role can give, gravest first in their order of danger.

@@ -26,7 +26,13 @@ type Options struct {
 	// Proxies are the addresses of proxies in front of the API server: the peer is looked
 	// for before them in the list of source addresses.
 	Proxies []netip.Prefix
+	// Anonymisers are the addresses of anonymising networks (Tor exits, open proxies); nil =
+	// there is no list, and nothing is found to come from one.
+	Anonymisers Addresses
 }
+
+// Addresses is a set of addresses; it must be safe for concurrent use.
+type Addresses interface{ Contains(netip.Addr) bool }
 
 // day is one day in nanoseconds.
 const day = int64(86400e9)

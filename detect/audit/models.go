@@ -368,7 +368,7 @@ func (a *Auditor) newHabit(d *doc, f *event.AuditFacts, p *person, k habitKey, o
 	if k.namespace == "" {
 		where = "in the whole cluster"
 	}
-	if _, ok := p.From[f.From]; !ok && settled && len(p.From) > 0 && (f.From == event.FromInternet || f.From == event.FromPrivate || f.Elsewhere) {
+	if _, ok := p.From[f.From]; !ok && settled && len(p.From) > 0 && (f.From == event.FromInternet || f.From == event.FromAnonymiser || f.From == event.FromPrivate || f.Elsewhere) {
 		j.add(3, "%s has never been used from there (%s)", d.identity, f.From)
 	}
 	if one != nil && one.OK > 0 && d.time >= one.Settled {

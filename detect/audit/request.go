@@ -204,6 +204,8 @@ func (a *Auditor) from(d *doc, f *event.AuditFacts) {
 			f.From = event.FromNode
 		} else if ip.IsPrivate() || ip.IsLinkLocalUnicast() || sharedSpace.Contains(ip) {
 			f.From = event.FromPrivate
+		} else if a.opt.Anonymisers != nil && a.opt.Anonymisers.Contains(ip) {
+			f.From = event.FromAnonymiser
 		} else {
 			f.From = event.FromInternet
 		}
@@ -265,7 +267,7 @@ func (a *Auditor) elsewhere(d *doc, f *event.AuditFacts) bool {
 	case event.FromNode:
 		return f.TokenNode != "" && f.FromNode != "" && f.FromNode != f.TokenNode
 	}
-	return f.From == event.FromInternet
+	return f.From == event.FromInternet || f.From == event.FromAnonymiser
 }
 
 // maxFacts bounds the lists of facts.

@@ -117,7 +117,7 @@ func TestEveryRuleHasAStoryThatFiresAndEveryFileOneThatDoesNot(t *testing.T) {
 	}
 	for _, f := range rules {
 		name := strings.TrimSuffix(filepath.Base(f), ".yaml")
-		if name != "00-words" && !quiet[name] {
+		if !strings.HasSuffix(name, "-words") && !quiet[name] {
 			t.Errorf("%s has no scenario that expects nothing", filepath.Base(f))
 		}
 	}
@@ -129,7 +129,8 @@ func TestEveryRuleExplainsItself(t *testing.T) {
 	for _, r := range ownRules(t).All() {
 		i := r.Info()
 		for what, missing := range map[string]bool{
-			"tactic": len(i.Tactics) == 0, "technique": len(i.Techniques) == 0, "row it answers": len(i.Answers) == 0,
+			"tactic": len(i.Tactics) == 0, "technique": len(i.Techniques) == 0, // Much of what is done through the API was never in the list.
+			"row it answers": len(i.Answers) == 0 && i.Source == "syscall",
 			"step of what to do": len(i.Response) == 0, "summary": !r.HasSummary(), "description": i.Desc == "",
 		} {
 			if missing {
