@@ -55,7 +55,7 @@ func (s *State) touch(old, o *Object) {
 		s.touchNamespace(old, o, came)
 	case k == KindService:
 		s.markExpose(x.Namespace)
-		if old != nil && old.Service.Type == "LoadBalancer" || o != nil && o.Service.Type == "LoadBalancer" {
+		if old != nil && outside(old.Service) || o != nil && outside(o.Service) {
 			m.exposeAll = true // an ingress elsewhere may have its address
 		}
 	case k == KindIngress:
@@ -299,11 +299,23 @@ func (s *State) markWorks(namespace string) {
 // them what its own document says of them.
 func (s *State) markExpose(namespace string) {
 	s.marks.exposeNS[namespace], s.marks.spaces[namespace] = true, true
-	for _, k := range []Kind{KindGateway, KindRoute} {
+	kinds := []Kind{KindGateway, KindRoute}
+	for _, svc := range s.kinds[KindService][namespace] {
+		if outside(svc.Service) {
+			kinds = append(kinds, KindIngress) // one without address is judged by the controllers
+			break
+		}
+	}
+	for _, k := range kinds {
 		for ns := range s.kinds[k] {
 			s.marks.exposeNS[ns] = true
 		}
 	}
+}
+
+// outside reports whether a service has, or will have, an address beyond the cluster.
+func outside(v *Service) bool {
+	return v.Type == "LoadBalancer" || len(v.Addresses)+len(v.ExternalIPs) > 0
 }
 
 // markPod notes that a node may have to hear of a pod.

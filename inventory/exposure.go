@@ -352,7 +352,7 @@ func (s *State) addressReach(address string) (reach string, sources []string, ri
 		names := s.kinds[KindService][ns]
 		for _, name := range sorted(names) {
 			svc := names[name]
-			if !slices.Contains(svc.Service.Addresses, address) && !slices.Contains(svc.Service.ExternalIPs, address) && !slices.Contains(svc.Service.ClusterIPs, address) {
+			if !slices.Contains(svc.Service.Addresses, address) && !slices.Contains(svc.Service.ExternalIPs, address) {
 				continue
 			}
 			if r, src, k := s.serviceReach(svc); rank(r) > rank(reach) || rank(r) == rank(reach) && len(src) < len(sources) {

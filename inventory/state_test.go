@@ -53,7 +53,7 @@ func (w world) objectOf(k Kind) *Object {
 	}
 	spec := func() PodSpec {
 		p := PodSpec{ServiceAccount: w.pick("account", "default", "x"), HostNetwork: w.pick("hostNetwork", "n", "n", "y") == "y"}
-		c := Container{Name: "c", Image: w.pick("image", "redis:7", "shop/web:1")}
+		c := Container{Name: "c", Image: w.pick("image", "redis:7", "shop/web:1", "traefik")}
 		if w.pick("hostPort", "n", "y") == "y" {
 			c.Ports = []Port{{Port: 80, HostPort: 8080}}
 		}
