@@ -9,12 +9,14 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/dockreeve/dockreeve/agent/node"
 	"github.com/dockreeve/dockreeve/test/scenario"
 )
 
 func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){
-		"dockreeve": func() { os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr)) },
+		"dockreeve":      func() { os.Exit(Main(os.Args[1:], os.Stdout, os.Stderr)) },
+		"dockreeve-node": func() { os.Exit(node.Main(os.Args[1:], os.Stdout, os.Stderr)) },
 	})
 }
 

@@ -27,8 +27,8 @@ hand it over as you would a password.`,
 			if err := oneOf(output, "text", "json"); err != nil {
 				return err
 			}
-			if err := oneOf(role, "cluster", "node"); err != nil {
-				return err
+			if role != "cluster" && role != "node" {
+				return withCode(exitUsage, "--role %q: want cluster or node", role)
 			}
 			if cluster == "" {
 				return withCode(exitUsage, "whose? Name the cluster that joins, or that the node belongs to, with --cluster")

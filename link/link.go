@@ -90,9 +90,9 @@ const (
 // once delivered.
 type Envelope struct {
 	Origin string // node identity: stable across restarts of the process
-	Epoch  uint64 // start of the sending process, Unix nanoseconds; Seq restarts with it
+	Epoch  uint64 // when the sender's memory began, Unix nanoseconds: of a Pipe its process, of a Spool its directory
 	Lane   Lane
-	Seq    uint64 // from 1, per (Origin, Epoch, Lane)
+	Seq    uint64 // rising from 1, with gaps, per (Origin, Epoch, Lane)
 	Kind   Kind
 	Bytes  []byte
 }
