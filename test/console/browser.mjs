@@ -10,6 +10,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
+import { clusters } from "./clusters.mjs";
 
 const repo = join(fileURLToPath(new URL(".", import.meta.url)), "../..");
 const need = createRequire(join(repo, "ui/package.json"));
@@ -94,7 +95,7 @@ test("the sign-in link opens the list; its first useful paint is measured", asyn
 });
 
 test("the honesty bar names the gap and opens its reasons and remedies", async () => {
-  const { context, page } = await open();
+  const { context, page } = await open({ width: 1600 }); // where clusters report, a narrow one leaves out rules
   await page.goto(base + "/alerts");
   await page.waitForSelector(".honesty dl");
   const bar = await page.innerText(".honesty");
@@ -829,6 +830,8 @@ test("no image at all teaches the next step", async () => {
   await context.close();
 }, { mockOnly: true });
 
+clusters({ test, open, drive, base, ready, rows, axe, shot, is, same, fits, exportOf });
+
 const only = process.env.ONLY;
 let failed = 0;
 for (const t of tests) {
@@ -840,7 +843,7 @@ for (const t of tests) {
     continue;
   }
   strays.length = faults.length = 0;
-  if (mock) { await drive("down?v=0"); await drive("watched?v=1"); await drive("advisories?state=good"); }
+  if (mock) { await drive("down?v=0"); await drive("watched?v=1"); await drive("gaps?v=1"); await drive("advisories?state=good"); }
   try {
     await t.f();
     is(strays.length === 0, `requests left the origin: ${strays}`);

@@ -138,7 +138,9 @@ export function makeClusters(now, { images, alerts }) {
   const some = (get) => (x) => { const v = get(x); return Array.isArray(v) && v.length === 0 ? ["\u0001none"] : v; }; // * finds no empty list
   for (const f of [wFields, iFields, xFields, aFields]) for (const k of Object.keys(f)) if (!f[k].type) f[k].get = some(f[k].get);
   const openOf = (c) => workloads.filter((w) => w.cluster === c.name).reduce((k, w) => k + w.alertsOpen, 0);
-  const clusterMsg = (c) => { const mine = workloads.filter((w) => w.cluster === c.name); const t = (v) => (v ? ns(v) : "0");
+  let fine = false;
+  const clusterMsg = (c) => { const m = clusterRow(c); return fine ? { ...m, agent: m.agent || "0.4.0", connected: true, reported: ns(Date.now()), auditMode: m.auditMode || "file", nodesWatched: m.nodes, gaps: [] } : m; };
+  const clusterRow = (c) => { const mine = workloads.filter((w) => w.cluster === c.name); const t = (v) => (v ? ns(v) : "0");
     return { name: c.name, uid: c.uid, version: c.version, platform: c.platform, resourceId: c.resourceId, server: c.server, agent: c.agent, reported: t(c.connected ? Date.now() - 4e3 : c.reported), connected: c.connected, since: t(c.since), nodes: c.nodes.length, nodesReady: c.nodes.length, nodesWatched: c.connected ? c.nodes.filter((x) => x.watched).length : 0, pods: mine.reduce((k, w) => k + w.pods, 0), workloads: mine.length, namespaces: spaces.length, tenants: c.tenants, auditMode: c.auditMode, auditAs: c.auditAs, auditSince: t(c.auditSince), auditLast: t(c.auditLast), audited: String(c.audited), alertsOpen: String(openOf(c)), alertsCritical: String(mine.filter((w) => w.worst === 5).length), alertsHigh: String(mine.filter((w) => w.worst === 4).length), exposed: exposures.filter((x) => x.cluster === c.name && x.reach === "internet").length, unowned: mine.filter((w) => w.owner === "unowned").length, gaps: c.gaps }; };
   const sorted = (rows, q, orders, first, up = []) => { const name = (q.order || first).replace(/^-/, ""), key = orders[name]; if (!key) throw bad(`there is no such order for this list: "${q.order}": ${Object.keys(orders).join(", ")}`); const sign = ((q.order ?? "").startsWith("-") ? -1 : 1) * (up.includes(name) ? -1 : 1); return rows.map((r) => [key(r), r]).sort(([a], [b]) => sign * (a < b ? 1 : a > b ? -1 : 0)).map(([, r]) => r); };
   const page = (rows, q) => { const from = Number(q.cursor || 0), size = q.pageSize || 100; return { rows: rows.slice(from, from + size), next: from + size < rows.length ? String(from + size) : "" }; };
@@ -166,6 +168,7 @@ export function makeClusters(now, { images, alerts }) {
     request: () => request({ ...curl, time: Date.now(), verb: "list", resource: "secrets" }).id,
     hostile: () => ({ workload: hostile.key, identity: `user:${EVIL}@evil`, audit: hostileEvent.id, exposure: exposures.at(-1).key }),
     empty: () => { for (const l of [clusters, workloads, identities, exposures, audit]) l.length = 0; },
+    fine: (v) => { fine = v; },
     unwatch: () => { const c = clusters.find((x) => x.name === "prod-westeurope"); c.connected = !c.connected; c.reported = Date.now() - 7 * 6e4; },
     binding: () => binding.alerts[0],
   };

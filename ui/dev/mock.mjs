@@ -184,7 +184,7 @@ export function startMock({ port = 0, rate = 5, count = 137, host = "127.0.0.1",
     else if (what === "down") { down = p.get("v") !== "0"; if (down) for (const s of streams) s.end(); }
     else if (what === "empty") { all = []; publish("alert", ""); }
     else if (what === "watched") { watched = p.get("v") !== "0"; publish("status", ""); }
-    else if (what === "gaps") { gaps = p.get("v") !== "0"; publish("status", ""); }
+    else if (what === "gaps") { gaps = p.get("v") !== "0"; fleet.fine(!gaps); publish("status", ""); publish("cluster", "prod-westeurope"); }
     else if (what === "lost") lost = Number(p.get("v"));
     send(res, 200, "application/json", JSON.stringify(out));
   }

@@ -2,6 +2,7 @@
 // from a cluster: every member may be missing, of another kind, or hostile.
 import type { AuditRow } from "../gen/dockreeve/v1/dockreeve_pb";
 import { identityName } from "./entity";
+import { unrevealed } from "./json";
 import { reveal } from "./text";
 
 /** event.AuditFacts; see the Go type for what each means. */
@@ -35,7 +36,7 @@ const strs = (v: unknown, most = 200): string[] => (Array.isArray(v) ? v.filter(
 
 function parse(text: string): unknown {
   try {
-    const v: unknown = JSON.parse(text);
+    const v: unknown = JSON.parse(unrevealed(text));
     reveal(v);
     return v;
   } catch {
@@ -84,7 +85,7 @@ type Said = Pick<AuditRow, "verb" | "resource" | "namespace" | "name">;
 export function didWhat(a: Said, short = false): string {
   const [full = "", sub = ""] = a.resource.startsWith("/") ? [a.resource] : a.resource.split("/");
   const res = short && !full.startsWith("/") ? full.replace(/\..*/s, "") : full;
-  const special = a.verb !== "get" || sub === "log" || sub === "exec" || sub === "proxy" || sub === "attach" || sub === "portforward" ? SPECIAL[sub] : undefined;
+  const special = a.verb !== "get" || sub === "log" || sub === "exec" || sub === "proxy" || sub === "attach" || sub === "portforward" ? (Object.hasOwn(SPECIAL, sub) ? SPECIAL[sub] : undefined) : undefined;
   const verb = special ?? (Object.hasOwn(DID, a.verb) ? DID[a.verb] : `did ${a.verb || "something"} on`);
   const where = [a.namespace, a.name].filter(Boolean).join("/");
   return `${verb} ${res || "something"}${sub && !special ? `/${sub}` : ""}${a.name ? ` ${where}` : a.namespace ? ` in ${a.namespace}` : ""}`;

@@ -2,7 +2,15 @@
 // "https://issuer.example#alice", and servers on the way fold "//" and ".." of a
 // path, encoded or not. So a slash within a name is written as %2F before the
 // address is encoded, which leaves %252F on the wire.
-import { part } from "./route";
+
+/** One segment of a path, decoded; one that cannot be is taken as it stands. */
+export function part(segment: string): string {
+  try {
+    return decodeURIComponent(segment);
+  } catch {
+    return segment;
+  }
+}
 
 const step = (s: string): string => encodeURIComponent(s.replace(/[%/]/g, (c) => (c === "%" ? "%25" : "%2F"))).replace(/%3A/g, ":").replace(/%40/g, "@");
 const plain = /^[A-Za-z0-9][\w.:~-]*\/[A-Za-z][\w-]*\/[A-Za-z0-9][\w.:~-]*$/;
@@ -32,7 +40,8 @@ const KINDS: Readonly<Record<string, string>> = { serviceaccount: "service accou
 /** The parts of an identity's key: "serviceaccount:shop/web" is a service account web of shop. */
 export function identityName(key: string): IdentityName {
   const at = key.indexOf(":");
-  const kind = at < 0 ? "" : KINDS[key.slice(0, at)] ?? "";
+  const word = key.slice(0, Math.max(0, at));
+  const kind = Object.hasOwn(KINDS, word) ? KINDS[word]! : "";
   if (!kind) return { kind: key === "anonymous" ? "anonymous" : "", namespace: "", name: key };
   const rest = key.slice(at + 1);
   const slash = kind === "service account" ? rest.indexOf("/") : -1;

@@ -21,12 +21,3 @@ const subscribe = (f: () => void) => {
 
 /** Path and search part of the address, as one string. */
 export const useAddress = (): string => useSyncExternalStore(subscribe, () => location.pathname + location.search);
-
-/** One segment of a path, decoded; one that cannot be is taken as it stands. */
-export function part(segment: string): string {
-  try {
-    return decodeURIComponent(segment);
-  } catch {
-    return segment;
-  }
-}

@@ -8,7 +8,7 @@ import { advised } from "../lib/image";
 import { CLUSTERS, filtered } from "../lib/query";
 import { Link } from "../parts/bits";
 import { Check, Chevron, Warn } from "../parts/icons";
-import { assess } from "./honesty";
+import { assess, machines } from "./honesty";
 import { WatchPanel } from "./WatchPanel";
 
 /** Always in sight: what is watched, how fresh, what was lost, what is not assessed. */
@@ -25,7 +25,8 @@ export function HonestyBar() {
   const a = assess(s, l, now, adv, all ?? []);
   const part = (n: number, of: number) => (n < of ? <span className="amber"><Warn size={13} />{n} of {of}</span> : <>{n} of {of}</>);
   const w = s?.watched;
-  const up = s?.nodes.filter((n) => n.reporting).length ?? 0;
+  const nodes = s ? machines(s) : [];
+  const up = nodes.filter((n) => n.reporting).length;
   return (
     <section className={`honesty ${a.level}`} aria-label="What is watched">
       <button type="button" className="state" aria-haspopup="dialog" onClick={() => setOpen(true)} data-tip={a.reasons.join("\n")}>
@@ -37,7 +38,7 @@ export function HonestyBar() {
         <dl className={c ? "with-clusters" : undefined}>
           {c && <div><dt><Link to={CLUSTERS.path}>clusters</Link></dt><dd>{part(c.clusters, c.of)}</dd></div>}
           {c && <div><dt><Link to={filtered(CLUSTERS, "")}><span className="roomy">API server watched</span><span className="tight">API</span></Link></dt><dd data-tip="clusters whose API server is watched">{part(c.api, c.of)}</dd></div>}
-          <div><dt>nodes<span className="roomy"> reporting</span></dt><dd>{up} of {s.nodes.length}</dd></div>
+          <div><dt>nodes<span className="roomy"> reporting</span></dt><dd>{up} of {nodes.length}</dd></div>
           <div><dt>last event</dt><dd>{w && w.lastEvent > 0n ? `${ago(ms(w.lastEvent), now)}${ago(ms(w.lastEvent), now) === "now" ? "" : " ago"}` : "none yet"}</dd></div>
           <div><dt>lost in 24 h</dt><dd>{w && w.since > 0n ? `${num(w.eventsLost)} of ${num(w.eventsSeen + w.eventsLost)}` : "not assessed"}</dd></div>
           {adv && <div><dt><Link to="/advisories">advisories</Link></dt><dd>{fresh.level === "warn" ? <span className="amber" data-tip={fresh.why}><Warn size={13} />{fresh.short}</span> : fresh.short}</dd></div>}

@@ -9,6 +9,9 @@ import { ago, duration, ms, plural } from "../lib/time";
 /** Without an event for this long the bar is amber: even a quiet machine starts processes. */
 export const QUIET = 5 * 60_000;
 
+/** The nodes: a cluster agent reports its status beside them, as cluster/<name>. */
+export const machines = (s: GetStatusResponse) => s.nodes.filter((n) => !n.name.startsWith("cluster/"));
+
 export interface Honesty {
   level: "good" | "warn" | "bad" | "unknown";
   headline: string;
@@ -25,11 +28,12 @@ export function assess(s: GetStatusResponse | null, link: Link, now: number, adv
   };
   if (!s) return { level: link.state === "lost" ? "bad" : "unknown", headline: link.state === "lost" ? "Connection lost" : "Asking the server what is watched", reasons: [] };
   const w = s.watched;
-  const up = s.nodes.filter((n) => n.reporting);
-  if (s.nodes.length > up.length) say("warn", `${s.nodes.length - up.length} of ${plural(s.nodes.length, "node")} not reporting`);
+  const nodes = machines(s);
+  const up = nodes.filter((n) => n.reporting);
+  if (nodes.length > up.length) say("warn", `${nodes.length - up.length} of ${plural(nodes.length, "node")} not reporting`);
   for (const n of up) if (n.notAssessed) say("warn", `kernel not watched on ${n.name}`);
-  const replay = s.nodes.filter((n) => n.mode === "replay");
-  if (replay.length) say("warn", replay.length === s.nodes.length ? "replaying a recording, not watching live" : `${replay.length} of ${plural(s.nodes.length, "node")} replay a recording`);
+  const replay = nodes.filter((n) => n.mode === "replay");
+  if (replay.length) say("warn", replay.length === nodes.length ? "replaying a recording, not watching live" : `${replay.length} of ${plural(nodes.length, "node")} replay a recording`);
   if (w && w.lastEvent > 0n && now - ms(w.lastEvent) > QUIET) say("warn", `no event for ${duration(now - ms(w.lastEvent))}`);
   if (w && w.eventsLost > 0n) say("warn", `${plural(w.eventsLost, "event")} lost in 24 h`);
   if (s.rulesNotAssessed > 0) say("warn", `${plural(s.rulesNotAssessed, "rule")} not assessed`);
@@ -53,7 +57,7 @@ export function watching(s: GetStatusResponse | null, now: number): string {
   if (!s) return "";
   const w = s.watched;
   if (!w || w.since === 0n) return `nothing is watched: ${w?.notAssessed || "no node reports"}`;
-  const seen = s.nodes.filter((n) => n.reporting && !n.notAssessed);
+  const seen = machines(s).filter((n) => n.reporting && !n.notAssessed);
   const containers = seen.reduce((n, x) => n + x.containers, 0n);
   const live = seen.length > 0 && seen.every((n) => n.mode === "replay") ? "replaying" : "watching";
   return `${live} ${plural(seen.length, "node")}, ${plural(containers, "container")} for ${duration(now - ms(w.since))}`;

@@ -33,7 +33,7 @@ export function Occurrences({ id, total, told, audit }: { id: string; total: big
   if (!rows) return error ? <p className="field-error" role="alert">{error}</p> : <span className="skeleton line" />;
   return (
     <>
-      <div className="scroll-x" tabIndex={0} role="region" aria-label="Occurrences">
+      <div className="scroll-x" tabIndex={0} role="region" aria-label="Each time">
         <table className="plain">
           <thead><tr><th>When</th><th className="n">To stored</th><th>{audit ? "What" : "Command"}</th><th><span className="sr">Copy</span></th></tr></thead>
           <tbody>

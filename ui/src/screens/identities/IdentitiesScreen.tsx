@@ -26,7 +26,7 @@ export const identitySource: Source<Row, Behind> = {
 };
 
 export const alertsBy = (i: Pick<IdentityRow, "cluster" | "key">) => addressOf({ ...ALERTS.view, filter: `cluster:${quote(i.cluster)} identity:${quote(i.key)}` });
-export const kindWord = (k: string): string => ({ ServiceAccount: "account", User: "user", Group: "group" })[k] ?? k;
+export const kindWord = (k: string): string => (k === "ServiceAccount" ? "account" : k === "User" || k === "Group" ? k.toLowerCase() : k);
 const show = (i: IdentityRow) => { const n = identityName(i.key); return n.namespace ? `${n.namespace}/${n.name}` : n.name; };
 const Unknown = ({ why }: { why: string }) => <span className="faint" role="img" aria-label="not assessed" data-tip={`not assessed: ${why}`}>?</span>;
 
