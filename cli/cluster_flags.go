@@ -30,6 +30,7 @@ type clusterFlags struct {
 	inventory string
 	learn     time.Duration
 	proxies   []string
+	anonymous string
 
 	webhook, webhookCA, webhookName string
 	webhookHosts                    []string
@@ -47,6 +48,7 @@ func (f *clusterFlags) flags(cmd *cobra.Command) {
 	fs.StringVar(&f.inventory, "inventory-config", "", "YAML file that says how owners and tenants are read (docs/inventory.md)")
 	fs.DurationVar(&f.learn, "learn", 72*time.Hour, "how long habits are learned before anything is called unusual")
 	fs.StringSliceVar(&f.proxies, "api-proxies", nil, "addresses or networks of proxies in front of the API server")
+	fs.StringVar(&f.anonymous, "anonymisers", "", "file of addresses and networks of anonymising networks, one a line; it is read again when it changes")
 	fs.StringVar(&f.webhook, "audit-webhook", "", "listen on this address for the API server's audit webhook (docs/audit.md)")
 	fs.StringSliceVar(&f.webhookHosts, "audit-webhook-host", nil, "names and addresses by which the API server calls it (default: the host it listens on)")
 	fs.StringVar(&f.webhookCA, "audit-webhook-client-ca", "", "the API server proves itself with a certificate of this authority, not with a token")
@@ -84,6 +86,7 @@ type clusterAgent struct {
 	name    string
 	server  string // address of the API server; "" = none
 	ways    []cluster.Way
+	audited bool // one of them brings audit events
 	webhook string // its address; "" = none
 	config  string // kubeconfig for the API server
 }
@@ -102,6 +105,14 @@ func (f *clusterFlags) agent(p clusterParts) (*clusterAgent, error) {
 			return nil, withCode(exitUsage, "--api-proxies: %q is no address and no network", s)
 		}
 		opt.Auditor.Proxies = append(opt.Auditor.Proxies, one)
+	}
+	if f.anonymous != "" {
+		list, err := cluster.OpenAnonymisers(f.anonymous, func(err error) { p.log.Warn("the list before it stays in use", "error", err) })
+		if err != nil {
+			return nil, withCode(exitUsage, "--%w", err)
+		}
+		opt.Auditor.Anonymisers = list
+		out.ways = append(out.ways, list)
 	}
 	var err error
 	if opt.Inventory, err = f.inventoryConfig(); err != nil {
@@ -139,6 +150,7 @@ func (f *clusterFlags) agent(p clusterParts) (*clusterAgent, error) {
 
 func (f *clusterFlags) auditWays(out *clusterAgent, dir string, stdin io.Reader) error {
 	in := out.Intake()
+	out.audited = f.webhook != "" || len(f.files) > 0 || f.stdin || f.hub != ""
 	if f.webhook != "" {
 		w, err := out.Webhook(cluster.WebhookOptions{
 			Listen: f.webhook, Hosts: f.webhookHosts, Dir: filepath.Join(dir, "audit-webhook"), ClientCA: f.webhookCA, ClientName: f.webhookName,
@@ -208,7 +220,7 @@ func (c *clusterAgent) greet(w io.Writer) {
 	switch {
 	case c.webhook != "":
 		fmt.Fprintf(w, "  audit     at %s\n            give the API server --audit-webhook-config-file=%s\n", c.webhook, c.config)
-	case len(c.ways) == 0:
+	case !c.audited:
 		fmt.Fprintln(w, "  audit     NOT WATCHED: --audit-webhook, --audit-file or --audit-event-hub (docs/audit.md)")
 	default:
 		fmt.Fprintf(w, "  audit     read\n")

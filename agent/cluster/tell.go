@@ -134,6 +134,9 @@ func (a *Agent) auditInfo() auditInfo {
 			info.gaps = append(info.gaps, inventory.Gap{What: what, Reason: n, Remedy: "docs/audit.md: the audit policy"})
 		}
 	}
+	if a.opt.Auditor.Anonymisers == nil {
+		info.gaps = append(info.gaps, inventory.Gap{What: "use of the API from anonymising networks", Reason: "no list of their addresses was given", Remedy: "--anonymisers FILE"})
+	}
 	if info.since == 0 {
 		info.gaps = append(info.gaps, inventory.Gap{What: what, Reason: "no audit event of this cluster has come in yet", Remedy: remedy})
 	}

@@ -130,7 +130,7 @@ func TestEveryRuleExplainsItself(t *testing.T) {
 		i := r.Info()
 		for what, missing := range map[string]bool{
 			"tactic": len(i.Tactics) == 0, "technique": len(i.Techniques) == 0, // Much of what is done through the API was never in the list.
-			"row it answers": len(i.Answers) == 0 && i.Source == "syscall",
+			"row it answers":     len(i.Answers) == 0 && i.Source == "syscall",
 			"step of what to do": len(i.Response) == 0, "summary": !r.HasSummary(), "description": i.Desc == "",
 		} {
 			if missing {
