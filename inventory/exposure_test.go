@@ -200,3 +200,22 @@ func TestAStateThatIsFullSaysSo(t *testing.T) {
 		}
 	}
 }
+
+func TestAnObjectWithoutItsPartIsTakenAsEmpty(t *testing.T) {
+	s := NewState(Options{})
+	for _, k := range []Kind{KindNode, KindPod, KindDeployment, KindService, KindIngress, KindGateway, KindRoute, KindNetworkPolicy,
+		KindServiceAccount, KindRole, KindRoleBinding, KindWebhook, KindVolume, KindClaim, KindSecret, KindConfigMap} {
+		for range 2 {
+			s.Put(&Object{Key: Key{Kind: k, Namespace: "n", Name: "x"}})
+			s.Full()
+		}
+		if s.Len(k) != 1 {
+			t.Errorf("%s: %d held", k, s.Len(k))
+		}
+		s.Delete(Key{Kind: k, Namespace: "n", Name: "x"}, "")
+	}
+	s.Full()
+	if s.Len(KindPod) != 0 {
+		t.Error("a pod stayed")
+	}
+}

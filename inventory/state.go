@@ -122,6 +122,7 @@ func (s *State) put(o *Object) {
 		s.marks.cluster = true
 		return
 	}
+	o.complete()
 	s.share.object(o)
 	if old != nil && o.Kind == KindPod && (old.UID != o.UID || old.Pod.NodeName != o.Pod.NodeName || old.Pod.StaticUID != o.Pod.StaticUID) {
 		s.forgetPod(old)
@@ -144,6 +145,26 @@ func (s *State) put(o *Object) {
 	names[o.Name] = o
 	s.index(o)
 	s.touch(old, o)
+}
+
+// complete gives an object that was not decoded the part that its kind asks for.
+func (o *Object) complete() {
+	switch k := o.Kind; {
+	case k == KindNode && o.Node == nil:
+		o.Node = &Node{}
+	case k == KindPod && o.Pod == nil:
+		o.Pod = &Pod{}
+	case makesPods(k) && o.Workload == nil:
+		o.Workload = &Workload{}
+	case k == KindService && o.Service == nil:
+		o.Service = &Service{Type: "ClusterIP"}
+	case (k == KindIngress || k == KindGateway || k == KindRoute) && o.Ingress == nil:
+		o.Ingress = &Ingress{}
+	case k == KindConfigMap && o.ConfigMap == nil:
+		o.ConfigMap = &ConfigMap{}
+	case (k == KindVolume || k == KindClaim) && o.Volume == nil:
+		o.Volume = &Volume{}
+	}
 }
 
 func (s *State) remove(o *Object) {
