@@ -98,6 +98,8 @@ export interface Process {
   cgroup_id?: string;
   pidns?: number;
   mnt_ns?: number;
+  host_mnt?: "yes" | "no";
+  host_root?: "yes" | "no";
   container?: Container | null;
   exit_time?: string;
   exit_code?: number;
@@ -374,6 +376,7 @@ export const fields: readonly FieldInfo[] = [
   { name: "fd.dev.minor", type: "int", source: "syscall", supplied: true, doc: "minor device number of the file" },
   { name: "fd.directory", type: "path", source: "syscall", supplied: true, doc: "directory of the file; the path itself for a directory" },
   { name: "fd.filename", type: "string", source: "syscall", supplied: true, doc: "last part of the path of a file" },
+  { name: "fd.host_path", type: "path", source: "syscall", supplied: true, doc: "path on the host of a file that a container reaches through a mount from the host, by the mounts its runtime tells; no value for other files, and where the mounts are not known" },
   { name: "fd.ino", type: "int", source: "syscall", supplied: true, doc: "inode of the file, pipe or socket" },
   { name: "fd.ip", type: "ip", source: "syscall", supplied: true, doc: "either end of the connection" },
   { name: "fd.is_lower_layer", type: "bool", source: "syscall", supplied: false, doc: "true for a file in a lower layer of an overlay" },
@@ -608,6 +611,7 @@ export const fields: readonly FieldInfo[] = [
   { name: "proc.fdlimit", type: "int", source: "syscall", supplied: false, doc: "most descriptors allowed" },
   { name: "proc.fdopencount", type: "uint", source: "syscall", supplied: false, doc: "number of open descriptors" },
   { name: "proc.fdusage", type: "int", source: "syscall", supplied: false, doc: "share of the allowed descriptors in use" },
+  { name: "proc.in_host_root", type: "bool", source: "syscall", supplied: true, doc: "true when the process sees the host's files: it is in the mount namespace of pid 1, or its root directory is that of pid 1, as of its last exec; no value where the host's is not known" },
   { name: "proc.is_container_healthcheck", type: "bool", source: "syscall", supplied: false, doc: "true when the process is the container's healthcheck" },
   { name: "proc.is_container_liveness_probe", type: "bool", source: "syscall", supplied: false, doc: "true when the process is the container's liveness probe" },
   { name: "proc.is_container_readiness_probe", type: "bool", source: "syscall", supplied: false, doc: "true when the process is the container's readiness probe" },

@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { ClusterRowSchema, RightSchema, WorkloadRowSchema } from "../gen/dockreeve/v1/dockreeve_pb";
 import { auditOf, didWhat, outcome, who } from "./audit";
-import { clusterReasons, clusterState, covered, grantSays, learned, listed, mountSays, powerSays, reachSays, rightSays, verdictOf } from "./cluster";
+import { clusterReasons, clusterState, covered, grantSays, learned, listed, mountSays, powerSays, reachSays, rightSays, tlsOf, verdictOf } from "./cluster";
 import { auditAddress, clusterAddress, exposureAddress, identityAddress, identityName, keyOf, objectName, unseen, workloadAddress } from "./entity";
 import { pretty } from "./json";
 import { visible } from "./text";
@@ -84,6 +84,9 @@ describe("words", () => {
   });
   it("tell which mounts give the node away", () => {
     expect(["/", "/etc/kubernetes", "/var/run/docker.sock", "/proc", "/data/app", "/etcetera-not"].map((p) => mountSays(p).grave)).toEqual([true, true, true, true, false, true]);
+  });
+  it("do not say that a service is in the clear: it cannot tell", () => {
+    expect([tlsOf({ tls: true, kind: "Service" }), tlsOf({ tls: false, kind: "Ingress" }), tlsOf({ tls: false, kind: "HTTPRoute" }), tlsOf({ tls: false, kind: "Service" })]).toEqual(["yes", "no", "no", "not assessed"]);
   });
   it("make a sentence of a rule", () => {
     const r = (o: object) => rightSays(create(RightSchema, o));

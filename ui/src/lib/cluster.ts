@@ -71,6 +71,9 @@ const REACH: Readonly<Record<string, Reach>> = {
 /** How far something can be reached; what is not known says so. */
 export const reachSays = (word: string): Reach => (Object.hasOwn(REACH, word) ? REACH[word]! : { label: "not assessed", from: "Not assessed", why: word && word !== "unknown" ? word : "what exposes it could not be told", outside: false });
 
+/** Whether a way in is encrypted. Only what speaks HTTP itself can tell; a service passes bytes on. */
+export const tlsOf = (x: { tls: boolean; kind: string }): "yes" | "no" | "not assessed" => (x.tls ? "yes" : /Ingress|Gateway|Route/.test(x.kind) ? "no" : "not assessed");
+
 const RISKS: Readonly<Record<string, string>> = {
   "no-password": "no password is asked", "trust-auth": "trusts whoever connects", "any-source": "any address is let in", "broad-source": "a broad range of addresses is let in",
 };

@@ -1,7 +1,7 @@
 import { useEffect } from "react";
 import { clusters } from "../../api/client";
 import type { ExposureRow } from "../../gen/dockreeve/v1/dockreeve_pb";
-import { listed, reachSays, riskSays } from "../../lib/cluster";
+import { listed, reachSays, riskSays, tlsOf } from "../../lib/cluster";
 import { exposureAddress, objectName } from "../../lib/entity";
 import { EXPOSURE, filtered, quote } from "../../lib/query";
 import { plural } from "../../lib/time";
@@ -52,7 +52,7 @@ export default function ExposureScreen({ cluster, id }: { cluster: string; id: s
         <div><dt>addresses</dt><dd><Many of={x.addresses} none="none given yet" mono /></dd></div>
         <div><dt>ports</dt><dd><Many of={x.ports} none="none named" mono /></dd></div>
         <div><dt>let in</dt><dd>{x.sources.length ? <Many of={x.sources} none="" mono /> : r.outside ? <b>any address</b> : <span>any that gets there</span>}</dd></div>
-        <div><dt>TLS</dt><dd>{x.tls ? "ends here or behind" : <span className="amber"><Warn size={13} />no, as far as the object says</span>}</dd></div>
+        <div><dt>TLS</dt><dd>{tlsOf(x) === "yes" ? "ends here" : tlsOf(x) === "no" ? <span className="amber"><Warn size={13} />no</span> : <NotAssessed why="it passes bytes on; what stands behind may encrypt" />}</dd></div>
         <div><dt>network policy</dt><dd>{x.policy || <span className="muted">none on the way</span>}</dd></div>
         <div><dt>behind it</dt><dd>{x.workloads.length ? plural(x.workloads.length, "workload") : <span className="muted">nothing</span>}</dd></div>
         {x.notAssessed && <div className="full"><dt>not assessed</dt><dd><span className="wrap">{x.notAssessed}</span></dd></div>}

@@ -1,6 +1,6 @@
 import { clusters } from "../../api/client";
 import type { ExposureRow } from "../../gen/dockreeve/v1/dockreeve_pb";
-import { reachSays, riskSays } from "../../lib/cluster";
+import { reachSays, riskSays, tlsOf } from "../../lib/cluster";
 import { CLUSTER_VALUES, EXPOSURE_FIELDS } from "../../lib/clusterFields";
 import { exposureAddress, objectName } from "../../lib/entity";
 import { EXPOSURE } from "../../lib/query";
@@ -32,7 +32,7 @@ const COLUMNS: readonly Column<Row>[] = [
   { key: "what", label: "Way in", width: "minmax(160px, 1.6fr)", order: "name", main: true, cell: (x) => <span className="name-digest"><End tip={x.key}>{x.namespace ? `${x.namespace}/${x.name}` : x.name}</End><Kind of={x.kind} />{x.notAssessed && <span className="amber" data-tip={`not assessed: ${x.notAssessed}`}><Warn size={13} /></span>}</span>, values: (x) => [{ key: "way", value: x.key }, { key: "path", value: x.path.join(" > ") }, { key: "not_assessed", value: x.notAssessed }] },
   { key: "workload", label: "To workload", width: "minmax(150px, 1.5fr)", cell: (x) => (x.workloads.length ? <span className="with-tags" data-tip={x.path.join(" → ")}><WorkloadLink cluster={x.cluster} of={x.workloads[0]!} own bare />{x.workloads.length > 1 && <span className="muted more">+{x.workloads.length - 1}</span>}</span> : <span className="faint" data-tip="nothing stands behind it">none</span>), values: (x) => text("workloads", x.workloads.join("; ")) },
   { key: "at", label: "At", width: "minmax(170px, 1.7fr)", cell: (x) => (at(x) ? <span className="did" data-tip={[...x.hosts, ...x.addresses, x.ports.join(", ")].join("\n")}><End tip={[...x.hosts, ...x.addresses, x.ports.join(", ")].join("\n")}>{at(x)}</End><span className="muted nowrap">{x.ports[0] ?? ""}{x.ports.length > 1 ? ` +${x.ports.length - 1}` : ""}{x.tls ? ", TLS" : ""}</span></span> : <span className="clip muted">{x.ports.join(", ") || "no address yet"}</span>), values: (x) => [{ key: "hosts", value: x.hosts.join("; ") }, { key: "addresses", value: x.addresses.join("; ") }, { key: "ports", value: x.ports.join("; ") }] },
-  { key: "tls", label: "TLS", width: "34px", cell: (x) => (x.tls ? "yes" : <span className="muted">no</span>), values: (x) => text("tls", x.tls ? "yes" : "no") },
+  { key: "tls", label: "TLS", width: "34px", cell: (x) => (tlsOf(x) === "not assessed" ? <span className="faint" role="img" aria-label="not assessed" data-tip="not assessed: it passes bytes on">?</span> : tlsOf(x)), values: (x) => text("tls", tlsOf(x)) },
   { key: "sources", label: "Let in", width: "72px", cell: (x) => (x.sources.length ? <span className="clip mono" data-tip={x.sources.join("\n")}>{x.sources[0]}{x.sources.length > 1 ? ` +${x.sources.length - 1}` : ""}</span> : <span className={reachSays(x.reach).outside ? "" : "muted"}>any</span>), values: (x) => text("sources", x.sources.join("; ") || "any") },
   { key: "apps", label: "Is", name: "What it is known to be", width: "76px", cell: (x) => <span className="clip" data-tip={x.apps.join("\n")}>{x.apps.join(", ") || dash}</span>, values: (x) => text("apps", x.apps.join("; ")) },
   { key: "risks", label: "Risks", width: "106px", order: "risk", cell: (x) => (x.risks.length ? <span className="amber" data-tip={x.risks.map(riskSays).join("\n")}><Warn size={13} /><span className="clip">{x.risks.join(", ")}</span></span> : dash), values: (x) => text("risks", x.risks.join("; ")) },
@@ -50,7 +50,7 @@ const kind: ListKind<Row, Behind> = {
   href: (x) => exposureAddress(x.cluster, x.key), name: (x) => objectName(x.key, true).name,
   card: (x) => <>
     <a href={exposureAddress(x.cluster, x.key)} tabIndex={-1} className="text"><b className="card-name"><End>{`${x.namespace}/${x.name}`}</End></b><span className="muted clip">{at(x)} {x.ports.join(", ")}</span><span className="row card-tags"><ReachMark of={x.reach} /></span></a>
-    <span className="side"><Owner of={x.owner} /><span>{x.tls ? "TLS" : "no TLS"}</span>{x.risks.length > 0 && <span className="amber clip">{x.risks[0]}</span>}</span>
+    <span className="side"><Owner of={x.owner} /><span>{tlsOf(x) === "yes" ? "TLS" : tlsOf(x) === "no" ? "no TLS" : ""}</span>{x.risks.length > 0 && <span className="amber clip">{x.risks[0]}</span>}</span>
   </>,
 };
 

@@ -1,7 +1,7 @@
 import { useEffect } from "react";
 import { clusters } from "../../api/client";
 import type { Alert, ExposureRow, GetWorkloadResponse } from "../../gen/dockreeve/v1/dockreeve_pb";
-import { listed, reachSays, verdictOf } from "../../lib/cluster";
+import { listed, reachSays, tlsOf, verdictOf } from "../../lib/cluster";
 import { clusterAddress, exposureAddress, identityAddress, workloadAddress } from "../../lib/entity";
 import { pretty } from "../../lib/json";
 import { AUDIT, filtered, quote, WORKLOADS } from "../../lib/query";
@@ -98,7 +98,7 @@ export function Way({ of, here = "" }: { of: ExposureRow; here?: string }) {
   return (
     <>
       <Chain reach={of.reach} note={<>{at[0]}{at.length > 1 && ` +${at.length - 1}`}{of.ports.length > 0 && <> {of.ports.slice(0, 2).join(", ")}</>}</>} path={of.path} workloads={of.workloads} cluster={of.cluster} here={here} />
-      <p className="way-facts"><span>{of.tls ? "TLS" : <span className="amber"><Warn size={13} />no TLS</span>}</span>{of.sources.length > 0 && <span>only from <span className="mono">{listed(of.sources, 3)}</span></span>}{of.policy && <span>{of.policy}</span>}{here && <Link to={exposureAddress(of.cluster, of.key)}>this way in</Link>}{of.notAssessed && <span className="amber"><Warn size={13} />not assessed: {of.notAssessed}</span>}</p>
+      <p className="way-facts"><span>{tlsOf(of) === "yes" ? "TLS" : tlsOf(of) === "no" ? <span className="amber"><Warn size={13} />no TLS</span> : "TLS not assessed"}</span>{of.sources.length > 0 && <span>only from <span className="mono">{listed(of.sources, 3)}</span></span>}{of.policy && <span>{of.policy}</span>}{here && <Link to={exposureAddress(of.cluster, of.key)}>this way in</Link>}{of.notAssessed && <span className="amber"><Warn size={13} />not assessed: {of.notAssessed}</span>}</p>
     </>
   );
 }
