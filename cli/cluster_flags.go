@@ -86,7 +86,7 @@ type clusterAgent struct {
 	name    string
 	server  string // address of the API server; "" = none
 	ways    []cluster.Way
-	audited bool // one of them brings audit events
+	audited bool   // one of them brings audit events
 	webhook string // its address; "" = none
 	config  string // kubeconfig for the API server
 }
