@@ -203,8 +203,13 @@ func mkdir(path string) error {
 	return nil
 }
 
-// runNode starts containerd, loads the images, and starts the kubelet.
-func (l *Lab) runNode(ctx context.Context, n *Node) error {
+// nodePath is the PATH of what finds its programs by name: shims, mounts, iptables.
+func (l *Lab) nodePath() []string {
+	return []string{"PATH=" + l.Parts["containerd"] + ":" + l.Parts["kube"] + ":" + os.Getenv("PATH")}
+}
+
+// startRuntime starts containerd and loads the images.
+func (l *Lab) startRuntime(ctx context.Context, n *Node) error {
 	runc, err := exec.LookPath("runc")
 	if err != nil {
 		return err
@@ -212,8 +217,7 @@ func (l *Lab) runNode(ctx context.Context, n *Node) error {
 	if err := l.render("containerd.toml", l.File("containerd-"+n.Name+".toml"), map[string]any{"Pause": PauseImage, "Runc": runc}); err != nil {
 		return err
 	}
-	path := "PATH=" + l.Parts["containerd"] + ":" + l.Parts["kube"] + ":" + os.Getenv("PATH")
-	if _, err := l.start("containerd-"+n.Name, []string{path}, append([]string{"nsenter"}, l.inside(n.Name, l.Bin("containerd"), "--config", l.File("containerd-"+n.Name+".toml"))...)...); err != nil {
+	if _, err := l.start("containerd-"+n.Name, l.nodePath(), append([]string{"nsenter"}, l.inside(n.Name, l.Bin("containerd"), "--config", l.File("containerd-"+n.Name+".toml"))...)...); err != nil {
 		return err
 	}
 	if err := l.wait(ctx, "containerd of "+n.Name, "containerd-"+n.Name+".log", time.Minute, func(ctx context.Context) bool {
@@ -228,12 +232,16 @@ func (l *Lab) runNode(ctx context.Context, n *Node) error {
 		}
 	}
 	l.say("images of %s", n.Name)
+	return nil
+}
+
+func (l *Lab) startKubelet(n *Node) error {
 	if err := l.render("kubelet.yaml", l.File("kubelet-"+n.Name+".yaml"), map[string]any{"Cgroup": n.Cgroup, "NodeIP": n.IP, "Node": n.Name}); err != nil {
 		return err
 	}
 	args := append([]string{l.Bin("kubelet"), "--config", l.File("kubelet-" + n.Name + ".yaml"), "--kubeconfig", l.File("kubelet-" + n.Name + ".kubeconfig"),
 		"--hostname-override", n.Name, "--node-ip", n.IP, "--v", "2"}, l.flags["kubelet"]...)
-	_, err = l.start("kubelet-"+n.Name, []string{path}, append([]string{"nsenter"}, l.inside(n.Name, args...)...)...)
+	_, err := l.start("kubelet-"+n.Name, l.nodePath(), append([]string{"nsenter"}, l.inside(n.Name, args...)...)...)
 	return err
 }
 

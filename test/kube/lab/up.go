@@ -130,13 +130,28 @@ func Up(ctx context.Context, o Options) (_ *Lab, err error) {
 	if err := l.makePKI(); err != nil {
 		return nil, err
 	}
-	if err := l.control(ctx); err != nil {
+	if err := l.startAPI(); err != nil {
+		return nil, err
+	}
+	// While the API server starts, and then while its controllers do.
+	for i := range l.Nodes {
+		if err := l.startRuntime(ctx, &l.Nodes[i]); err != nil {
+			return nil, err
+		}
+	}
+	if err := l.startControllers(ctx); err != nil {
 		return nil, err
 	}
 	for i := range l.Nodes {
-		if err := l.runNode(ctx, &l.Nodes[i]); err != nil {
+		if err := l.startKubelet(&l.Nodes[i]); err != nil {
 			return nil, err
 		}
+	}
+	if err := l.wait(ctx, "controllers (the default service account)", "kube-controller-manager.log", 2*time.Minute, func(ctx context.Context) bool {
+		_, err := l.API(ctx, "GET", "/api/v1/namespaces/default/serviceaccounts/default", nil)
+		return err == nil
+	}); err != nil {
+		return nil, err
 	}
 	for i := range l.Nodes {
 		if err := l.joinNode(ctx, &l.Nodes[i]); err != nil {
@@ -147,8 +162,8 @@ func Up(ctx context.Context, o Options) (_ *Lab, err error) {
 	return l, l.save()
 }
 
-// control starts the control plane.
-func (l *Lab) control(ctx context.Context) error {
+// startAPI starts etcd, the API server and what it talks to.
+func (l *Lab) startAPI() error {
 	if err := os.WriteFile(l.File("resolv.conf"), []byte("nameserver 127.0.0.1\n"), 0o600); err != nil {
 		return err
 	}
@@ -190,9 +205,13 @@ func (l *Lab) control(ctx context.Context) error {
 		"--audit-webhook-config-file", l.File("audit-webhook.kubeconfig"), "--audit-webhook-mode", "batch", "--audit-webhook-initial-backoff", "500ms",
 		"--audit-webhook-batch-max-wait", "200ms", "--audit-webhook-batch-max-size", "400", "--audit-webhook-batch-buffer-size", "100000", "--audit-webhook-batch-throttle-qps", "50",
 		"--profiling=false"}, endpoint...)
-	if _, err := l.start("kube-apiserver", nil, append(api, l.flags["kube-apiserver"]...)...); err != nil {
-		return err
-	}
+	_, err := l.start("kube-apiserver", nil, append(api, l.flags["kube-apiserver"]...)...)
+	return err
+}
+
+// startControllers waits for the API server and starts the controllers and the scheduler.
+func (l *Lab) startControllers(ctx context.Context) error {
+	pki := l.File("pki") + "/"
 	if err := l.wait(ctx, "API server", "kube-apiserver.log", 2*time.Minute, l.apiReady); err != nil {
 		return err
 	}
@@ -207,13 +226,8 @@ func (l *Lab) control(ctx context.Context) error {
 	if _, err := l.start("kube-controller-manager", nil, append(kcm, l.flags["kube-controller-manager"]...)...); err != nil {
 		return err
 	}
-	if _, err := l.start("kube-scheduler", nil, append(common("kube-scheduler", portScheduler), l.flags["kube-scheduler"]...)...); err != nil {
-		return err
-	}
-	return l.wait(ctx, "controllers (the default service account)", "kube-controller-manager.log", 2*time.Minute, func(ctx context.Context) bool {
-		_, err := l.API(ctx, "GET", "/api/v1/namespaces/default/serviceaccounts/default", nil)
-		return err == nil
-	})
+	_, err := l.start("kube-scheduler", nil, append(common("kube-scheduler", portScheduler), l.flags["kube-scheduler"]...)...)
+	return err
 }
 
 func (l *Lab) auditConf() error {
