@@ -58,6 +58,7 @@ type segment struct {
 	size     int64
 	synced   int64
 	live     int
+	emptied  int // how often it was begun anew
 	precious bool
 	gone     bool
 }
@@ -83,8 +84,14 @@ type track struct {
 
 // spot is where something ends on disk.
 type spot struct {
-	seg *segment
-	end int64
+	seg     *segment
+	end     int64
+	emptied int
+}
+
+// onDisk says that it is there, or was and is not needed any more.
+func (p spot) onDisk() bool {
+	return p.seg.gone || p.seg.emptied != p.emptied || p.seg.synced >= p.end
 }
 
 func (l *spoolLane) hop() string { return HopSpool + "." + l.lane.String() }
@@ -260,7 +267,7 @@ func (l *spoolLane) write(e *Envelope) (spot, error) {
 	}
 	l.enter(g, place{e.Origin, e.Epoch, e.Lane}, e.Seq, e.Kind, size)
 	g.size += size
-	return spot{g, g.size}, nil
+	return spot{g, g.size, g.emptied}, nil
 }
 
 // record writes to the end of the last segment; the caller adds the size.
@@ -397,6 +404,23 @@ func (l *spoolLane) trim() {
 	for len(l.segs) > 1 && l.segs[0].live == 0 {
 		l.remove(0)
 	}
+	// The last one is written to: emptied, its space is free as well.
+	if len(l.segs) == 1 && l.live == 0 && l.segs[0].size >= keepDead {
+		_ = l.empty(l.segs[0]) // where that fails it is tried again
+	}
+}
+
+// keepDead is what a lane with nothing in it may hold of the disk.
+const keepDead = 64 << 10
+
+func (l *spoolLane) empty(g *segment) error {
+	if err := g.f.Truncate(0); err != nil {
+		return err
+	}
+	l.disk -= g.size
+	g.size, g.synced = 0, 0
+	g.emptied++
+	return nil
 }
 
 func (l *spoolLane) remove(i int) {
@@ -489,12 +513,10 @@ func (l *spoolLane) evict() int {
 		if g.live == 0 || on[g] {
 			continue
 		}
-		if i == len(l.segs)-1 { // it is written to: emptied, its space is free as well
-			if err := g.f.Truncate(0); err != nil {
+		if i == len(l.segs)-1 {
+			if err := l.empty(g); err != nil {
 				return 0
 			}
-			l.disk -= g.size
-			g.size, g.synced = 0, 0
 		}
 		n := 0
 		for j := range l.q {

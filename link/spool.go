@@ -339,7 +339,7 @@ func (s *Spool) onDisk(ctx context.Context, spots []spot) error {
 		}
 		for {
 			s.mu.Lock()
-			done := at.seg.gone || at.seg.synced >= at.end
+			done := at.onDisk()
 			closed, moved := s.closed, s.moved
 			s.mu.Unlock()
 			if done {
@@ -374,15 +374,11 @@ func (s *Spool) sync() {
 
 func (s *Spool) syncOnce() (again bool) {
 	s.mu.Lock()
-	type todo struct {
-		seg *segment
-		end int64
-	}
-	var list []todo
+	var list []spot
 	for _, l := range s.lanes {
 		for _, g := range l.segs {
 			if g.precious && g.synced < g.size {
-				list = append(list, todo{g, g.size})
+				list = append(list, spot{g, g.size, g.emptied})
 			}
 		}
 	}
@@ -391,6 +387,7 @@ func (s *Spool) syncOnce() (again bool) {
 		err := t.seg.f.Sync()
 		s.mu.Lock()
 		switch {
+		case err == nil && t.seg.emptied != t.emptied:
 		case err == nil:
 			t.seg.synced = max(t.seg.synced, t.end)
 		case !t.seg.gone && !s.closed:

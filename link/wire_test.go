@@ -89,7 +89,9 @@ func (h *hub) join(t testing.TB, who pki.Identity) *pki.Credentials {
 	return c
 }
 
-func node(name string) pki.Identity { return pki.Identity{Role: pki.RoleNode, Cluster: "c1", Node: name} }
+func node(name string) pki.Identity {
+	return pki.Identity{Role: pki.RoleNode, Cluster: "c1", Node: name}
+}
 
 func (h *hub) client(t testing.TB, creds *pki.Credentials, src Source, down func(Down)) (*Client, func()) {
 	t.Helper()
