@@ -79,6 +79,8 @@ func measurements() []measurement {
 		{"parts", false, parts},
 		{"scan", true, scanning},
 		{"fleet", false, fleet},
+		{"audit", false, audited},
+		{"inventory", false, inventoried},
 	}
 }
 
@@ -87,7 +89,7 @@ func bench(args []string) error {
 	var c config
 	fs.StringVar(&c.repo, "repo", ".", "root of the repository")
 	out := fs.String("o", "out/bench.json", "where to write the numbers, from the root of the repository")
-	only := fs.String("only", "", "only these parts, comma separated: latency, node, flood, traced, engine, parts, scan, fleet")
+	only := fs.String("only", "", "only these parts, comma separated: latency, node, flood, traced, engine, parts, scan, fleet, audit, inventory")
 	note := fs.String("note", os.Getenv("DOCKREEVE_BENCH_NOTE"), "what to write beside the numbers, such as what else the machine was doing")
 	quick := fs.Bool("quick", false, "short windows, to try the harness: the numbers mean little")
 	if err := fs.Parse(args); err != nil {
