@@ -205,6 +205,9 @@ func (f *clusterFlags) inventoryConfig() (inventory.Config, error) {
 	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
 		return c, withCode(exitUsage, "--inventory-config %s: %w", f.inventory, err)
 	}
+	if err := c.Validate(); err != nil {
+		return c, withCode(exitUsage, "--inventory-config %s: %w", f.inventory, err)
+	}
 	return c, nil
 }
 

@@ -164,6 +164,9 @@ func decode(doc []byte, apiVersion, kind string) (*Object, error) {
 	if string(k) != r.Kind || k == KindRoute {
 		o.APIKind = r.Kind
 	}
+	if k.Folds() {
+		o.Key.As = o.APIKind
+	}
 	d := decoder{o: o, r: &r, unread: unread}
 	d.section(k)
 	if d.err != nil {

@@ -46,7 +46,21 @@ type Key struct {
 	Kind      Kind   `json:"kind"`
 	Namespace string `json:"namespace,omitempty"` // "" for what has none
 	Name      string `json:"name"`
+	// As is the Kubernetes kind where Kind folds several (Route, Webhook), so that two of
+	// one name are two.
+	As string `json:"as,omitempty"`
 }
+
+// index is the key's place among those of its kind and namespace.
+func (k Key) index() string {
+	if k.As == "" {
+		return k.Name
+	}
+	return k.As + "/" + k.Name
+}
+
+// Folds reports whether a kind stands for several of Kubernetes, which Key.As tells.
+func (k Kind) Folds() bool { return k == KindRoute || k == KindWebhook }
 
 // Object is one Kubernetes object, reduced. Exactly the part that its Kind asks for is
 // set. An Object given to a State belongs to it and is not written to afterwards.

@@ -110,7 +110,7 @@ func (s *State) Replace(kind Kind, apiKind string, objects []*Object) {
 	}
 }
 
-func (s *State) get(k Key) *Object { return s.kinds[k.Kind][k.Namespace][k.Name] }
+func (s *State) get(k Key) *Object { return s.kinds[k.Kind][k.Namespace][k.index()] }
 
 func (s *State) put(o *Object) {
 	old := s.get(o.Key)
@@ -142,7 +142,7 @@ func (s *State) put(o *Object) {
 		names = map[string]*Object{}
 		byNS[o.Namespace] = names
 	}
-	names[o.Name] = o
+	names[o.Key.index()] = o
 	s.index(o)
 	s.touch(old, o)
 }
@@ -172,7 +172,7 @@ func (s *State) remove(o *Object) {
 		s.forgetPod(o)
 	}
 	s.unindex(o, nil)
-	delete(s.kinds[o.Kind][o.Namespace], o.Name)
+	delete(s.kinds[o.Kind][o.Namespace], o.Key.index())
 	if len(s.kinds[o.Kind][o.Namespace]) == 0 {
 		delete(s.kinds[o.Kind], o.Namespace)
 	}

@@ -316,3 +316,27 @@ func TestAnyWayToTheSameObjectsGivesTheSameDocuments(t *testing.T) {
 		}
 	})
 }
+
+// Admission webhooks of one name come in two kinds (cert-manager ships such a pair), and so
+// do routes.
+func TestTwoKindsOfOneNameAreTwo(t *testing.T) {
+	s := NewState(Options{})
+	for _, kind := range []string{"ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"} {
+		o, err := Decode([]byte(`{"apiVersion":"admissionregistration.k8s.io/v1","kind":"` + kind + `","metadata":{"name":"same","uid":"` + kind + `"},"webhooks":[]}`))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Put(o)
+	}
+	if n := s.Len(KindWebhook); n != 2 {
+		t.Fatalf("%d objects, want 2", n)
+	}
+	s.Replace(KindWebhook, "MutatingWebhookConfiguration", nil)
+	if _, ok := s.Get(Key{Kind: KindWebhook, Name: "same", As: "ValidatingWebhookConfiguration"}); !ok || s.Len(KindWebhook) != 1 {
+		t.Errorf("the other kind went too: %d left", s.Len(KindWebhook))
+	}
+	s.Delete(Key{Kind: KindWebhook, Name: "same", As: "ValidatingWebhookConfiguration"}, "")
+	if s.Len(KindWebhook) != 0 {
+		t.Errorf("%d left", s.Len(KindWebhook))
+	}
+}

@@ -95,7 +95,7 @@ func (f *follower) apply(sink Sink, ev event, first *initial) (version string, e
 		}
 		first.objects[name] = o
 	case gone:
-		sink.Delete(inventory.Key{Kind: f.want.kind, Namespace: h.Namespace, Name: h.Name}, h.UID)
+		sink.Delete(inventory.Key{Kind: f.want.kind, Namespace: h.Namespace, Name: h.Name, As: f.want.folded()}, h.UID)
 		f.hold(name, false)
 	default:
 		sink.Put(o)
