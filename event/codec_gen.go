@@ -418,6 +418,14 @@ func appendProcess(b []byte, v *Process, deep bool, in *Container, depth int) []
 		b = appendKey(b, "mnt_ns")
 		b = strconv.AppendUint(b, uint64(v.MntNS), 10)
 	}
+	if v.HostMnt != Unknown {
+		b = appendKey(b, "host_mnt")
+		b = appendWord(b, v.HostMnt.String())
+	}
+	if v.HostRoot != Unknown {
+		b = appendKey(b, "host_root")
+		b = appendWord(b, v.HostRoot.String())
+	}
 	if deep && v.Container != in {
 		b = appendKey(b, "container")
 		if v.Container == nil {
@@ -598,8 +606,14 @@ func (d *decoder) process(v *Process, depth int) {
 		case "mnt_ns":
 			d.once(&seen, 45, "mnt_ns")
 			v.MntNS = uint32(d.uint(32))
+		case "host_mnt":
+			d.once(&seen, 46, "host_mnt")
+			v.HostMnt = d.tristate()
+		case "host_root":
+			d.once(&seen, 47, "host_root")
+			v.HostRoot = d.tristate()
 		case "container":
-			d.once(&seen, 46, "container")
+			d.once(&seen, 48, "container")
 			d.own(depth)
 			if d.literal("null") {
 				continue
@@ -607,10 +621,10 @@ func (d *decoder) process(v *Process, depth int) {
 			v.Container = new(Container)
 			d.container(v.Container)
 		case "exit_time":
-			d.once(&seen, 47, "exit_time")
+			d.once(&seen, 49, "exit_time")
 			v.ExitTime = d.int(64)
 		case "exit_code":
-			d.once(&seen, 48, "exit_code")
+			d.once(&seen, 50, "exit_code")
 			v.ExitCode = int32(d.int(32))
 		default:
 			d.unknown(key)

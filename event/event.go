@@ -110,6 +110,8 @@ type Process struct {
 	Stdio           [3]Stream // what 0, 1 and 2 point to, as of exec or the last dup
 	CgroupID        uint64
 	PIDNS, MntNS    uint32
+	HostMnt         Tristate   // MntNS is the host's: that of pid 1, as of the last fork or exec
+	HostRoot        Tristate   // its root directory is that of pid 1, as of the last exec
 	Container       *Container // nil = host
 	ExitTime        int64      // boot nanoseconds; 0 while alive
 	ExitCode        int32

@@ -337,3 +337,29 @@ func TestGlob(t *testing.T) {
 		}
 	}
 }
+
+// TestHostPath translates what a container calls a file into what its host calls it.
+func TestHostPath(t *testing.T) {
+	c := &Container{Mounts: []Mount{
+		{Source: "/", Dest: "/host"}, {Source: "/srv/keys", Dest: "/host/keys/"}, {Source: "tmpfs", Dest: "/tmp"},
+		{Source: "/old", Dest: "/data"}, {Source: "/new", Dest: "/data"},
+	}}
+	unknown := &Container{Unknown: "not asked yet", Mounts: c.Mounts}
+	out := &Process{HostRoot: Yes}
+	f, _ := LookupField("fd.host_path")
+	for _, tc := range []struct {
+		c          *Container
+		p          *Process
+		path, want string // "" = no value
+	}{
+		{c, nil, "/host/etc/crontab", "/etc/crontab"}, {c, nil, "/host", "/"}, {c, nil, "/hosts", ""}, {c, nil, "/etc/crontab", ""},
+		{c, nil, "/host/keys/a", "/srv/keys/a"}, {c, nil, "/tmp/a", ""}, {c, nil, "/data/a", "/new/a"}, {c, nil, "", ""},
+		{unknown, nil, "/host/etc/crontab", ""}, {nil, nil, "/etc/crontab", ""},
+		{c, out, "/data/a", "/data/a"}, {unknown, out, "/etc/crontab", "/etc/crontab"}, {nil, out, "/etc/crontab", ""},
+	} {
+		e := &Event{Path: tc.path, Container: tc.c, Process: tc.p}
+		if got, ok := f.Str(e, nil); got != tc.want || ok != (tc.want != "") {
+			t.Errorf("%s is %q (%v) on the host, want %q", tc.path, got, ok, tc.want)
+		}
+	}
+}

@@ -133,6 +133,48 @@ func fdNameRaw(e *Event, _ *Arg) (string, bool) {
 
 func fsPath(e *Event, _ *Arg) (string, bool) { return e.Path, e.Path != "" }
 
+// fdHostPath translates a path in a container by the mount it lies below, the deepest
+// where one lies in another, the last where several are at one place. Sources that are no path, tmpfs and the like, are of the
+// container alone.
+func fdHostPath(e *Event, _ *Arg) (string, bool) {
+	c := e.Container
+	if e.Path == "" || c == nil {
+		return "", false
+	}
+	if on, _ := procInHostRoot(e, nil); on { // it sees the host's files by their own names
+		return e.Path, true
+	}
+	if c.Unknown != "" {
+		return "", false
+	}
+	if s, ok, built := e.cached(derHostPath); built {
+		return s, ok
+	}
+	var under *Mount
+	for i := range c.Mounts {
+		m := &c.Mounts[i]
+		if below(e.Path, m.Dest) && (under == nil || len(m.Dest) >= len(under.Dest)) {
+			under = m
+		}
+	}
+	if under == nil || !strings.HasPrefix(under.Source, "/") {
+		return e.keepNone(derHostPath)
+	}
+	source, rest := strings.TrimSuffix(under.Source, "/"), e.Path[len(strings.TrimSuffix(under.Dest, "/")):]
+	if source+rest == "" {
+		rest = "/"
+	}
+	from := len(e.scratch)
+	e.scratch = append(append(e.scratch, source...), rest...)
+	return e.keep(derHostPath, from)
+}
+
+// below reports whether a path is dir or in it.
+func below(path, dir string) bool {
+	dir = strings.TrimSuffix(dir, "/")
+	return strings.HasPrefix(path, dir) && (len(path) == len(dir) || path[len(dir)] == '/')
+}
+
 func fdDirectory(e *Event, _ *Arg) (string, bool) {
 	if e.Path == "" {
 		return "", false

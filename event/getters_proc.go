@@ -372,6 +372,16 @@ func procIsExeMemfd(e *Event, _ *Arg) (bool, bool) {
 	return flag(e.Process, func(p *Process) bool { return p.ExeMemfd })
 }
 
+// procInHostRoot is true when either way says so, and false only when what is known says
+// no: one of the two is enough to see the host's files.
+func procInHostRoot(e *Event, _ *Arg) (bool, bool) {
+	if e.Process == nil {
+		return false, false
+	}
+	m, r := e.Process.HostMnt, e.Process.HostRoot
+	return m == Yes || r == Yes, m != Unknown || r != Unknown
+}
+
 func procExeWritten(e *Event, _ *Arg) (bool, bool) {
 	return flag(e.Process, func(p *Process) bool { return p.ExeWritten })
 }

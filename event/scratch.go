@@ -25,6 +25,7 @@ const (
 	derJSONObj
 	derJSONRawTime
 	derPluginInfo
+	derHostPath
 	derCount
 )
 

@@ -223,6 +223,7 @@ func (t *Table) replace(n *node, img *event.Process) {
 	keep(&p.VPPID, old.VPPID)
 	keep(&p.PIDNS, old.PIDNS)
 	keep(&p.MntNS, old.MntNS)
+	keep(&p.HostRoot, old.HostRoot)
 	keep(&p.CgroupID, old.CgroupID)
 	keep(&p.Cwd, old.Cwd)
 	if img.Stdio == ([3]event.Stream{}) {

@@ -96,3 +96,15 @@ func (t *Table) peers(p *event.Process) {
 		}
 	}
 }
+
+// views says whether the process is in the host's mount namespace, where both are known;
+// elsewhere what its source said of it stands.
+func (t *Table) views(p *event.Process) {
+	switch {
+	case p.MntNS == 0 || t.hostNS == 0:
+	case p.MntNS == t.hostNS:
+		p.HostMnt = event.Yes
+	default:
+		p.HostMnt = event.No
+	}
+}

@@ -73,7 +73,7 @@ func (t *Table) Seed(s Snapshot) {
 			t.adopt(n, parent)
 		}
 	}
-	if s.HostMntNS != 0 {
+	if s.HostMntNS != 0 || s.Exact {
 		t.hostNS = s.HostMntNS
 	}
 	for _, w := range s.Written {

@@ -138,6 +138,7 @@ func (t *Table) Apply(ev *event.Event, facts *event.Facts) {
 	}
 	t.observe(ev, n)
 	t.peers(&n.p)
+	t.views(&n.p)
 	if ev.Type == event.TypeProcexit {
 		t.exit(n, ev, facts)
 	}

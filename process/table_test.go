@@ -228,6 +228,41 @@ func TestEviction(t *testing.T) {
 	w.lineage(62, "bash", "bash", "bash")
 }
 
+// TestHostView holds that an escape is told by the kernel's numbers: the mount namespace
+// where both are known, the root directory as its source saw it.
+func TestHostView(t *testing.T) {
+	w := newWorld(t, Options{}) // whose host is mount namespace 10
+	web := &event.Container{ID: "web", CgroupPath: "/web"}
+	look := func(what string, ev *event.Event, mnt, root event.Tristate, field string) {
+		t.Helper()
+		if p := ev.Process; p.HostMnt != mnt || p.HostRoot != root {
+			t.Errorf("%s: mounts %v, root %v; want %v, %v", what, p.HostMnt, p.HostRoot, mnt, root)
+		}
+		f, _ := event.LookupField("proc.in_host_root")
+		v, ok := f.Bool(ev, nil)
+		if got := fmt.Sprint(v, ok); got != field {
+			t.Errorf("%s: proc.in_host_root is %s, want %s", what, got, field)
+		}
+	}
+	view := func(ns uint32, root event.Tristate) func(*event.Facts) {
+		return func(f *event.Facts) { f.Image.MntNS, f.Image.HostRoot = ns, root }
+	}
+	w.fork(50, 60)
+	look("a container's program", w.exec(60, "app", in(web), view(77, event.No)), event.No, event.No, "false true")
+	w.fork(60, 61)
+	look("nsenter to the host", w.exec(61, "sh", view(10, event.Yes)), event.Yes, event.Yes, "true true")
+	if p := w.table.Lookup(61); p.Phase != event.PhaseRun || p.Container != web {
+		t.Errorf("an escape is not set-up and stays its container's: %v %v", p.Phase, p.Container)
+	}
+	w.fork(61, 62)
+	look("a namespace of its own, on the host's root", w.exec(62, "id", view(88, event.Yes)), event.No, event.Yes, "true true")
+	look("a source that does not say", w.exec(62, "id", view(0, event.Unknown)), event.No, event.Yes, "true true")
+	blind := New(Options{})
+	ev := &event.Event{Type: event.TypeExecve, Flags: event.FlagHasRet}
+	blind.Apply(ev, &event.Facts{PID: 9, Start: 9, Image: &event.Process{PID: 9, MntNS: 10, Comm: "sh"}})
+	look("a host that is not known", ev, event.Unknown, event.Unknown, "false false")
+}
+
 func TestPhaseAndDrift(t *testing.T) {
 	w := newWorld(t, Options{})
 	web := &event.Container{ID: "web", CgroupPath: "/web"}

@@ -36,7 +36,7 @@ func (s *Sensor) scan() error {
 		}
 		// kthreadd stands in where something hides pid 1.
 		if p.PID == 1 || p.PID == 2 && s.hostNS == 0 {
-			s.hostNS = p.MntNS
+			s.hostNS, s.hostAt = p.MntNS, s.iterated.root
 		}
 		roots[p.PID] = s.iterated.root
 		if foreign {
@@ -49,6 +49,8 @@ func (s *Sensor) scan() error {
 	})
 	for pid, p := range by {
 		s.hostRoot(&p, roots[pid])
+		p.HostRoot = s.onHostRoot(roots[pid])
+		by[pid] = p
 	}
 	end, _ := s.clock()
 	s.tasks = taskScan{at: begin, took: end - begin, by: by}
@@ -66,6 +68,18 @@ func (s *Sensor) hostRoot(p *event.Process, root fileID) {
 	if p.MntNS == s.hostNS && len(s.roots) < maxRoots && s.resolver.Get(p.CgroupID, p.PID).Status == container.Host {
 		s.roots[root] = true
 	}
+}
+
+// onHostRoot says whether a root directory is that of pid 1. The others of the host's are
+// no witness: somebody on the host may have chrooted into a container's files.
+func (s *Sensor) onHostRoot(root fileID) event.Tristate {
+	switch {
+	case s.hostAt.ino == 0 || root.ino == 0:
+		return event.Unknown
+	case root == s.hostAt:
+		return event.Yes
+	}
+	return event.No
 }
 
 // heal adds a process that the table lacks, and those of its ancestors that it

@@ -209,11 +209,13 @@ func (s *Sensor) hand() {
 	s.h.Event(&s.conv.ev, &s.conv.facts)
 }
 
-// phase says whether a program just started still belongs to the setting up of a
+// phase says whether a program just started is on the host's root directory, and
+// whether it still belongs to the setting up of a
 // container: a runtime that runs itself on the host's root directory does, but only
 // where it was setting up before. A container's process that broke out to the
 // host's root is not.
 func (s *Sensor) phase(f *event.Facts, root fileID) {
+	f.Image.HostRoot = s.onHostRoot(root)
 	if f.Container == nil {
 		s.hostRoot(f.Image, root)
 		return

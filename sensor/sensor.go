@@ -83,6 +83,7 @@ type Sensor struct {
 	tasks  taskScan
 	roots  map[fileID]bool // root directories of the host
 	hostNS uint32          // its mount namespace
+	hostAt fileID          // root directory of pid 1; zero = not known
 	losses lossMeter
 	clock  func() (boot, wall int64)
 	synced int64 // boot time of the last look at the wall clock

@@ -54,7 +54,8 @@ var options = map[string]bool{
 
 // moreOptions are those of one verb alone.
 var moreOptions = map[string][]string{
-	"container": {"owned", "owner", "tenant"},
+	"container": {"owned", "owner", "tenant", "uid", "mounts"},
+	"exec":      {"root"},
 	"expect":    {"identity", "source", "cluster", "owner", "tenant", "summary"},
 	"cluster":   {"learn", "config"},
 	"gone":      {"ns"},

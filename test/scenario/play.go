@@ -170,6 +170,16 @@ func (t *teller) container(st Step) error {
 		}
 		c.PodNamespace, c.PodName = ns, name
 	}
+	c.PodUID = st.Opt["uid"]
+	for m := range strings.SplitSeq(st.Opt["mounts"], ",") {
+		source, dest, ok := strings.Cut(m, ":")
+		if m != "" && !ok {
+			return fmt.Errorf("mounts=%s: want SOURCE:DEST", m)
+		}
+		if ok {
+			c.Mounts = append(c.Mounts, event.Mount{Source: source, Dest: dest})
+		}
+	}
 	c.Workload, c.Owner, c.Tenant = st.Opt["owned"], st.Opt["owner"], st.Opt["tenant"]
 	t.containers[name] = c
 	return nil
@@ -279,6 +289,15 @@ func (t *teller) exec(pid int32, p *told, st Step) error {
 		img.Comm = img.Comm[:15]
 	}
 	img.Cmdline = strings.TrimRight(img.Comm+" "+strings.Join(args, " "), " ")
+	switch st.Opt["root"] {
+	case "host":
+		img.HostRoot = event.Yes
+	case "own":
+		img.HostRoot = event.No
+	case "":
+	default:
+		return fmt.Errorf("root=%s: want host or own", st.Opt["root"])
+	}
 	ino, err := number(st.Opt["ino"], 1)
 	if err != nil {
 		return err
