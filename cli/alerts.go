@@ -21,10 +21,9 @@ func newAlerts() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "alerts",
 		Short: "List, show, watch and settle alerts",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newAlertsList(), newAlertsShow(), newAlertsWatch(), newAlertsSet())
+	listing(cmd, newAlertsList())
+	cmd.AddCommand(newAlertsShow(), newAlertsWatch(), newAlertsSet())
 	return cmd
 }
 

@@ -20,10 +20,9 @@ func newAudit() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "audit",
 		Short: "Who did what through the API servers of clusters, from where",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newAuditList(), newAuditShow())
+	listing(cmd, newAuditList())
+	cmd.AddCommand(newAuditShow())
 	return cmd
 }
 

@@ -89,10 +89,9 @@ func newClusters() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "clusters",
 		Short: "The clusters known to the server: what they hold, what is watched there",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newClustersList(), newClustersShow())
+	listing(cmd, newClustersList())
+	cmd.AddCommand(newClustersShow())
 	return cmd
 }
 

@@ -15,14 +15,23 @@ import (
 )
 
 func newExposure() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "exposure",
+		Short: "What of clusters can be reached from outside, through which object",
+	}
+	listing(cmd, newExposureList())
+	return cmd
+}
+
+func newExposureList() *cobra.Command {
 	var f listFlags
 	cmd := &cobra.Command{
-		Use:   "exposure [FILTER]",
-		Short: "What of clusters can be reached from outside, through which object",
+		Use:   "list [FILTER]",
+		Short: "List ways into clusters, those that reach furthest first",
 		Long: `List the ways into clusters, those that reach furthest first. FILTER is the language of
 the console's filter box:
 
-  dockreeve exposure 'reach:internet risk:*'
+  dockreeve exposure list 'reach:internet risk:*'
 
 Below the list stands what is not assessed, and why.`,
 		RunE: func(cmd *cobra.Command, args []string) error {

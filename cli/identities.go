@@ -18,10 +18,9 @@ func newIdentities() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "identities",
 		Short: "Service accounts, users and groups: what each can do, has done, and is unusual",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newIdentitiesList(), newIdentitiesShow())
+	listing(cmd, newIdentitiesList())
+	cmd.AddCommand(newIdentitiesShow())
 	return cmd
 }
 

@@ -17,10 +17,9 @@ func newImages() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "images",
 		Short: "What is known of every image ever seen: findings, where it runs, who is affected by a CVE",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newImagesList(), newImagesShow(), newImagesAffected(), newImagesRemediation())
+	listing(cmd, newImagesList())
+	cmd.AddCommand(newImagesShow(), newImagesAffected(), newImagesRemediation())
 	return cmd
 }
 

@@ -92,6 +92,20 @@ Exit codes: 0 fine, 1 findings over the threshold, 2 wrong usage, 3 could not do
 	return root
 }
 
+// listing makes a noun alone list everything, with the flags of its list.
+func listing(noun, list *cobra.Command) {
+	noun.AddCommand(list)
+	noun.Flags().AddFlagSet(list.Flags())
+	noun.RunE = list.RunE
+	noun.Long = noun.Short + fmt.Sprintf(".\n\nAlone it lists them all, as \"list\" does; \"dockreeve %s list FILTER\" lists some.", noun.Name())
+	noun.Args = func(cmd *cobra.Command, args []string) error {
+		if len(args) > 0 {
+			return fmt.Errorf("unknown command %q for %q; a filter goes after \"list\"", args[0], cmd.CommandPath())
+		}
+		return nil
+	}
+}
+
 // usageErrors makes wrong arguments exit with 2 in every command.
 func usageErrors(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {

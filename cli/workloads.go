@@ -18,10 +18,9 @@ func newWorkloads() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "workloads",
 		Short: "What runs in clusters: whose it is, what it may do, how it is reached, what its images hold",
-		Args:  cobra.NoArgs,
-		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newWorkloadsList(), newWorkloadsShow())
+	listing(cmd, newWorkloadsList())
+	cmd.AddCommand(newWorkloadsShow())
 	return cmd
 }
 

@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/template"
 	"time"
 )
@@ -238,10 +239,24 @@ func (l *Lab) auditConf() error {
 }
 
 // AuditTo sends the API server's audit events elsewhere from now on, and restarts it for
-// that; ca is the file of the CA that signed the receiver's certificate, "" = the lab's own.
-func (l *Lab) AuditTo(ctx context.Context, url, ca string) error {
-	l.AuditURL, l.AuditCA = url, ca
-	if err := l.auditConf(); err != nil {
+// that. Where is the kubeconfig that the receiver wrote, or its URL; of a URL ca is the file
+// of the CA that signed the receiver's certificate, "" = the lab's own.
+func (l *Lab) AuditTo(ctx context.Context, where, ca string) error {
+	if strings.Contains(where, "://") {
+		l.AuditURL, l.AuditCA = where, ca
+		if err := l.auditConf(); err != nil {
+			return err
+		}
+		return l.Restart(ctx, "kube-apiserver")
+	}
+	if ca != "" {
+		return fmt.Errorf("%s is a kubeconfig, which names its CA itself", where)
+	}
+	conf, err := os.ReadFile(where)
+	if err != nil {
+		return fmt.Errorf("neither a URL nor a kubeconfig: %w", err)
+	}
+	if err := os.WriteFile(l.File("audit-webhook.kubeconfig"), conf, 0o600); err != nil {
 		return err
 	}
 	return l.Restart(ctx, "kube-apiserver")

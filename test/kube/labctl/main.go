@@ -14,12 +14,13 @@ import (
 	"github.com/dockreeve/dockreeve/test/kube/lab"
 )
 
-const usage = `usage: labctl [flags] up | down | restart PROGRAM | stop PROGRAM | audit-to URL [CA] | env | build [PART…]
+const usage = `usage: labctl [flags] up | down | restart PROGRAM | stop PROGRAM | audit-to KUBECONFIG | audit-to URL [CA] | env | build [PART…]
 
   up        build what is missing and bring the lab up: a node when root, else a control plane
   down      end it and remove every trace
   restart   end one program and start it again: kube-apiserver, kubelet-node1…
-  audit-to  send the API server's audit events to URL; CA is the file its certificate is signed by
+  audit-to  send the API server's audit events to the receiver that wrote KUBECONFIG, or to URL; CA is
+            the file that URL's certificate is signed by
   env       print what a shell needs to use the lab
   build     build what up needs, or the parts named (kube, hook, containerd, cni, images, kwok)
 `
