@@ -5,6 +5,8 @@
 package audit
 
 import (
+	"crypto/sha256"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -128,26 +130,38 @@ func (a *Auditor) Facts(ev *event.Event) event.AuditFacts {
 func (a *Auditor) first(d *doc) bool {
 	switch d.Stage {
 	case "ResponseStarted":
-		a.started.add(d.AuditID)
+		a.started.add(d.request())
 		return true
 	case "ResponseComplete", "Panic":
-		return !a.started.has(d.AuditID)
+		return !a.started.has(d.request())
 	}
 	return false // RequestReceived: nobody knows yet whether it is allowed
 }
 
+// request names the request that a stage is of. Its audit id alone would not do: a client
+// may choose it (header Audit-ID), and could pass one request off as the end of another.
+func (d *doc) request() requestID {
+	h := sha256.New()
+	for _, s := range []string{d.AuditID, d.Received, d.Verb, d.RequestURI, d.User.Username} {
+		fmt.Fprintf(h, "%d %s", len(s), s)
+	}
+	return requestID(h.Sum(nil))
+}
+
+type requestID [sha256.Size]byte
+
 // seenIDs remembers the last few thousand requests that began.
 type seenIDs struct {
-	set  map[string]struct{}
-	ring []string
+	set  map[requestID]struct{}
+	ring []requestID
 	next int
 }
 
 const maxStarted = 1 << 14
 
-func (s *seenIDs) add(id string) {
+func (s *seenIDs) add(id requestID) {
 	if s.set == nil {
-		s.set = map[string]struct{}{}
+		s.set = map[requestID]struct{}{}
 	}
 	if _, ok := s.set[id]; ok {
 		return
@@ -162,7 +176,7 @@ func (s *seenIDs) add(id string) {
 	s.set[id] = struct{}{}
 }
 
-func (s *seenIDs) has(id string) bool {
+func (s *seenIDs) has(id requestID) bool {
 	_, ok := s.set[id]
 	return ok
 }

@@ -178,7 +178,7 @@ func (a *Auditor) unusual(f *event.AuditFacts, model string, j judge, now int64)
 // learn asks the models about an event, then lets them learn it. It returns the habit
 // that the event belongs to, nil where there was no room for it.
 func (a *Auditor) learn(d *doc, f *event.AuditFacts) *habit {
-	if a.habits.Since == 0 || d.time < a.habits.Since {
+	if a.habits.Since == 0 { // an older event that comes later does not make the learning longer
 		a.habits.Since = d.time
 	}
 	p := a.habits.person(d.identity, d.time)

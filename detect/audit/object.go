@@ -42,9 +42,12 @@ func (a *Auditor) object(d *doc, f *event.AuditFacts) {
 	if !ok {
 		return
 	}
-	o, err := d.decode(as.version, as.kind)
+	o, whole, err := d.decode(as.version, as.kind)
+	if err == nil && !whole {
+		f.NotAssessed = append(f.NotAssessed, ObjectNotAssessed+errPatch.Error())
+	}
 	if err != nil {
-		f.NotAssessed = append(f.NotAssessed, "what the object allows: "+err.Error())
+		f.NotAssessed = append(f.NotAssessed, ObjectNotAssessed+err.Error())
 		return
 	}
 	if o.Namespace == "" {
@@ -87,26 +90,37 @@ func scope(namespace string) string {
 	return namespace
 }
 
-var (
-	errNoObject = errors.New("the audit policy does not record the request's object")
-	errPatch    = errors.New("the request is a list of patches and the response is not recorded")
-)
+var errNoObject = errors.New("the audit policy does not record the request's object")
+
+// ObjectNotAssessed begins what NotAssessed says of an object that could not be read, so
+// that no rule could judge it.
+const ObjectNotAssessed = "what the object allows: "
 
 // decode reads the object as it stands after the request, where that is recorded, else
-// as it was sent; a partial one takes its kind from the resource.
-func (d *doc) decode(version, kind string) (*inventory.Object, error) {
+// as it was sent; a partial one takes its kind from the resource. whole is false where
+// not all of what was sent could be read.
+func (d *doc) decode(version, kind string) (o *inventory.Object, whole bool, err error) {
 	var last error
-	for _, b := range []json.RawMessage{d.ResponseObject, d.RequestObject} {
+	for i, b := range []json.RawMessage{d.ResponseObject, d.RequestObject} {
 		b = bytes.TrimSpace(b)
+		whole = true
 		switch {
 		case len(b) == 0 || bytes.Equal(b, []byte("null")):
 			continue
 		case b[0] == '[':
-			last = errPatch
-			continue
+			if b, whole, err = written(b); err != nil || b[0] != '{' {
+				last = errPatch
+				continue
+			}
 		case b[0] != '{':
 			last = errNoObject
 			continue
+		}
+		if i == 1 && d.Verb == "patch" {
+			if b, err = exact(b); err != nil {
+				last = err
+				continue
+			}
 		}
 		var head struct {
 			Kind     string
@@ -120,7 +134,6 @@ func (d *doc) decode(version, kind string) (*inventory.Object, error) {
 			continue
 		}
 		if head.Kind == "" || head.Metadata.Name == "" {
-			var err error
 			if b, err = d.complete(b, version, kind); err != nil {
 				last = err
 				continue
@@ -131,12 +144,12 @@ func (d *doc) decode(version, kind string) (*inventory.Object, error) {
 			last = err
 			continue
 		}
-		return o, nil
+		return o, whole, nil
 	}
 	if last == nil {
 		last = errNoObject
 	}
-	return nil, last
+	return nil, false, last
 }
 
 // complete gives an object what a patch, or one whose name is to be generated, leaves out.

@@ -15,6 +15,7 @@ import (
 type doc struct {
 	AuditID        string
 	Stage          string
+	Received       string `json:"requestReceivedTimestamp"`
 	RequestURI     string
 	Verb           string
 	User           user
@@ -136,7 +137,7 @@ func (a *Auditor) actor(d *doc, f *event.AuditFacts) {
 	switch d.actor {
 	case event.ActorServiceAccount:
 		ns, name, _ := strings.Cut(strings.TrimPrefix(d.identity, "serviceaccount:"), "/")
-		f.Platform = a.opt.State.PlatformNamespace(ns)
+		f.Platform = f.By == "" && a.opt.State.PlatformNamespace(ns)
 		f.ActorTenant = a.opt.State.Tenant(ns)
 		f.ActorOwner, _ = a.opt.State.OwnerOf(inventory.Key{Kind: inventory.KindServiceAccount, Namespace: ns, Name: name})
 		if as := a.opt.State.WorkloadsAs(ns, name); len(as) > 0 {
@@ -214,6 +215,12 @@ func (a *Auditor) from(d *doc, f *event.AuditFacts) {
 		a.sawEgress(ip, d.time)
 	}
 	f.Elsewhere = a.elsewhere(d, f)
+	// The platform works from nodes and from its own pods. From elsewhere somebody holds
+	// its credentials.
+	ns, _, _ := strings.Cut(f.FromPod, "/")
+	if f.Elsewhere || f.From == event.FromAnonymiser || f.From == event.FromPod && !a.opt.State.PlatformNamespace(ns) {
+		f.Platform = false
+	}
 }
 
 // sharedSpace is the address space of carriers' NAT (RFC 6598), which clouds use inside.

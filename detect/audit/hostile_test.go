@@ -1,0 +1,110 @@
+package audit
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/dockreeve/dockreeve/event"
+)
+
+// What an attacker who may use the API writes into a request to go unseen.
+
+func TestAChosenAuditIDHidesNothing(t *testing.T) {
+	a := New(Options{State: cluster(t), Cluster: "test"})
+	at := func(r req, received string) *event.Event {
+		ev := r.event(start)
+		ev.JSON = bytes.Replace(ev.JSON, []byte(`{"`), []byte(`{"requestReceivedTimestamp":"`+received+`","`), 1)
+		return ev
+	}
+	watch := req{user: "jo", verb: "watch", resource: "configmaps", ns: "red", id: "chosen", stage: "ResponseStarted"}
+	if !a.Facts(at(watch, "2026-09-21T10:00:00.000001Z")).First {
+		t.Fatal("a watch that begins is not first")
+	}
+	for i, r := range []req{
+		{user: "jo", verb: "list", resource: "secrets", id: "chosen"},
+		{user: "jo", verb: "create", resource: "pods", sub: "exec", ns: "red", name: "web", id: "chosen", stage: "ResponseStarted", code: 101},
+		{user: "jo", verb: "watch", resource: "configmaps", ns: "red", id: "chosen"},
+	} {
+		if !a.Facts(at(r, fmt.Sprintf("2026-09-21T10:00:0%d.000001Z", i+1))).First {
+			t.Errorf("%s %s/%s with the audit id of an earlier watch is judged by no rule", r.verb, r.resource, r.sub)
+		}
+	}
+	watch.stage = "ResponseComplete"
+	if a.Facts(at(watch, "2026-09-21T10:00:00.000001Z")).First {
+		t.Error("the end of the watch is first a second time")
+	}
+}
+
+func TestWhoImpersonatesIsNotThePlatform(t *testing.T) {
+	s := cluster(t, pod("red", "web", "10.1.0.5", "n1", "10.0.0.1"), pod("kube-system", "dns", "10.1.0.7", "n1", "10.0.0.1"), node("n1", "10.0.0.1"))
+	const addon = "system:serviceaccount:kube-system:dns"
+	for _, c := range []struct {
+		name string
+		r    req
+		want bool
+	}{
+		{"an add-on", req{user: addon, ip: "10.1.0.7"}, true},
+		{"an add-on by its node", req{user: addon, ip: "10.0.0.1"}, true},
+		{"a person as an add-on", req{user: "jo", as: addon, ip: "10.9.9.9"}, false},
+		{"a pod as an add-on", req{user: "system:serviceaccount:red:app", as: addon, ip: "10.1.0.5"}, false},
+		{"an add-on's token in somebody's pod", req{user: addon, ip: "10.1.0.5"}, false},
+		{"a kubelet's certificate in somebody's pod", req{user: "system:node:n1", ip: "10.1.0.5"}, false},
+		{"a certificate of the control plane in somebody's pod", req{user: "system:kube-controller-manager", ip: "10.1.0.5"}, false},
+		{"an add-on's bound token outside", req{user: addon, ip: "203.0.113.7", extra: map[string][]string{"authentication.kubernetes.io/pod-name": {"dns"}}}, false},
+		{"a kubelet", req{user: "system:node:n1", ip: "10.0.0.1"}, true},
+	} {
+		c.r.verb, c.r.resource = "list", "secrets"
+		if f := New(Options{State: s, Cluster: "test"}).Facts(c.r.event(start)); f.Platform != c.want {
+			t.Errorf("%s: platform %v, want %v (from %s %s)", c.name, f.Platform, c.want, f.From, f.FromPod)
+		}
+	}
+}
+
+// The policy of docs/audit.md records requests and no answers, so a patch is all there is.
+func TestEveryFormOfAPatchIsRead(t *testing.T) {
+	const d = "deployments"
+	for name, r := range map[string]req{
+		"json patch of a field":     {resource: d, body: `[{"op":"test","path":"/metadata/name","value":"web"},{"op":"add","path":"/spec/template/spec/containers/0/securityContext","value":{"privileged":true}}]`},
+		"json patch of a leaf":      {resource: d, body: `[{"op":"replace","path":"/spec/template/spec/containers/0/securityContext/privileged","value":true}]`},
+		"json patch of a container": {resource: d, body: `[{"op":"add","path":"/spec/template/spec/containers/-","value":{"name":"x","image":"a","securityContext":{"privileged":true}}}]`},
+		"json patch of a template":  {resource: d, body: `[{"op":"add","path":"/spec/template","value":{"spec":{"containers":[{"name":"x","image":"a","securityContext":{"privileged":true}}]}}}]`},
+		"json patch of everything":  {resource: d, body: `[{"op":"replace","path":"","value":{"spec":{"template":{"spec":{"containers":[{"name":"x","image":"a","securityContext":{"privileged":true}}]}}}}}]`},
+		"answer as a table":         {resource: d, body: `[{"op":"add","path":"/spec/template/spec/containers/0/securityContext","value":{"privileged":true}}]`, resp: `{"kind":"Table","apiVersion":"meta.k8s.io/v1","rows":[]}`},
+		"answer as metadata only":   {resource: d, body: `[{"op":"add","path":"/spec/template/spec/containers/0/securityContext","value":{"privileged":true}}]`, resp: `{"kind":"PartialObjectMetadata","apiVersion":"meta.k8s.io/v1","metadata":{"name":"web"}}`},
+		"names in another case":     {resource: d, body: `{"spec":{"template":{"spec":{"containers":[{"name":"c","securityContext":{"privileged":true,"Privileged":false}}],"Containers":[]}}},"Spec":{},"KIND":"Status"}`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r.user, r.verb, r.group, r.ns, r.name = "jo", "patch", "apps", "red", "web"
+			f := New(Options{State: cluster(t), Cluster: "test"}).Facts(r.event(start))
+			if !slices.Contains(f.Powers, "privileged") {
+				t.Errorf("the privileged container is not seen: %s", js(t, f))
+			}
+		})
+	}
+}
+
+func TestTooWildAPatchIsSaidNotToBeAssessed(t *testing.T) {
+	for _, body := range []string{
+		`[{"op":"copy","from":"/metadata/annotations/a","path":"/spec/template/spec/containers/0/securityContext"}]`,
+		`[{"op":"add","path":"/spec/template/spec/hostPID/x","value":true},{"op":"add","path":"/spec/template/spec/hostPID","value":[1]}]`,
+		`[7]`,
+	} {
+		f := New(Options{State: cluster(t), Cluster: "test"}).Facts(req{user: "jo", verb: "patch", group: "apps", resource: "deployments", ns: "red", name: "web", body: body}.event(start))
+		if len(f.NotAssessed) == 0 {
+			t.Errorf("%s is said to be assessed: %s", body, js(t, f))
+		}
+	}
+}
+
+func TestAnOldEventDoesNotEndTheLearning(t *testing.T) {
+	a := New(Options{State: cluster(t), Cluster: "test"})
+	a.Facts(req{user: "jo", verb: "get", resource: "pods"}.event(start))
+	a.Facts(req{user: "jo", verb: "get", resource: "pods"}.event(1e9)) // of an API server whose clock stands in 1970
+	for _, l := range a.Learned(start + hour) {
+		if l.Ready {
+			t.Errorf("%s judges after an hour, because of one event of 1970", l.Model)
+		}
+	}
+}
