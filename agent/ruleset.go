@@ -11,6 +11,10 @@ import (
 	"github.com/dockreeve/dockreeve/rule"
 )
 
+// AtCluster is why rules on the API server are not assessed where no audit events come in.
+// The hub shows it only as long as nobody who reports to it assesses them.
+const AtCluster = "judged by a cluster agent that gets audit events of an API server, and none does: docs/audit.md says how"
+
 // RuleSet describes rules for the hub. Those of a source that this agent does not see,
 // by elsewhere, are told with that reason for not being assessed here; "" = it sees them.
 func RuleSet(name string, rules *rule.Rules, elsewhere func(source string) string) link.RuleSet {

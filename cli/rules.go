@@ -14,6 +14,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/rule"
 	"github.com/dockreeve/dockreeve/rule/filter"
 )
@@ -108,6 +109,17 @@ func assessed(set *rule.Rules) (watching, partly, blind int) {
 		}
 	}
 	return
+}
+
+// onAPIServer counts those of the rules that assessed counts as watching which judge audit
+// events.
+func onAPIServer(set *rule.Rules) (n int) {
+	for _, r := range set.All() {
+		if i := r.Info(); i.Enabled && i.Source == event.SourceK8sAudit.String() && i.Assessment.State == rule.AssessedFully {
+			n++
+		}
+	}
+	return n
 }
 
 func newRulesList() *cobra.Command {

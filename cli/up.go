@@ -269,6 +269,11 @@ func (u *up) greet(ctx context.Context, w io.Writer) error {
 		return err
 	}
 	watching, partly, not := assessed(u.opt.rules)
+	unheard := 0 // rules on what no API server tells
+	if u.agent == nil || !u.agent.audited {
+		unheard = onAPIServer(u.opt.rules)
+		watching -= unheard
+	}
 	fmt.Fprintf(w, "Dockreeve %s\n\n  console   %s\n  sign in   %s\n            (works once, for ten minutes; \"dockreeve login\" prints another)\n  state     %s\n  rules     %d watching", version, u.server.URL(), link, u.opt.state, watching+partly)
 	if partly > 0 {
 		fmt.Fprintf(w, " (%d in part)", partly)
@@ -277,6 +282,9 @@ func (u *up) greet(ctx context.Context, w io.Writer) error {
 		fmt.Fprintf(w, ", %d not assessed: \"dockreeve rules list\" says why", not)
 	}
 	fmt.Fprintln(w)
+	if unheard > 0 {
+		fmt.Fprintf(w, "            %d on the API server are not assessed: no audit events are connected (docs/audit.md)\n", unheard)
+	}
 	fmt.Fprintf(w, "  images    %s\n", advisories(&u.opt.images))
 	if u.agent != nil {
 		u.agent.greet(w)

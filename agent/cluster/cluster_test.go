@@ -190,7 +190,7 @@ func TestWhatIsNotWatchedIsSaid(t *testing.T) {
 	if err := json.Unmarshal(s.kind(link.KindStatus)[0], &st); err != nil {
 		t.Fatal(err)
 	}
-	if st.NotAssessed == "" || st.Node != "cluster/prod" || st.Mode != link.ModeCluster || st.RulesWatching == 0 {
+	if st.NotAssessed == "" || st.Node != "cluster/prod" || st.Mode != link.ModeCluster || st.RulesWatching != 0 || st.RulesNotAssessed == 0 {
 		t.Errorf("status %+v", st)
 	}
 	a.Way("file")
@@ -201,7 +201,7 @@ func TestWhatIsNotWatchedIsSaid(t *testing.T) {
 	if err := json.Unmarshal(s.kind(link.KindStatus)[1], &st); err != nil {
 		t.Fatal(err)
 	}
-	if !strings.Contains(st.NotAssessed, "has come in yet") {
+	if !strings.Contains(st.NotAssessed, "has come in yet") || st.RulesWatching == 0 {
 		t.Errorf("a way without events: %q", st.NotAssessed)
 	}
 }

@@ -294,7 +294,7 @@ func (a *Agent) sendStatus(ctx context.Context) error {
 		i := r.Info()
 		switch {
 		case !i.Enabled || i.Source != event.SourceK8sAudit.String():
-		case i.Assessment.State == rule.NotAssessed:
+		case i.Assessment.State == rule.NotAssessed || info.mode == "":
 			st.RulesNotAssessed++
 		default:
 			st.RulesWatching++
@@ -310,11 +310,22 @@ func (a *Agent) sendStatus(ctx context.Context) error {
 	return nil
 }
 
+// audited reports whether there is a way by which audit events can come.
+func (a *Agent) audited() bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return len(a.ways) > 0
+}
+
 // sendRules tells which rules judge audit events here.
 func (a *Agent) sendRules(ctx context.Context) error {
+	audited := a.audited()
 	set := agent.RuleSet("cluster/"+a.opt.Name, a.opt.Rules, func(source string) string {
-		if source == event.SourceK8sAudit.String() {
+		switch {
+		case source == event.SourceK8sAudit.String() && audited:
 			return ""
+		case source == event.SourceK8sAudit.String():
+			return agent.AtCluster
 		}
 		return "judged by the sensors of nodes, not by the cluster agent"
 	})

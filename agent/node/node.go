@@ -66,6 +66,7 @@ type Node struct {
 
 	podsMu sync.Mutex               // guards what follows; taken before mu
 	pods   map[string]container.Pod // told before the sensor was open, by uid; nil = nothing
+	near   neighbours
 
 	useMu    sync.Mutex // guards what follows; never taken together with mu
 	use      *inuse.Tracker
@@ -255,6 +256,11 @@ func (n *Node) loss(l event.Loss) {
 }
 
 func (n *Node) send(f *finding.Finding) {
+	if n.opt.Replay == "" {
+		n.podsMu.Lock()
+		n.near.reach(f)
+		n.podsMu.Unlock()
+	}
 	b, err := encode(f)
 	if errors.Is(err, link.ErrTooBig) {
 		l := event.Loss{Hop: "detect", Reason: "too_big", Count: 1, From: f.Time, To: f.Time}

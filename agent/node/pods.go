@@ -26,6 +26,7 @@ func (n *Node) Pods(p inventory.PodsFor) {
 	}
 	n.podsMu.Lock()
 	defer n.podsMu.Unlock()
+	n.near.take(&p)
 	n.mu.Lock()
 	s := n.view.sensor
 	n.mu.Unlock()

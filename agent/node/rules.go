@@ -1,13 +1,12 @@
 package node
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
-	"io"
 	"slices"
 
+	"github.com/dockreeve/dockreeve/agent"
 	"github.com/dockreeve/dockreeve/detect/rules"
+	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/rule"
 )
 
@@ -50,13 +49,12 @@ func (s RuleSet) Load() (*rule.Rules, []rule.Diagnostic, error) {
 }
 
 // setHash names a rule set by what its enabled rules do and say.
-func setHash(set *rule.Rules) string {
-	h := sha256.New()
-	for _, r := range set.All() {
-		if i := r.Info(); i.Enabled {
-			io.WriteString(h, i.Hash)
-			h.Write([]byte{0})
-		}
+func setHash(set *rule.Rules) string { return agent.Hash(set) }
+
+// elsewhere says why a node does not assess rules of a source; "" = it does.
+func elsewhere(source string) string {
+	if source == event.SourceSyscall.String() {
+		return ""
 	}
-	return hex.EncodeToString(h.Sum(nil)[:12])
+	return agent.AtCluster
 }

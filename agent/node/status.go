@@ -10,7 +10,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/dockreeve/dockreeve/detect"
+	"github.com/dockreeve/dockreeve/agent"
 	"github.com/dockreeve/dockreeve/finding"
 	"github.com/dockreeve/dockreeve/link"
 	"github.com/dockreeve/dockreeve/rule"
@@ -74,7 +74,7 @@ func (n *Node) Status() link.Status {
 	}
 	for _, r := range n.rules.Load().All() {
 		switch i := r.Info(); {
-		case !i.Enabled:
+		case !i.Enabled || elsewhere(i.Source) != "":
 		case i.Assessment.State == rule.NotAssessed:
 			st.RulesNotAssessed++
 		default:
@@ -111,7 +111,7 @@ func (n *Node) ruleGaps() []link.Gap {
 	var gaps []link.Gap
 	for _, r := range n.rules.Load().All() {
 		i := r.Info()
-		if !i.Enabled {
+		if !i.Enabled || elsewhere(i.Source) != "" {
 			continue
 		}
 		if why := i.Assessment.Reason; why != "" && len(gaps) < link.MaxGaps/2 {
@@ -152,20 +152,7 @@ func blindSpots(s sensor.Stats) []link.Gap {
 }
 
 func (n *Node) sendRules() error {
-	rules := n.rules.Load()
-	set := link.RuleSet{Node: n.opt.Name, Hash: setHash(rules)}
-	for _, r := range rules.All() {
-		i := r.Info()
-		not := i.Assessment.Reason
-		if i.Assessment.State == rule.AssessedPartly {
-			not = "partly: " + not
-		}
-		set.Rules = append(set.Rules, link.Rule{
-			ID: i.ID, Name: i.Name, Hash: i.Hash, Desc: i.Desc, Tags: i.Tags, Tactics: i.Tactics, Techniques: i.Techniques, Answers: i.Answers,
-			Response: i.Response, File: i.File, Line: i.Line, Condition: r.Resolved().ConditionText, Severity: detect.Severity(i.Priority).String(),
-			Enabled: i.Enabled, NotAssessed: not,
-		})
-	}
+	set := agent.RuleSet(n.opt.Name, n.rules.Load(), elsewhere)
 	b, err := set.Encode()
 	if err != nil {
 		return err
