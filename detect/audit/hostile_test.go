@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/dockreeve/dockreeve/event"
+	"github.com/dockreeve/dockreeve/inventory"
 )
 
 // What an attacker who may use the API writes into a request to go unseen.
@@ -106,5 +107,48 @@ func TestAnOldEventDoesNotEndTheLearning(t *testing.T) {
 		if l.Ready {
 			t.Errorf("%s judges after an hour, because of one event of 1970", l.Model)
 		}
+	}
+}
+
+func TestAnAttackInTwoPatchesIsSeen(t *testing.T) {
+	const template = `"template":{"metadata":{"labels":{"app":"db"}},"spec":{"containers":[{"name":"c","image":"redis:7"%s}]%s}}`
+	deployment := func(mounts, volumes string) string {
+		return `{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"namespace":"red","name":"web"},"spec":{` + fmt.Sprintf(template, mounts, volumes) + `}}`
+	}
+	const (
+		volume  = `"volumes":[{"name":"v","hostPath":{"path":"/"}}]`
+		mount   = `"volumeMounts":[{"name":"v","mountPath":"/host"}]`
+		admin   = `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"cluster-admin"},"rules":[{"verbs":["*"],"apiGroups":["*"],"resources":["*"]}]}`
+		binding = `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"b"},"roleRef":{"kind":"ClusterRole","name":"cluster-admin"},"subjects":[{"kind":"User","name":"old"}]}`
+		service = `{"apiVersion":"v1","kind":"Service","metadata":{"namespace":"red","name":"db"},"spec":{"selector":{"app":"db"},"ports":[{"port":6379}]}}`
+	)
+	patch := func(state, group, resource, name, body string) event.AuditFacts {
+		ns := "red"
+		if resource == "clusterrolebindings" {
+			ns = ""
+		}
+		return New(Options{State: cluster(t, admin, deployment("", ""), state), Cluster: "test"}).Facts(req{user: "jo", verb: "patch", group: group, resource: resource, ns: ns, name: name, body: body}.event(start))
+	}
+	f := patch(deployment("", ","+volume), "apps", "deployments", "web", `{"spec":{"template":{"spec":{"containers":[{"name":"c",`+mount+`}]}}}}`)
+	if !slices.Contains(f.Mounts, "/") {
+		t.Errorf("a mount of a volume that was there: %s", js(t, f))
+	}
+	f = patch(deployment(","+mount, `,"volumes":[{"name":"v","emptyDir":{}}]`), "apps", "deployments", "web", `{"spec":{"template":{"spec":{`+volume+`}}}}`)
+	if !slices.Contains(f.Mounts, "/") {
+		t.Errorf("a volume for a mount that was there: %s", js(t, f))
+	}
+	f = patch(deployment(","+mount, ","+volume), "apps", "deployments", "web", `{"spec":{"template":{"spec":{"containers":[{"name":"c","image":"redis:8"}]}}}}`)
+	if len(f.Mounts) > 0 {
+		t.Errorf("a new image alone is told as a mount: %s", js(t, f))
+	}
+	for _, body := range []string{`{"subjects":[{"kind":"User","name":"new"}]}`, `[{"op":"add","path":"/subjects/-","value":{"kind":"User","name":"new"}}]`} {
+		f = patch(binding, "rbac.authorization.k8s.io", "clusterrolebindings", "b", body)
+		if !slices.Contains(f.Grants, event.PowerClusterAdmin) || !f.GrantsNew || !slices.Contains(f.GrantsTo, "User/new") {
+			t.Errorf("a subject put into a binding: %s", js(t, f))
+		}
+	}
+	f = patch(service, "", "services", "db", `{"spec":{"type":"LoadBalancer"}}`)
+	if f.Exposure != inventory.ReachInternet || !slices.Contains(f.Apps, "redis") || len(f.Ports) != 1 {
+		t.Errorf("a service opened by its type alone: %s", js(t, f))
 	}
 }

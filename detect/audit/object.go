@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/inventory"
@@ -38,11 +39,15 @@ func (a *Auditor) object(d *doc, f *event.AuditFacts) {
 	if ref.APIGroup != "" {
 		r += "." + ref.APIGroup
 	}
+	if ref.APIGroup == "admissionregistration.k8s.io" {
+		f.HookURLs = d.hookURLs()
+		return
+	}
 	as, ok := kinds[r]
 	if !ok {
 		return
 	}
-	o, whole, err := d.decode(as.version, as.kind)
+	o, answered, whole, err := d.decode(as.version, as.kind)
 	if err == nil && !whole {
 		f.NotAssessed = append(f.NotAssessed, ObjectNotAssessed+errPatch.Error())
 	}
@@ -55,6 +60,9 @@ func (a *Auditor) object(d *doc, f *event.AuditFacts) {
 	}
 	if o.Name == "" {
 		o.Name = ref.Name
+	}
+	if have, ok := a.opt.State.Get(o.Key); ok && d.Verb == "patch" && !answered {
+		complement(o, have)
 	}
 	switch {
 	case o.Role != nil:
@@ -97,9 +105,9 @@ var errNoObject = errors.New("the audit policy does not record the request's obj
 const ObjectNotAssessed = "what the object allows: "
 
 // decode reads the object as it stands after the request, where that is recorded, else
-// as it was sent; a partial one takes its kind from the resource. whole is false where
-// not all of what was sent could be read.
-func (d *doc) decode(version, kind string) (o *inventory.Object, whole bool, err error) {
+// as it was sent; a partial one takes its kind from the resource. answered says
+// which it was; whole is false where not all of what was sent could be read.
+func (d *doc) decode(version, kind string) (o *inventory.Object, answered, whole bool, err error) {
 	var last error
 	for i, b := range []json.RawMessage{d.ResponseObject, d.RequestObject} {
 		b = bytes.TrimSpace(b)
@@ -144,12 +152,32 @@ func (d *doc) decode(version, kind string) (o *inventory.Object, whole bool, err
 			last = err
 			continue
 		}
-		return o, whole, nil
+		return o, i == 0, whole, nil
 	}
 	if last == nil {
 		last = errNoObject
 	}
-	return nil, false, last
+	return nil, false, false, last
+}
+
+// hookURLs are the addresses, not services of the cluster, that a webhook configuration in
+// the request calls: of the object as it stands then, where that is recorded, and as sent.
+func (d *doc) hookURLs() (urls []string) {
+	for _, b := range []json.RawMessage{d.ResponseObject, d.RequestObject} {
+		var conf struct {
+			Webhooks []struct{ ClientConfig struct{ URL string } }
+		}
+		if json.Unmarshal(b, &conf) != nil { // a list of patches
+			continue
+		}
+		for _, w := range conf.Webhooks {
+			if u := w.ClientConfig.URL; u != "" {
+				urls = append(urls, strings.ToValidUTF8(u[:min(len(u), 512)], ""))
+			}
+		}
+	}
+	slices.Sort(urls)
+	return bounded(slices.Compact(urls))
 }
 
 // complete gives an object what a patch, or one whose name is to be generated, leaves out.

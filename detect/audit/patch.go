@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/dockreeve/dockreeve/inventory"
 )
 
 // A patch is the client's own text: the API server writes it down as it came, before it
@@ -159,4 +161,55 @@ func tidy(v any, right map[string]string) (changed bool) {
 		}
 	}
 	return changed
+}
+
+// complement gives what a patch made of an object, where only the patch is recorded, what
+// the rest of the object decides: a mount and its volume, a binding's role and a service's
+// selector may come in two patches, each harmless by itself. What the patch itself does
+// not touch is not judged again.
+func complement(o, have *inventory.Object) {
+	switch {
+	case o.Binding != nil && have.Binding != nil && o.Binding.RoleName == "":
+		o.Binding.RoleKind, o.Binding.RoleName = have.Binding.RoleKind, have.Binding.RoleName
+	case o.Service != nil && have.Service != nil:
+		s, h := o.Service, have.Service
+		if s.Selector == nil {
+			s.Selector = h.Selector
+		}
+		if len(s.Ports) == 0 {
+			s.Ports = h.Ports
+		}
+		s.Internal = s.Internal || h.Internal && o.Annotations == nil
+		if s.SourceRanges == nil {
+			s.SourceRanges = h.SourceRanges
+		}
+	case o.Pod != nil && have.Pod != nil:
+		complementPod(&o.Pod.PodSpec, &have.Pod.PodSpec)
+	case o.Workload != nil && have.Workload != nil:
+		if o.Workload.Labels == nil {
+			o.Workload.Labels = have.Workload.Labels
+		}
+		complementPod(&o.Workload.Template, &have.Workload.Template)
+	}
+}
+
+// complementPod brings the mounts of volumes that the patch writes, and the volumes of
+// mounts that it writes.
+func complementPod(p, have *inventory.PodSpec) {
+	wrote, mounts := p.Volumes, 0
+	for i := range p.Containers {
+		mounts += len(p.Containers[i].Mounts)
+	}
+	if mounts > 0 {
+		for _, v := range have.Volumes {
+			if !slices.ContainsFunc(wrote, func(w inventory.PodVolume) bool { return w.Name == v.Name }) {
+				p.Volumes = append(p.Volumes, v)
+			}
+		}
+	}
+	if len(wrote) > 0 {
+		for _, c := range have.Containers {
+			p.Containers = append(p.Containers, inventory.Container{Mounts: c.Mounts})
+		}
+	}
 }

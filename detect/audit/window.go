@@ -1,6 +1,7 @@
 package audit
 
 import (
+	"encoding/json"
 	"hash/fnv"
 	"strconv"
 
@@ -127,7 +128,9 @@ func (a *Auditor) count(d *doc, f *event.AuditFacts) {
 		distinct(r.probes, d.Verb+" "+d.resource()+" "+ns, d.time)
 	}
 	if (d.Verb == "delete" || d.Verb == "deletecollection") && d.done() {
-		r.deleted.add(d.time)
+		for range d.deletes() {
+			r.deleted.add(d.time)
+		}
 	}
 	r.fill(d.time, f)
 }
@@ -142,6 +145,16 @@ func (w *window) read(identity string, now int64, f *event.AuditFacts) {
 	if r := w.actors[identity]; r != nil {
 		r.fill(now, f)
 	}
+}
+
+// deletes is how many objects a request deleted: of a collection as many as the answer
+// lists, where it is recorded, at most maxDistinct; else one.
+func (d *doc) deletes() int {
+	var list struct{ Items []struct{} }
+	if d.Verb != "deletecollection" || json.Unmarshal(d.ResponseObject, &list) != nil {
+		return 1
+	}
+	return min(max(1, len(list.Items)), maxDistinct)
 }
 
 func reads(verb string) bool { return verb == "get" || verb == "list" || verb == "watch" }
