@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
+	"github.com/dockreeve/dockreeve/agent/cluster"
 	"github.com/dockreeve/dockreeve/agent/node"
 	"github.com/dockreeve/dockreeve/internal/pki"
 	"github.com/dockreeve/dockreeve/link"
@@ -73,7 +75,7 @@ cluster once, without a server.`,
 			if f.name == "" {
 				return withCode(exitUsage, "what is the cluster called? Give --cluster NAME")
 			}
-			u := &uplink{hub: hub, token: join, dir: filepath.Join(state, "cluster", f.name), cluster: f.name, listen: listen, log: log}
+			u := &uplink{hub: hub, token: join, dir: filepath.Join(state, "cluster", f.name), cluster: f.name, listen: listen, log: log, rules: r.set}
 			if err := u.open(cmd.Context()); err != nil {
 				return withCode(exitFailed, "%w", err)
 			}
@@ -117,6 +119,8 @@ func onlyFiles(f *clusterFlags) bool {
 type uplink struct {
 	hub, token, dir, cluster, listen string
 	log                              *slog.Logger
+	rules                            node.RuleSet   // that the agent was started with
+	agent                            *cluster.Agent // set before run
 
 	creds    *pki.Credentials
 	spool    *link.Spool
@@ -157,12 +161,22 @@ func (u *uplink) open(ctx context.Context) (err error) {
 	if err != nil {
 		return fmt.Errorf("listen for nodes on %s: %w", u.listen, err)
 	}
-	return nil
+	return os.WriteFile(filepath.Join(u.dir, linkFile), []byte(u.listener.Addr().String()+"\n"), 0o600)
 }
 
-// down hands what the hub says on to the nodes: rules are theirs too.
+// down takes what the hub says: rules are the agent's and its nodes'.
 func (u *uplink) down(d link.Down) {
-	if u.nodes == nil || d.Kind != link.KindRuleFiles {
+	if d.Kind != link.KindRuleFiles {
+		u.log.Warn("a message from above is of a kind that this version does not know", "kind", d.Kind)
+		return
+	}
+	var m link.RuleFiles
+	if err := json.Unmarshal(d.Bytes, &m); err != nil {
+		u.log.Error("rules from above are not understood", "error", err)
+		return
+	}
+	u.agent.Rules(m, u.rules.With)
+	if u.nodes == nil {
 		return
 	}
 	if err := u.nodes.SetDownAll(d); err != nil {
@@ -172,6 +186,7 @@ func (u *uplink) down(d link.Down) {
 
 // run runs the agent and its links until ctx ends; what was judged last is on disk then.
 func (u *uplink) run(ctx context.Context, a *clusterAgent) error {
+	u.agent = a.Agent
 	group, ctx := errgroup.WithContext(ctx)
 	sending, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()

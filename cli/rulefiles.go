@@ -1,14 +1,18 @@
 package cli
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
 	"github.com/dockreeve/dockreeve/agent/node"
 	"github.com/dockreeve/dockreeve/detect"
+	"github.com/dockreeve/dockreeve/link"
 	"github.com/dockreeve/dockreeve/rule"
 )
 
@@ -62,4 +66,33 @@ func printDiagnostics(w io.Writer, diags []rule.Diagnostic) (errors, warnings in
 		}
 	}
 	return errors, warnings
+}
+
+// pushedRules reads the rules of paths that a server sends down. What is wrong with them
+// is an error: receivers would refuse them.
+func pushedRules(paths []string) (link.RuleFiles, error) {
+	files, err := rule.ReadPaths(paths)
+	if err != nil {
+		return link.RuleFiles{}, fmt.Errorf("--push-rules: %w", err)
+	}
+	var m link.RuleFiles
+	sum := sha256.New()
+	for _, f := range files {
+		m.Files = append(m.Files, link.RuleFile{Name: filepath.Base(f.Name), Text: string(f.Data)})
+		fmt.Fprintf(sum, "%d %s %d ", len(filepath.Base(f.Name)), filepath.Base(f.Name), len(f.Data))
+		sum.Write(f.Data)
+	}
+	m.Hash = hex.EncodeToString(sum.Sum(nil)[:12])
+	if _, err := (node.RuleSet{}).With(m); err != nil {
+		return link.RuleFiles{}, fmt.Errorf("--push-rules: %w", err)
+	}
+	return m, nil
+}
+
+// pushing is pushedRules for a server's link; nil where there are no paths.
+func pushing(paths []string) func() (link.RuleFiles, error) {
+	if len(paths) == 0 {
+		return nil
+	}
+	return func() (link.RuleFiles, error) { return pushedRules(paths) }
 }

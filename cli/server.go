@@ -59,6 +59,7 @@ address only, unless --allow-remote says otherwise.`,
 	fl := cmd.Flags()
 	fl.StringVar(&o.listen, "listen", server.DefaultListen, "address of the console and the API; port 0 takes a free one")
 	fl.StringVar(&o.linkListen, "link-listen", defaultLink, "address for cluster agents and nodes, host:port")
+	fl.StringArrayVar(&o.push, "push-rules", nil, "rule file or directory that all cluster agents and nodes run beside their own; read again when it changes (may be repeated)")
 	fl.StringVar(&o.state, "state", defaultState(), "directory of the database, the token and the authority")
 	fl.BoolVar(&o.remote, "allow-remote", false, "let --listen be more than this machine")
 	fl.StringSliceVar(&o.hosts, "host", nil, "further name that the console is called by, with its port (may be repeated)")
@@ -72,7 +73,7 @@ address only, unless --allow-remote says otherwise.`,
 type serverOptions struct {
 	listen, linkListen, state string
 	remote                    bool
-	hosts                     []string
+	hosts, push               []string
 	cert, key                 string
 	images                    images.Options
 	log                       *slog.Logger
@@ -94,7 +95,7 @@ func runServer(ctx context.Context, out io.Writer, o *serverOptions) (err error)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
 	ledger := &link.Ledger{}
-	l, err := server.OpenLink(server.LinkOptions{Listen: o.linkListen, StateDir: o.state, Ledger: ledger, Log: o.log})
+	l, err := server.OpenLink(server.LinkOptions{Listen: o.linkListen, StateDir: o.state, Ledger: ledger, Log: o.log, Rules: pushing(o.push)})
 	if err != nil {
 		return err
 	}

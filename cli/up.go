@@ -48,6 +48,9 @@ container's own root file system. Vulnerabilities need the advisory database: se
 asks for it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			if len(o.push) > 0 && o.linkListen == "" {
+				return withCode(exitUsage, "--push-rules needs --link-listen: it is for those who come there. What runs here is --rules")
+			}
 			which, err := f.which()
 			if err != nil {
 				return err
@@ -91,6 +94,7 @@ asks for it.`,
 	cmd.Flags().StringVar(&o.state, "state", defaultState(), "directory of the database and the token")
 	cmd.Flags().StringVar(&o.replay, "replay", "", "play this trace instead of watching the kernel")
 	cmd.Flags().StringVar(&o.linkListen, "link-listen", "", "address for cluster agents and nodes of other machines, host:port, as in "+defaultLink+" (default: nobody)")
+	cmd.Flags().StringArrayVar(&o.push, "push-rules", nil, "with --link-listen: rule file or directory that cluster agents and nodes of other machines run beside their own (may be repeated)")
 	cmd.Flags().BoolVarP(&verbose, "verbose", "v", false, "log what is going on")
 	return cmd
 }
@@ -98,8 +102,9 @@ asks for it.`,
 // upOptions say what `up` runs.
 type upOptions struct {
 	listen, state, replay string
-	linkListen            string // "" = nobody else sends
-	node                  string // name of this machine; "" = the host's
+	linkListen            string   // "" = nobody else sends
+	push                  []string // rules for those who come there
+	node                  string   // name of this machine; "" = the host's
 	cluster               clusterFlags
 	stdin                 io.Reader
 	rules                 *rule.Rules
@@ -142,7 +147,7 @@ func startUp(ctx context.Context, o upOptions) (_ *up, err error) {
 		DB: u.db, Receiver: u.pipe, Ledger: ledger, UI: ui.Handler(), Version: version, Listen: o.listen, StateDir: o.state, Log: o.log, Images: o.images,
 	}
 	if o.linkListen != "" {
-		if u.link, err = server.OpenLink(server.LinkOptions{Listen: o.linkListen, StateDir: o.state, Ledger: ledger, Log: o.log}); err != nil {
+		if u.link, err = server.OpenLink(server.LinkOptions{Listen: o.linkListen, StateDir: o.state, Ledger: ledger, Log: o.log, Rules: pushing(o.push)}); err != nil {
 			return nil, err
 		}
 		defer func() {

@@ -101,6 +101,14 @@ func New(opt Options) *Engine {
 	return e
 }
 
+// Next is an engine for other rules in this one's place, which is to be flushed first and
+// used no more: it knows the losses of the last minute and goes on counting.
+func (e *Engine) Next(rules *rule.Rules) *Engine {
+	n := New(Options{Rules: rules, Which: e.which, Node: e.node})
+	n.losses, n.lossPos, n.counts = e.losses, e.lossPos, e.counts
+	return n
+}
+
 // Observe judges one event and hands each finding to emit, which owns it. The
 // event is only read. Loads are passed over: they tell of a file only now and then, so
 // a rule that saw them would be right by chance.

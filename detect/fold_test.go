@@ -169,3 +169,19 @@ func TestTheSeverestRuleIsReported(t *testing.T) {
 		}
 	}
 }
+
+// TestRulesThatTakeOverKnowWhatWasLost holds that a change of rules hides no loss and
+// begins no count anew.
+func TestRulesThatTakeOverKnowWhatWasLost(t *testing.T) {
+	e := New(Options{Rules: oneRule(t), Node: "n"})
+	at := int64(1e18)
+	e.Observe(opened(1, at, "/x"), func(*finding.Finding) {})
+	e.ObserveLoss(event.Loss{Hop: "sensor.ring", Reason: "ring_full", Count: 7, From: at, To: at})
+	e.Flush(func(*finding.Finding) {})
+	e = e.Next(oneRule(t))
+	var got []*finding.Finding
+	e.Observe(opened(2, at+1e9, "/x"), func(f *finding.Finding) { got = append(got, f) })
+	if len(got) != 1 || len(got[0].Losses) != 1 || got[0].Subject.Node != "n" || e.Counts().Events != 2 || e.Counts().Findings != 2 {
+		t.Errorf("%+v, counts %+v", got, e.Counts())
+	}
+}

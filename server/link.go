@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/dockreeve/dockreeve/internal/pki"
@@ -21,6 +22,12 @@ type LinkOptions struct {
 	Ledger   *link.Ledger
 	Log      *slog.Logger // nil means nowhere
 	Now      func() time.Time
+
+	// Rules reads what cluster agents and nodes are to run beside their own rules. It is
+	// called at the start, where its error is one, and every RulesEvery (0 = 5 s); nil =
+	// nothing is sent.
+	Rules      func() (link.RuleFiles, error)
+	RulesEvery time.Duration
 }
 
 // Link is the hub's end of the link: authority, join tokens and listener.
@@ -30,12 +37,16 @@ type Link struct {
 	tokens   *pki.Tokens
 	listener *link.Listener
 	net      net.Listener
+	pushed   []byte // rules that are sent down
 }
 
 // OpenLink reads the authority, or makes one the first time, and takes the address.
 func OpenLink(opt LinkOptions) (*Link, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if opt.RulesEvery <= 0 {
+		opt.RulesEvery = rulesEvery
 	}
 	if opt.StateDir == "" {
 		return nil, errors.New("link: a state directory is needed: the authority lives there")
@@ -58,6 +69,9 @@ func OpenLink(opt LinkOptions) (*Link, error) {
 	}
 	l := &Link{opt: opt, ca: ca, tokens: tokens, net: ln}
 	l.listener = link.NewListener(link.ListenerOptions{Ledger: opt.Ledger, Log: opt.Log})
+	if err := l.pushRules(); err != nil {
+		return nil, errors.Join(err, ln.Close())
+	}
 	return l, nil
 }
 
@@ -91,6 +105,11 @@ func (l *Link) Run(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, l.net.Close())
 	}
+	watching, stop := context.WithCancel(ctx)
+	var rules sync.WaitGroup
+	rules.Go(func() { l.watchRules(watching) })
+	defer rules.Wait()
+	defer stop()
 	return link.Serve(ctx, l.net, link.ServeOptions{Listener: l.listener, TLS: cfg, Join: l.tokens.Handler(), Log: l.opt.Log})
 }
 

@@ -69,6 +69,8 @@ type Agent struct {
 	mu     sync.Mutex
 	ways   []string // by which audit events come, in words
 	others map[string]*judge
+	rules  *rule.Rules // that run, or will from the next event on
+	bad    *link.Gap   // rules that were sent and are not taken; nil = none
 }
 
 // maxOthers bounds the other clusters whose events one stream may bring.
@@ -86,7 +88,7 @@ func New(opt Options) (*Agent, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	a := &Agent{opt: opt, start: opt.Clock.Now().UnixNano(), others: map[string]*judge{}}
+	a := &Agent{opt: opt, start: opt.Clock.Now().UnixNano(), others: map[string]*judge{}, rules: opt.Rules}
 	a.state = inventory.NewState(inventory.Options{Config: opt.Inventory, Cluster: opt.Name})
 	a.judge = a.newJudge(opt.Name, a.state)
 	a.intake = kubeaudit.New(kubeaudit.Options{
@@ -101,11 +103,12 @@ func New(opt Options) (*Agent, error) {
 	return a, nil
 }
 
+// newJudge makes a judge of a cluster's events. The lock is held, or nobody else is there yet.
 func (a *Agent) newJudge(cluster string, state *inventory.State) *judge {
 	aud := a.opt.Auditor
 	aud.State, aud.Cluster, aud.LearnFor = state, cluster, int64(a.opt.Learn)
 	return &judge{
-		auditor: audit.New(aud), engine: detect.New(detect.Options{Rules: a.opt.Rules, Which: a.opt.Which}),
+		auditor: audit.New(aud), engine: detect.New(detect.Options{Rules: a.rules, Which: a.opt.Which}),
 		sender: a.opt.Sender, now: func() int64 { return a.opt.Clock.Now().UnixNano() }, log: a.opt.Log, history: true,
 	}
 }

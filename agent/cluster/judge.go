@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/dockreeve/dockreeve/detect"
 	"github.com/dockreeve/dockreeve/detect/audit"
@@ -17,6 +18,7 @@ import (
 	"github.com/dockreeve/dockreeve/finding"
 	"github.com/dockreeve/dockreeve/inventory"
 	"github.com/dockreeve/dockreeve/link"
+	"github.com/dockreeve/dockreeve/rule"
 )
 
 // judge carries each audit event from its source to the link. Sources call it from
@@ -28,6 +30,10 @@ type judge struct {
 	file   string // where what was learned is kept; "" = nowhere
 	// history says that events are sent to be kept.
 	history bool
+	// next are rules that were sent; the next event begins with them. The lock is no way to
+	// hand them over: who holds it may wait for room on the link, which is only made while
+	// whoever brings rules is listening.
+	next atomic.Pointer[rule.Rules]
 
 	mu       sync.Mutex
 	auditor  *audit.Auditor
@@ -43,6 +49,9 @@ type judge struct {
 func (j *judge) event(ev *event.Event) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	if err := j.takeRules(); err != nil {
+		return err
+	}
 	facts := j.auditor.Facts(ev)
 	doc, err := event.WithAuditFacts(ev.JSON, &facts)
 	if err != nil {
@@ -60,6 +69,19 @@ func (j *judge) event(ev *event.Event) error {
 		j.keep(ev)
 	}
 	return nil
+}
+
+// takeRules begins with rules that were sent. What those before had folded goes first.
+func (j *judge) takeRules() error {
+	if j.next.Load() == nil {
+		return nil
+	}
+	j.failed = nil
+	j.engine.Flush(j.send)
+	if set := j.next.Swap(nil); set != nil {
+		j.engine = j.engine.Next(set)
+	}
+	return j.failed
 }
 
 // refuse counts an event that cannot be judged: to give it again would not help.

@@ -290,7 +290,9 @@ func (a *Agent) sendStatus(ctx context.Context) error {
 			st.Gaps = append(st.Gaps, link.Gap{What: g.What, Reason: g.Reason, Remedy: g.Remedy})
 		}
 	}
-	for _, r := range a.opt.Rules.All() {
+	rules, gaps := a.running()
+	st.RulesHash, st.Gaps = agent.Hash(rules), append(st.Gaps, gaps...)
+	for _, r := range rules.All() {
 		i := r.Info()
 		switch {
 		case !i.Enabled || i.Source != event.SourceK8sAudit.String():
@@ -320,7 +322,8 @@ func (a *Agent) audited() bool {
 // sendRules tells which rules judge audit events here.
 func (a *Agent) sendRules(ctx context.Context) error {
 	audited := a.audited()
-	set := agent.RuleSet("cluster/"+a.opt.Name, a.opt.Rules, func(source string) string {
+	rules, _ := a.running()
+	set := agent.RuleSet("cluster/"+a.opt.Name, rules, func(source string) string {
 		switch {
 		case source == event.SourceK8sAudit.String() && audited:
 			return ""

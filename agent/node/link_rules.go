@@ -2,23 +2,21 @@ package node
 
 import (
 	"fmt"
-	"path"
-	"slices"
 
-	"github.com/dockreeve/dockreeve/detect"
 	"github.com/dockreeve/dockreeve/link"
 	"github.com/dockreeve/dockreeve/rule"
 )
-
-// maxRuleFiles bounds the files of one message.
-const maxRuleFiles = 1000
 
 // Rules takes the rules that the cluster agent or the hub sends, read after those this
 // node was started with (base). They run from the next event on. A set in which
 // something is wrong is refused whole: what runs goes on, and status says why. Safe to
 // call from one goroutine beside Run.
 func (n *Node) Rules(m link.RuleFiles, base RuleSet) {
-	set, err := sentRules(m, base)
+	set, err := base.With(m)
+	if err == nil && setHash(set) == setHash(n.rules.Load()) {
+		n.set(func(v *view) { v.refused = nil })
+		return // said again after a reconnect
+	}
 	if err == nil {
 		err = n.useRules(set)
 	}
@@ -33,32 +31,6 @@ func (n *Node) Rules(m link.RuleFiles, base RuleSet) {
 	if err := n.sendRules(); err != nil {
 		n.opt.Log.Error("telling which rules run", "err", err)
 	}
-}
-
-// sentRules compiles a message's rules with those of base. Errors that base has on its
-// own were told at the start and keep nothing out.
-func sentRules(m link.RuleFiles, base RuleSet) (*rule.Rules, error) {
-	if len(m.Files) > maxRuleFiles {
-		return nil, fmt.Errorf("%d files, at most %d", len(m.Files), maxRuleFiles)
-	}
-	base.NoBuiltin = base.NoBuiltin || m.NoBuiltin
-	base.Disable = slices.Concat(base.Disable, m.Disable)
-	sent := map[string]bool{}
-	for i, f := range m.Files {
-		name := path.Join("sent", fmt.Sprint(i+1), path.Base("/"+f.Name))
-		sent[name] = true
-		base.More = append(base.More, rule.File{Name: name, Data: []byte(f.Text)})
-	}
-	set, diags, err := base.Load()
-	if err != nil {
-		return nil, err
-	}
-	for _, d := range diags {
-		if d.Severity == rule.SeverityError && sent[d.File] {
-			return nil, d
-		}
-	}
-	return set, nil
 }
 
 // useRules makes the kernel collect what the rules need and hands them to the event
@@ -85,5 +57,5 @@ func (n *Node) takeRules() {
 		return
 	}
 	n.engine.Flush(n.send) // what the rules before had folded
-	n.engine = detect.New(detect.Options{Rules: set, Which: n.opt.Which, Node: n.opt.Name})
+	n.engine = n.engine.Next(set)
 }
