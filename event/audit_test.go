@@ -191,7 +191,7 @@ func TestEveryFactHasAField(t *testing.T) {
 		From: "v", FromPod: "v", FromNode: "v", FromWorkload: "v", FromTenant: "v", TokenPod: "v", TokenNode: "v", Elsewhere: true,
 		Target: "v", TargetTenant: "v", TargetOwner: "v", CrossTenant: true, Grants: []string{"v"}, GrantsTo: []string{"v"}, GrantsScope: "v",
 		GrantsNew: true, Powers: []string{"v"}, Mounts: []string{"v"}, Images: []string{"v"}, NewImages: []string{"v"}, Tools: []string{"v"},
-		Exposure: "v", Ports: []string{"v"}, Apps: []string{"v"}, Risks: []string{"v"}, Unusual: []string{"v"}, Why: []string{"v"}, Learned: 7,
+		Exposure: "v", Ports: []string{"v"}, Apps: []string{"v"}, Risks: []string{"v"}, HookURLs: []string{"v"}, Unusual: []string{"v"}, Why: []string{"v"}, Learned: 7,
 		SecretsRead: 7, Denied: 7, Probes: 7, Deleted: 7, NotAssessed: []string{"v"},
 	}
 	plain, err := json.Marshal(f)
@@ -226,7 +226,7 @@ func TestEveryFactHasAField(t *testing.T) {
 			}
 		}
 	})
-	if len(v) != 42 {
+	if len(v) != 43 {
 		t.Errorf("%d facts: a new one needs a field, a line above and this number", len(v))
 	}
 }

@@ -63,6 +63,9 @@ type AuditFacts struct {
 	Apps     []string `json:"apps,omitempty"`     // redis, postgres, kubernetes-dashboard…: what the backends are known to be
 	Risks    []string `json:"risks,omitempty"`    // no-password, trust-auth, any-source, broad-source…
 
+	// Addresses outside the cluster to which an admission webhook in the request sends objects.
+	HookURLs []string `json:"hookURLs,omitempty"`
+
 	// What is unusual for this identity, by the learned models: their names, and why in words.
 	Unusual []string `json:"unusual,omitempty"` // pod-deployment, secret-access, service-account
 	Why     []string `json:"why,omitempty"`

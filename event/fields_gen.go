@@ -11,6 +11,7 @@ var fieldTable = [...]Field{
 	{Name: "audit.actor.platform", Type: TypeBool, Source: SourceK8sAudit, Extension: true, Doc: "true when the actor is part of the distribution: control plane, kubelets, its add-ons", Types: TypeSet{0x4000}, Bool: auditPlatform},
 	{Name: "audit.actor.tenant", Type: TypeString, Source: SourceK8sAudit, Extension: true, Doc: "tenant of the actor", Types: TypeSet{0x4000}, Str: auditActorTenant},
 	{Name: "audit.actor.workload", Type: TypeString, Source: SourceK8sAudit, Extension: true, Doc: "workload that runs as the service account that acts, namespace/Kind/name", Types: TypeSet{0x4000}, Str: auditActorWorkload},
+	{Name: "audit.admission.urls", Type: TypeString, List: true, Source: SourceK8sAudit, Extension: true, Doc: "addresses outside the cluster to which an admission webhook in the request sends objects", Types: TypeSet{0x4000}, Strs: auditHookURLs},
 	{Name: "audit.cluster", Type: TypeString, Source: SourceK8sAudit, Extension: true, Doc: "name of the cluster", Types: TypeSet{0x4000}, Str: auditCluster},
 	{Name: "audit.count.deleted", Type: TypeInt, Source: SourceK8sAudit, Extension: true, Doc: "objects that this actor deleted in ten minutes, this one included", Types: TypeSet{0x4000}, Int: auditDeleted},
 	{Name: "audit.count.denied", Type: TypeInt, Source: SourceK8sAudit, Extension: true, Doc: "requests of this actor that were refused in ten minutes, this one included", Types: TypeSet{0x4000}, Int: auditDenied},

@@ -83,6 +83,7 @@ func auditTools(e *Event, _ *Arg, out []string) []string       { return e.factLi
 func auditPorts(e *Event, _ *Arg, out []string) []string       { return e.factList("ports", out) }
 func auditApps(e *Event, _ *Arg, out []string) []string        { return e.factList("apps", out) }
 func auditRisks(e *Event, _ *Arg, out []string) []string       { return e.factList("risks", out) }
+func auditHookURLs(e *Event, _ *Arg, out []string) []string    { return e.factList("hookURLs", out) }
 func auditUnusual(e *Event, _ *Arg, out []string) []string     { return e.factList("unusual", out) }
 func auditWhy(e *Event, _ *Arg, out []string) []string         { return e.factList("why", out) }
 func auditNotAssessed(e *Event, _ *Arg, out []string) []string { return e.factList("notAssessed", out) }

@@ -217,6 +217,7 @@ export const fields: readonly FieldInfo[] = [
   { name: "audit.actor.platform", type: "bool", source: "k8s_audit", supplied: true, doc: "true when the actor is part of the distribution: control plane, kubelets, its add-ons" },
   { name: "audit.actor.tenant", type: "string", source: "k8s_audit", supplied: true, doc: "tenant of the actor" },
   { name: "audit.actor.workload", type: "string", source: "k8s_audit", supplied: true, doc: "workload that runs as the service account that acts, namespace/Kind/name" },
+  { name: "audit.admission.urls", type: "string", list: true, source: "k8s_audit", supplied: true, doc: "addresses outside the cluster to which an admission webhook in the request sends objects" },
   { name: "audit.cluster", type: "string", source: "k8s_audit", supplied: true, doc: "name of the cluster" },
   { name: "audit.count.deleted", type: "int", source: "k8s_audit", supplied: true, doc: "objects that this actor deleted in ten minutes, this one included" },
   { name: "audit.count.denied", type: "int", source: "k8s_audit", supplied: true, doc: "requests of this actor that were refused in ten minutes, this one included" },
