@@ -41,7 +41,7 @@ func (r *redactor) event(root *node) bool {
 	for i := range root.kids {
 		k := &root.kids[i]
 		switch k.key {
-		case "requestObject", "responseObject":
+		case "requestObject", "responseObject", "responseStatus":
 			r.value(k, w)
 		case "requestURI":
 			r.set(k, redactURI(k.text))
@@ -142,12 +142,42 @@ func (r *redactor) object(n *node, w where) {
 			r.named(k, patch[strings.LastIndexByte(patch, '/')+1:], w)
 		case k.key == "value" && k.kind == kString && name != nil && name.kind == kString:
 			r.named(k, name.text, w)
+		case k.kind == kString && k.key == "message":
+			r.message(k, w)
 		case k.kind == kString:
 			r.named(k, k.key, w)
 		default:
 			r.value(k, w)
 		}
 	}
+}
+
+// message redacts what a refusal quotes: of a Secret the object as it would be, keys that
+// were there before included; of a pod the variables that differ.
+func (r *redactor) message(n *node, w where) {
+	const invalid = "Invalid value"
+	if i := strings.Index(n.text, invalid); i >= 0 && w.secret {
+		r.set(n, n.text[:i+len(invalid)]+": "+event.Redacted)
+	}
+	var b strings.Builder
+	rest := n.text
+	for {
+		i := strings.Index(rest, "Value")
+		if i < 0 {
+			break
+		}
+		i += len("Value")
+		from := i + len(rest[i:]) - len(strings.TrimLeft(rest[i:], `\": `))
+		b.WriteString(rest[:from])
+		rest = rest[from:]
+		to := strings.IndexAny(rest, `"\`)
+		if mark := b.String()[b.Len()-(from-i):]; to > 0 && strings.Contains(mark, ":") && strings.HasSuffix(mark, `"`) {
+			b.WriteString(event.Redacted)
+			rest = rest[to:]
+		}
+	}
+	r.set(n, b.String()+rest)
+	r.leaf(n, w)
 }
 
 // secretPath reports whether a JSON patch sets a secret at path.
@@ -314,6 +344,7 @@ func redactArgv(words []string) {
 	p := event.Process{Comm: words[0][strings.LastIndexByte(words[0], '/')+1:], Exe: words[0], Args: append([]string(nil), words[1:]...)}
 	p.Redact()
 	copy(words[1:], p.Args)
+	words[0] = event.RedactText(words[0]) // a program's name holds no secret, but whoever calls names it
 }
 
 // redactURI redacts the query of a request: the command of an exec, tokens, and what a
