@@ -44,6 +44,22 @@ func clusterOf(origin string) string {
 	return ""
 }
 
+// own puts the name that a sender's certificate gives it in the place of the one that it
+// says, and reports whether they differ: no node may pass for another that fell silent.
+func own(origin string, name *string) bool {
+	is := ""
+	if strings.HasPrefix(origin, agentPrefix) {
+		is = origin
+	} else if rest, ok := strings.CutPrefix(origin, nodePrefix); ok {
+		_, is, _ = strings.Cut(rest, "/")
+	}
+	if is == "" || is == *name {
+		return false
+	}
+	*name = is
+	return true
+}
+
 // localOrigin, or what begins with it and a slash, is what comes from within this
 // process. Nobody joins under such a name: identities begin with their role.
 const localOrigin = "local"

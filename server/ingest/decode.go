@@ -49,8 +49,11 @@ func decode(e link.Envelope) (item store.Item, dropped int, err error) {
 		it.Finding, it.Raw = &f, e.Bytes
 		cut := shorten(&f)
 		// Whose it is, its sender's certificate says, not its words.
-		if own := clusterOf(e.Origin); own != "" && own != f.Subject.Cluster {
-			f.Subject.Cluster, cut = own, true
+		if c := clusterOf(e.Origin); c != "" && c != f.Subject.Cluster {
+			f.Subject.Cluster, cut = c, true
+		}
+		if strings.HasPrefix(e.Origin, nodePrefix) {
+			cut = own(e.Origin, &f.Subject.Node) || cut
 		}
 		if cut {
 			it.Raw = nil // the store writes what is left
@@ -72,6 +75,7 @@ func decode(e link.Envelope) (item store.Item, dropped int, err error) {
 		if err := checkStatus(&s); err != nil {
 			return it, 0, err
 		}
+		own(e.Origin, &s.Node)
 		it.Status = &s
 	case link.KindRules:
 		var r link.RuleSet
@@ -84,6 +88,7 @@ func decode(e link.Envelope) (item store.Item, dropped int, err error) {
 		if len(r.Rules) > maxRules {
 			return it, 0, fmt.Errorf("%w: %d rules, at most %d", errInvalid, len(r.Rules), maxRules)
 		}
+		own(e.Origin, &r.Node)
 		it.Rules = &r
 	case link.KindUse:
 		var r inuse.Report
@@ -93,6 +98,7 @@ func decode(e link.Envelope) (item store.Item, dropped int, err error) {
 		if err := checkUse(&r); err != nil {
 			return it, 0, err
 		}
+		own(e.Origin, &r.Node)
 		it.Use = &r
 	case link.KindInventory:
 		if it.Inventory, dropped, err = decodeInventory(e); err != nil {
