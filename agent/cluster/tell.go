@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/bits"
 	"strings"
 	"time"
 
@@ -90,7 +91,12 @@ type auditInfo struct {
 	resource string // ARM id, where the stream tells it
 	gaps     []inventory.Gap
 	hops     []link.Hop
+	quiet    string // why it counts as not watched although it was; "" = it does not
 }
+
+// quietAfter is how long an API server that was heard may say nothing: watches alone, our
+// own among them, end and begin anew every few minutes.
+const quietAfter = 15 * time.Minute
 
 func (a *Agent) auditInfo() auditInfo {
 	a.mu.Lock()
@@ -136,6 +142,16 @@ func (a *Agent) auditInfo() auditInfo {
 	}
 	if a.opt.Auditor.Anonymisers == nil {
 		info.gaps = append(info.gaps, inventory.Gap{What: "use of the API from anonymising networks", Reason: "no list of their addresses was given", Remedy: "--anonymisers FILE"})
+	}
+	a.judge.mu.Lock()
+	blind, why := a.judge.auditor.Blind()
+	a.judge.mu.Unlock()
+	if blind > 0 { // in steps, or each request would be a change
+		info.gaps = append(info.gaps, inventory.Gap{What: "what requests allow", Reason: fmt.Sprintf("at least %d requests that were carried out could not be looked into: rules on workloads, rights and exposure did not judge them; as in %s", 1<<(bits.Len64(blind)-1), why), Remedy: "docs/audit.md: the audit policy"})
+	}
+	if quiet := a.opt.Clock.Now().UnixNano() - info.last; info.since > 0 && quiet > int64(quietAfter) {
+		info.quiet = fmt.Sprintf("no audit event has come for %s: the API server may send none any more", time.Duration(quiet).Truncate(quietAfter/3))
+		info.gaps = append(info.gaps, inventory.Gap{What: what, Reason: info.quiet, Remedy: remedy})
 	}
 	if info.since == 0 {
 		info.gaps = append(info.gaps, inventory.Gap{What: what, Reason: "no audit event of this cluster has come in yet", Remedy: remedy})
@@ -276,6 +292,9 @@ func (a *Agent) sendStatus(ctx context.Context) error {
 	if info.since == 0 {
 		g := info.gaps[len(info.gaps)-1]
 		st.NotAssessed, st.Remedy = g.What+": "+g.Reason, g.Remedy
+	}
+	if info.quiet != "" {
+		st.NotAssessed, st.Remedy = info.quiet, "docs/audit.md says how to connect it"
 	}
 	a.judge.mu.Lock()
 	st.LastEvent, st.Events, st.Lost = a.judge.last, a.judge.events, a.judge.lost

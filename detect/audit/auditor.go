@@ -49,7 +49,14 @@ type Auditor struct {
 	keep    bool    // of the last event
 	egress  map[netip.Addr]int64
 	repos   map[string]map[string]bool // by namespace: repositories seen
+	blind   uint64
+	why     string
 }
+
+// Blind returns how many requests that were carried out could not be looked into, so that
+// the rules about what they allow were silent, and why the last one could not. It does not
+// count the platform's own.
+func (a *Auditor) Blind() (n uint64, why string) { return a.blind, a.why }
 
 // New returns an auditor that knows nothing yet: see Restore and Seed.
 func New(opt Options) *Auditor {
@@ -113,7 +120,12 @@ func (a *Auditor) Facts(ev *event.Event) event.AuditFacts {
 	a.actor(d, &f)
 	a.from(d, &f)
 	a.target(d, &f)
+	before := len(f.NotAssessed)
 	a.object(d, &f)
+	if len(f.NotAssessed) > before && f.First && !f.Platform && d.done() {
+		a.blind++
+		a.why = clip(d.Verb+" "+d.resource()+": "+f.NotAssessed[before], 200)
+	}
 	a.tools(d, &f)
 	if f.First {
 		a.count(d, &f)
@@ -123,6 +135,13 @@ func (a *Auditor) Facts(ev *event.Event) event.AuditFacts {
 		a.window.read(d.identity, d.time, &f)
 	}
 	return f
+}
+
+func clip(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
 }
 
 // first reports whether this is the first stage told of a request that says what came
