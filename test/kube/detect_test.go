@@ -62,12 +62,7 @@ func (a *act) admin(args ...string) string { return a.K(a.t, append([]string{"-n
 
 // who is the one who does it, as a program with headers of its own.
 func (a *act) who(headers ...string) *caller {
-	return a.caller(a.t, "user-"+safe(a.name), "", headers...)
-}
-
-// safe is how the lab calls the files of a user.
-func safe(name string) string {
-	return strings.NewReplacer(":", "_", ".", "_").Replace(name)
+	return a.caller(a.t, "user-"+fileOf(a.name), "", headers...)
 }
 
 // root is the administrator as a program.
@@ -403,10 +398,10 @@ func webhook(name string, clients ...string) string {
 	return text
 }
 
-// TestEveryRuleOfTheAPIServer does to a real API server what each rule is there for, and
-// ordinary work beside it, and reads from the hub's API what came of it: of each misuse its
-// rule, and nothing else.
-func TestEveryRuleOfTheAPIServer(t *testing.T) {
+// TestAWatchedControlPlane has one control plane whose API server calls the webhook of an
+// agent, which sends to a hub: three programs and their processes, as somebody would run
+// them.
+func TestAWatchedControlPlane(t *testing.T) {
 	dir := t.TempDir()
 	files := map[string]string{
 		"inventory.yaml":  "tenants:\n- {name: red, namespaces: [red]}\n- {name: blue, namespaces: [blue]}\n",
@@ -418,6 +413,16 @@ func TestEveryRuleOfTheAPIServer(t *testing.T) {
 		}
 	}
 	l, h := watchedLab(t, "--inventory-config", filepath.Join(dir, "inventory.yaml"), "--anonymisers", filepath.Join(dir, "anonymisers.txt"), "--api-proxies", "127.0.0.1")
+	t.Run("EveryRule", func(t *testing.T) { everyRule(t, l, h) })
+	t.Run("BadCallers", func(t *testing.T) { badCallers(t, l, h) })
+	t.Run("BadNames", func(t *testing.T) { badNames(t, l, h) })
+	t.Run("Restarts", func(t *testing.T) { restarts(t, l, h) })
+}
+
+// everyRule does to a real API server what each rule is there for, and ordinary work beside
+// it, and reads from the hub's API what came of it: of each misuse its rule, and nothing
+// else.
+func everyRule(t *testing.T, l *Lab, h *hub) {
 	all := misuses()
 	ids := map[string]string{} // identity → misuse
 	acts := make([]*act, len(all))
@@ -427,7 +432,7 @@ func TestEveryRuleOfTheAPIServer(t *testing.T) {
 		if groups == nil {
 			groups = []string{"system:masters"}
 		}
-		ns := "m-" + safe(strings.ReplaceAll(m.name, ":", "-"))
+		ns := "m-" + strings.ReplaceAll(m.name, ":", "-")
 		acts[i] = &act{Lab: l, t: t, name: m.name, ns: ns, kube: l.User(t, m.name, groups...), ids: &mine[i]}
 		mine[i] = []string{"user:" + m.name}
 		acts[i].root().must(t, 201, "POST", "/api/v1/namespaces", `{"metadata":{"name":"`+ns+`"}}`)
