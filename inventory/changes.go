@@ -282,7 +282,12 @@ func (s *State) markSubject(sub Subject) {
 		}
 	}
 	for other := range s.bindings {
-		if slices.Contains(groupsOf(other, nil), sub.Name) {
+		if slices.Contains(groupsOf(other, s.seen[other]), sub.Name) {
+			m.ids[other] = true
+		}
+	}
+	for other, groups := range s.seen {
+		if slices.Contains(groups, sub.Name) {
 			m.ids[other] = true
 		}
 	}

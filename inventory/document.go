@@ -211,7 +211,7 @@ type IdentityDoc struct {
 	Created   int64    `json:"created,omitempty"`
 	Workloads []string `json:"workloads,omitempty"` // that run as it, at most 100
 	Grants    []string `json:"grants,omitempty"`    // Power… words, gravest first
-	Scope     string   `json:"scope"`               // cluster, namespaces, none
+	Scope     string   `json:"scope"`               // of its dangerous rights, else of all: cluster, namespaces, none; unknown where only its use of the API is known
 	Rights    []Right  `json:"rights,omitempty"`    // at most MaxRights
 	More      int      `json:"more,omitempty"`      // rights beyond that
 	Crosses   []string `json:"crosses,omitempty"`   // other tenants whose namespaces it has rights in

@@ -135,6 +135,11 @@ func (s *State) each(yield func(kind, key string, d *Document)) {
 			yield(DocIdentity, IdentityKey(sub), d)
 		}
 	}
+	for sub := range s.seen {
+		if len(s.bindings[sub]) == 0 {
+			yield(DocIdentity, IdentityKey(sub), s.identityDocument(sub))
+		}
+	}
 	for key, e := range s.exposed {
 		yield(DocExposure, key, &Document{Exposure: e})
 	}

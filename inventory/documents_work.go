@@ -137,7 +137,24 @@ func (s *State) reachOf(v *view) (reach string, keys []string) {
 // about an identity and are left out of its document.
 var usual = []string{
 	"ClusterRole/system:basic-user", "ClusterRole/system:discovery", "ClusterRole/system:public-info-viewer",
-	"ClusterRole/system:service-account-issuer-discovery",
+	"ClusterRole/system:service-account-issuer-discovery", "ClusterRole/system:cluster-trust-bundle-discovery",
+}
+
+// clusterOnly are resources of no namespace: a right on them in the whole cluster is none
+// in anybody's namespace. What is not listed counts as of namespaces.
+var clusterOnly = []string{
+	"nodes", "namespaces", "persistentvolumes", "storageclasses", "volumeattachments", "csinodes", "csidrivers", "clusterroles", "clusterrolebindings",
+	"customresourcedefinitions", "apiservices", "certificatesigningrequests", "clustertrustbundles", "priorityclasses", "runtimeclasses", "ingressclasses",
+	"flowschemas", "prioritylevelconfigurations", "tokenreviews", "subjectaccessreviews", "selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews",
+	"mutatingwebhookconfigurations", "validatingwebhookconfigurations", "componentstatuses",
+}
+
+// everywhere reports whether a rule of the whole cluster reaches into namespaces.
+func everywhere(r *Right) bool {
+	return r.Namespace == "" && slices.ContainsFunc(r.Resources, func(name string) bool {
+		name, _, _ = strings.Cut(name, "/")
+		return !slices.Contains(clusterOnly, name)
+	})
 }
 
 func (s *State) identityDocument(sub Subject) *Document {
@@ -145,7 +162,8 @@ func (s *State) identityDocument(sub Subject) *Document {
 	if sub.Kind != "ServiceAccount" {
 		account = nil
 	}
-	if account == nil && len(s.bindings[sub]) == 0 {
+	groups, seen := s.seen[sub]
+	if account == nil && len(s.bindings[sub]) == 0 && !seen {
 		return nil
 	}
 	d := &IdentityDoc{Key: IdentityKey(sub), Kind: sub.Kind, Namespace: sub.Namespace, Name: sub.Name, Owner: Unowned, Scope: "none"}
@@ -163,29 +181,30 @@ func (s *State) identityDocument(sub Subject) *Document {
 			d.CloudID = account.Account.CloudID
 		}
 	}
-	rights := slices.DeleteFunc(s.rights(sub, nil), func(r Right) bool { return r.Through != "" && slices.Contains(usual, r.Role) })
+	rights := slices.DeleteFunc(s.rights(sub, groups), func(r Right) bool { return r.Through != "" && slices.Contains(usual, r.Role) })
 	d.Grants = PowersOf(rights)
 	tenants := map[string]bool{}
-	for _, r := range rights {
-		switch {
-		case r.Namespace != "":
-			if d.Scope == "none" {
+	for i := range rights {
+		r := &rights[i]
+		// How far its dangerous rights go; those of a reader only where it has no other.
+		if len(d.Grants) == 0 || len(PowersOf(rights[i:i+1])) > 0 {
+			switch {
+			case r.Namespace == "" && len(r.Resources) > 0:
+				d.Scope = "cluster"
+			case r.Namespace != "" && d.Scope == "none":
 				d.Scope = "namespaces"
 			}
-			if t := s.tenant(r.Namespace); t != "" && t != d.Tenant {
-				tenants[t] = true
-			}
-		case len(r.Resources) > 0:
-			d.Scope = "cluster"
 		}
-	}
-	if d.Scope == "cluster" && d.Tenant != "" {
-		for _, t := range s.tenants() {
-			if t != d.Tenant {
+		if r.Namespace != "" {
+			tenants[s.tenant(r.Namespace)] = true
+		} else if d.Tenant != "" && everywhere(r) {
+			for _, t := range s.tenants() {
 				tenants[t] = true
 			}
 		}
 	}
+	delete(tenants, d.Tenant)
+	delete(tenants, "")
 	// Whoever belongs to no tenant crosses a border only from the second on.
 	if d.Tenant != "" || len(tenants) > 1 {
 		d.Crosses = none(sorted(tenants))

@@ -78,6 +78,45 @@ func (s *State) Rights(sub Subject, groups []string) []Right {
 	return s.rights(sub, groups)
 }
 
+// Bounds of what Seen keeps.
+const (
+	maxSeen   = 5_000
+	maxGroups = 64
+)
+
+// Seen tells of a user that used the API and of the groups that came with it. No object
+// names those whose credentials bring their groups along, and they have rights by these all
+// the same. Users of the system are left to their bindings, and beyond the first 5,000 no
+// new one is taken in. Safe for concurrent use.
+func (s *State) Seen(user string, groups []string) {
+	sub := subjectKey(Subject{Kind: "User", Name: user})
+	if sub.Kind != "User" || user == "" || len(user) > 256 || strings.HasPrefix(user, "system:") {
+		return
+	}
+	have := make([]string, 0, min(len(groups), maxGroups))
+	for _, g := range groups {
+		if len(have) < maxGroups && len(g) <= 256 && g != groupAuthenticated {
+			have = append(have, g)
+		}
+	}
+	slices.Sort(have)
+	have = slices.Compact(have)
+	s.mu.RLock()
+	old, ok := s.seen[sub]
+	full := len(s.seen) >= maxSeen
+	s.mu.RUnlock()
+	if ok && slices.Equal(old, have) || !ok && full {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if _, ok := s.seen[sub]; !ok && len(s.seen) >= maxSeen {
+		return
+	}
+	s.seen[sub] = have
+	s.marks.ids[sub] = true
+}
+
 func (s *State) rights(sub Subject, groups []string) []Right {
 	sub = subjectKey(sub)
 	out := s.bound(nil, sub, "")

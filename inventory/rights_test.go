@@ -182,3 +182,60 @@ func TestMastersNeedNoRole(t *testing.T) {
 		t.Errorf("a user of that name holds %v", got)
 	}
 }
+
+func TestHowFarDangerousRightsGo(t *testing.T) {
+	s := NewState(Options{Cluster: "c", Config: Config{Tenants: []TenantRule{{Name: "red", Namespaces: []string{"shop"}}, {Name: "blue", Namespaces: []string{"pay"}}}}})
+	for _, doc := range []string{
+		`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"shop"}}`,
+		`{"apiVersion":"v1","kind":"Namespace","metadata":{"name":"pay"}}`,
+		`{"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":"deployer","namespace":"shop"}}`,
+		`{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"edit"},"rules":[{"apiGroups":[""],"resources":["secrets"],"verbs":["get"]}]}`,
+		`{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"nodes"},"rules":[{"apiGroups":[""],"resources":["nodes"],"verbs":["get"]}]}`,
+		`{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"b","namespace":"shop"},"roleRef":{"kind":"ClusterRole","name":"edit"},"subjects":[{"kind":"ServiceAccount","name":"deployer","namespace":"shop"}]}`,
+		`{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"n"},"roleRef":{"kind":"ClusterRole","name":"nodes"},"subjects":[{"kind":"ServiceAccount","name":"deployer","namespace":"shop"},{"kind":"Group","name":"ops"}]}`,
+	} {
+		o, err := Decode([]byte(doc))
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Put(o)
+	}
+	of := func(key string) *IdentityDoc {
+		t.Helper()
+		for _, d := range s.Full() {
+			if d.Identity != nil && d.Identity.Key == key {
+				return d.Identity
+			}
+		}
+		return nil
+	}
+	if d := of("serviceaccount:shop/deployer"); d.Scope != "namespaces" || len(d.Crosses) > 0 || len(d.Rights) != 2 {
+		t.Errorf("secrets of one namespace and nodes of the cluster: %+v", d)
+	}
+
+	if of("user:eve") != nil {
+		t.Error("a user that nothing names is known")
+	}
+	s.Dirty()
+	s.Seen("eve", []string{"system:authenticated", "ops"})
+	if docs, _ := s.Dirty(); len(docs) != 1 || docs[0].Identity == nil || docs[0].Identity.Key != "user:eve" {
+		t.Errorf("a user that was seen: %+v", docs)
+	}
+	if d := of("user:eve"); d == nil || d.Scope != "cluster" || len(d.Rights) != 1 || d.Rights[0].Through != "ops" {
+		t.Errorf("a user that was seen with a group: %+v", d)
+	}
+	s.Seen("eve", []string{"ops", "system:masters"})
+	if d := of("user:eve"); !slices.Contains(d.Grants, event.PowerClusterAdmin) {
+		t.Errorf("a user that came with system:masters: %+v", d)
+	}
+	s.Delete(Key{Kind: KindClusterBinding, Name: "n"}, "")
+	if docs, _ := s.Dirty(); !slices.ContainsFunc(docs, func(d Document) bool { return d.Identity != nil && d.Identity.Key == "user:eve" }) {
+		t.Error("a binding of its group that is gone changes nothing for a user that was seen")
+	}
+	for _, user := range []string{"", "system:kube-scheduler", "system:serviceaccount:shop:deployer"} {
+		s.Seen(user, nil)
+	}
+	if len(s.seen) != 1 {
+		t.Errorf("seen: %v", s.seen)
+	}
+}

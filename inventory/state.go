@@ -37,6 +37,7 @@ type State struct {
 	workOf   map[Key]*work // of pods
 	bindings map[Subject]map[Key]bool
 	boundBy  map[Key]map[Key]bool // role → bindings that give it
+	seen     map[Subject][]string // users that used the API → the groups they came with, sorted
 	recent   recent
 
 	marks    marks
@@ -59,7 +60,7 @@ func NewState(opt Options) *State {
 		byUID: map[string]*Object{}, byStatic: map[string]*Object{}, byIP: map[string]*Object{}, rivals: map[string]map[Key]bool{}, nodeIP: map[string]*Object{},
 		onNode: map[string]map[Key]*Object{}, nodeNS: map[string]map[string]int{}, children: map[Key]map[Key]bool{},
 		works: map[string]map[string]*work{}, workOf: map[Key]*work{},
-		bindings: map[Subject]map[Key]bool{}, boundBy: map[Key]map[Key]bool{},
+		bindings: map[Subject]map[Key]bool{}, boundBy: map[Key]map[Key]bool{}, seen: map[Subject][]string{},
 		marks: newMarks(), base: ClusterDoc{Name: opt.Cluster},
 		exposed: map[string]*ExposureDoc{}, exposeNS: map[string]map[string]bool{}, ways: map[string]map[string]*ExposureDoc{},
 		sent: map[docKey]uint64{}, podSent: map[string]sentPod{},

@@ -396,6 +396,17 @@ func HabitKey(key string) string {
 	return key
 }
 
+// documentKey is the inverse of HabitKey.
+func documentKey(key string) string {
+	if key == "anonymous" {
+		return "user:system:anonymous"
+	}
+	if node, ok := strings.CutPrefix(key, "node:"); ok {
+		return "user:system:node:" + node
+	}
+	return key
+}
+
 // ClusterByName returns one cluster. The error wraps ErrNotFound.
 func (db *DB) ClusterByName(ctx context.Context, name string) (Cluster, error) {
 	c, err := scanCluster(db.read.QueryRowContext(ctx, "SELECT "+clusterColumns+" FROM clusters WHERE name = ?", clean(name)).Scan)

@@ -202,6 +202,7 @@ func TestWorkloadsAreFilteredAndOrdered(t *testing.T) {
 		"": {"web", "db", "proxy"}, "owner:unowned": {"db"}, "reach:>=restricted": {"web"}, "reach:internet": {"web"}, "grant:cluster-admin": {"db"}, "grant:*": {"db"}, "mount:/etc": {"db"},
 		"power:privileged": {"proxy"}, "platform:no": {"web", "db"}, "image:*nginx*": {"web"}, "nginx": {"web"}, "node:n1": {"web"}, "alerts:>0": {"web"}, "severity:>=high": {"web"},
 		"severity:critical": nil, "pods:>=3": {"proxy"}, "kind:DaemonSet": {"proxy"}, "ns:shop": {"web", "db"}, "tenant:red shares:blue": {"db"}, "cluster:other": nil, "-owner:unowned kind:StatefulSet": nil,
+		"assessed:no": {"web", "db", "proxy"}, "assessed:yes": nil,
 	} {
 		if got := f.workloads(t, filter, ""); !slices.Equal(got, want) {
 			t.Errorf("%q: %v, want %v", filter, got, want)
@@ -369,6 +370,28 @@ func auditEvent(n int, at int64) *AuditEvent {
 	return &AuditEvent{ID: fmt.Sprintf("1-2-3-%x", n), Cluster: "prod", Time: at, Verb: "create", Resource: "pods/exec", Namespace: "shop", Name: fmt.Sprint("web-", n), User: "eve", Identity: "user:eve",
 		Sources: []string{"10.0.0.1"}, Agent: "kubectl", Code: 201, Decision: "allow", Unusual: []string{"pod-deployment"}, From: event.FromPod, FromName: "a/b", Stage: "ResponseComplete", Level: "Metadata",
 		Doc: []byte(fmt.Sprintf(`{"auditID":"%d","pad":"%s"}`, n, strings.Repeat("x", 500)))}
+}
+
+func TestWhoeverUsedTheAPIIsFoundByEitherName(t *testing.T) {
+	f := open(t, Options{})
+	now := f.now.Load()
+	f.delta(t, inventory.Delta{Time: now, Put: put(inventory.IdentityDoc{Key: "user:system:anonymous", Kind: "User", Name: "system:anonymous"})})
+	var list []inventory.Habit
+	for _, who := range []string{"user:mallory", "node:n1", "anonymous"} {
+		list = append(list, inventory.Habit{Identity: who, Verb: "list", Resource: "secrets", Count: 3, First: now - hour, Last: now})
+	}
+	f.tell(t, Item{Habits: &inventory.Habits{Cluster: "prod", Since: 7, Time: now, List: list}})
+	for key, want := range map[string]string{"user:mallory": "mallory", "node:n1": "system:node:n1", "user:system:node:n1": "system:node:n1"} {
+		if x, err := f.Identity(t.Context(), "prod", key, now); err != nil || x.Doc.Name != want || x.Doc.Scope != "unknown" || x.Doc.Kind != "User" || x.Usage.Requests == 0 {
+			t.Fatalf("%s, of which only the use is known: %+v %v", key, x, err)
+		}
+	}
+	if x, err := f.Identity(t.Context(), "prod", "anonymous", now); err != nil || x.Doc.Key != "user:system:anonymous" || x.Doc.Scope == "unknown" {
+		t.Fatalf("%+v %v", x, err)
+	}
+	if _, err := f.Identity(t.Context(), "prod", "user:nobody", now); !errors.Is(err, ErrNotFound) {
+		t.Fatal(err)
+	}
 }
 
 func TestAuditIsKeptOncePagedAndJoinedWithAlerts(t *testing.T) {
@@ -614,6 +637,15 @@ func TestVerdictsReachWorkloadsByEitherDigest(t *testing.T) {
 			t.Fatalf("%s: %+v %v", key, x.Images, err)
 		}
 	}
+	mixed := workload("shop/Deployment/mixed")
+	mixed.Images = append(slices.Clone(a.Images), inventory.ImageDoc{Container: "d", Image: "other:1", Pods: 1})
+	named := workload("shop/Deployment/named")
+	named.Images = []inventory.ImageDoc{{Container: "c", Image: "web:1", ImageID: "registry.example/web@" + manifest}}
+	f.delta(t, inventory.Delta{Time: 2, Put: put(mixed, named)})
+	if yes, no := f.workloads(t, "assessed:yes", "name"), f.workloads(t, "-assessed:yes", "name"); !slices.Equal(yes, []string{"a", "b", "named"}) || !slices.Equal(no, []string{"mixed"}) {
+		t.Fatal(yes, no)
+	}
+	f.delta(t, inventory.Delta{Time: 3, Gone: []inventory.Gone{{Kind: inventory.DocWorkload, Key: mixed.Key}, {Kind: inventory.DocWorkload, Key: named.Key}}})
 	if got := f.workloads(t, "digest:"+config, ""); !slices.Equal(got, []string{"a"}) {
 		t.Fatal(got)
 	}

@@ -27,6 +27,11 @@ const (
 	imagesOfWorkload = "i.n IN (SELECT k.image FROM workload_images w JOIN image_keys k ON k.key = w.ref WHERE w.cluster = inventory.cluster AND w.workload = inventory.key)"
 )
 
+// assessedImages holds where each image of a workload has a verdict, under either digest.
+const assessedImages = `CASE WHEN json_array_length(doc,'$.images') > 0 AND NOT EXISTS (SELECT 1 FROM json_each(doc,'$.images') e WHERE NOT EXISTS (
+	SELECT 1 FROM image_keys k JOIN images i ON i.n = k.image WHERE i.not_assessed = '' AND k.key IN (
+		substr(e.value->>'digest', instr(e.value->>'digest','@')+1), substr(e.value->>'imageID', instr(e.value->>'imageID','@')+1)))) THEN 1 ELSE 0 END`
+
 func inImages(column string) string {
 	return "COALESCE((SELECT SUM(i." + column + ") FROM images i WHERE " + imagesOfWorkload + "),0)"
 }
@@ -63,6 +68,7 @@ var workloadFields = query.Schema{Fields: []query.Field{
 	{Name: "pods", Type: query.Number, SQL: "pods", Doc: "how many pods it has: pods:0"},
 	{Name: "alerts", Type: query.Number, SQL: openAlertsOfWorkload, Doc: "open alerts: alerts:>0"},
 	{Name: "severity", Aliases: []string{"sev"}, Type: query.Ranked, Words: finding.SeverityWords(), First: int64(finding.Informational), SQL: worstAlertOfWorkload, Doc: "its worst open alert: severity:>=high"},
+	{Name: "assessed", Type: query.Bool, SQL: assessedImages, Doc: "whether all of its images have a verdict: assessed:no"},
 	{Name: "critical", Type: query.Number, SQL: inImages("critical"), Doc: "critical vulnerabilities of its images: critical:>0"},
 	{Name: "kev", Type: query.Number, SQL: inImages("kev"), Doc: "vulnerabilities of its images that are known to be exploited: kev:>0"},
 	{Name: "age", Type: query.Age, SQL: "created", Doc: "since it was made: age:<1d"},

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/dockreeve/dockreeve/finding"
 	"github.com/dockreeve/dockreeve/inventory"
@@ -261,14 +262,41 @@ func (db *DB) Identities(ctx context.Context, q ImageQuery) (IdentityPage, error
 	return page, err
 }
 
-// Identity returns one. The error wraps ErrNotFound.
+// Identity returns one, by the key of its document or of its habits. Of one whose cluster
+// tells no document, but which has used the API, the scope is unknown. The error wraps
+// ErrNotFound.
 func (db *DB) Identity(ctx context.Context, cluster, key string, now int64) (ClusterIdentity, error) {
 	var x ClusterIdentity
-	if err := db.oneDocument(ctx, cluster, inventory.DocIdentity, key, &x.n, &x.Cluster, &x.ChangeSeq, &x.Doc); err != nil {
+	err := db.oneDocument(ctx, cluster, inventory.DocIdentity, documentKey(key), &x.n, &x.Cluster, &x.ChangeSeq, &x.Doc)
+	if errors.Is(err, ErrNotFound) {
+		u, uerr := db.usage(ctx, clean(cluster), HabitKey(clean(key)), now)
+		if uerr != nil {
+			return x, uerr
+		}
+		if u.Requests == 0 {
+			return x, err
+		}
+		x.Cluster, x.Doc, err = clean(cluster), strangerDoc(documentKey(clean(key))), nil
+	}
+	if err != nil {
 		return x, err
 	}
-	err := db.joinIdentity(ctx, &x, now)
+	err = db.joinIdentity(ctx, &x, now)
 	return x, err
+}
+
+// strangerDoc is what the key alone says of an identity.
+func strangerDoc(key string) inventory.IdentityDoc {
+	d := inventory.IdentityDoc{Key: key, Kind: "User", Name: key, Owner: inventory.Unowned, Scope: "unknown"}
+	if kind, name, ok := strings.Cut(key, ":"); ok {
+		d.Name = name
+		if kind == "serviceaccount" {
+			d.Kind = "ServiceAccount"
+			d.Namespace, d.Name, _ = strings.Cut(name, "/")
+		}
+	}
+	d.Platform = strings.HasPrefix(d.Name, "system:")
+	return d
 }
 
 func (db *DB) joinIdentity(ctx context.Context, x *ClusterIdentity, now int64) error {

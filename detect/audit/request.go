@@ -134,6 +134,9 @@ func (a *Auditor) actor(d *doc, f *event.AuditFacts) {
 	}
 	d.identity, d.actor = Identity(u.Username)
 	f.Actor = d.actor
+	if d.actor == event.ActorUser && d.code() != 401 {
+		a.opt.State.Seen(u.Username, u.Groups)
+	}
 	switch d.actor {
 	case event.ActorServiceAccount:
 		ns, name, _ := strings.Cut(strings.TrimPrefix(d.identity, "serviceaccount:"), "/")
