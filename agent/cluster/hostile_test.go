@@ -84,3 +84,29 @@ func TestWhatCouldNotBeLookedIntoIsSaid(t *testing.T) {
 		t.Errorf("the status does not say it: %+v", st.Gaps)
 	}
 }
+
+func TestATriedChangeIsNoneAndAWayInIsNotTried(t *testing.T) {
+	for uri, want := range map[string]int{
+		"/api/v1/namespaces/red/pods?dryRun=All&fieldManager=x":                0,
+		"/api/v1/namespaces/red/pods?fieldManager=x":                           1,
+		"/api/v1/namespaces/red/pods?dryRun=All;x":                             1,
+		"/api/v1/namespaces/red/pods/web/exec?command=sh&dryRun=All":           1,
+		"/api/v1/namespaces/red/serviceaccounts/default/token?dryRun=All":      1,
+		"/api/v1/namespaces/red/pods?fieldManager=dryRun&x=%64ryRun=All&dry=1": 1,
+	} {
+		s := &sink{}
+		a := agentWith(t, s, nil)
+		doc := string(request("one", "jo", "create", "pods", "red").JSON)
+		switch {
+		case strings.Contains(uri, "/exec"):
+			doc = strings.Replace(doc, `"resource":"pods"`, `"resource":"pods","subresource":"exec","name":"web"`, 1)
+		case strings.Contains(uri, "/token"):
+			doc = strings.Replace(doc, `"resource":"pods"`, `"resource":"serviceaccounts","subresource":"token","name":"default"`, 1)
+		}
+		doc = strings.Replace(doc, `"requestURI":"/api"`, `"requestURI":"`+uri+`","requestObject":{"spec":{"containers":[{"name":"c","image":"a","securityContext":{"privileged":true}}]}}`, 1)
+		heard(t, a, doc)
+		if got := len(s.kind(link.KindFinding)); got != want {
+			t.Errorf("%s: %d findings, want %d", uri, got, want)
+		}
+	}
+}

@@ -127,14 +127,32 @@ func (a *Auditor) Facts(ev *event.Event) event.AuditFacts {
 		a.why = clip(d.Verb+" "+d.resource()+": "+f.NotAssessed[before], 200)
 	}
 	a.tools(d, &f)
-	if f.First {
+	switch {
+	case f.First && d.dry():
+		a.window.read(d.identity, d.time, &f) // it changed nothing, and is no habit
+	case f.First:
 		a.count(d, &f)
 		a.keep = a.keeps(d, &f, a.learn(d, &f))
-	} else {
+	default:
 		a.keep = false
 		a.window.read(d.identity, d.time, &f)
 	}
 	return f
+}
+
+// dry reports whether a change was only tried (dryRun=All). Ways into pods, tokens and
+// the like pass over that word and do what they are asked.
+func (d *doc) dry() bool {
+	if !strings.Contains(d.RequestURI, "dryRun=") || d.ObjectRef == nil || d.ObjectRef.Subresource != "" || !changes(d.Verb) && d.Verb != "delete" && d.Verb != "deletecollection" {
+		return false
+	}
+	_, query, _ := strings.Cut(d.RequestURI, "?")
+	for pair := range strings.SplitSeq(query, "&") {
+		if pair == "dryRun=All" {
+			return true
+		}
+	}
+	return false
 }
 
 func clip(s string, most int) string {

@@ -81,7 +81,7 @@ func (a *Auditor) object(d *doc, f *event.AuditFacts) {
 		for _, n := range as.NotAssessed {
 			f.NotAssessed = append(f.NotAssessed, n)
 		}
-		if d.done() {
+		if d.done() && !d.dry() {
 			for _, image := range f.Images {
 				if repo := inventory.Repository(image); a.sawImage(ref.Namespace, repo) {
 					f.NewImages = append(f.NewImages, repo)
