@@ -161,7 +161,12 @@ func (w *watcher) Next(ctx context.Context) (sighting, error) {
 		return sighting{}, err
 	}
 	a := res.Msg.Alert.Alert
+	pod := ""
+	if c := a.Subject.GetContainer(); c.GetPod() != "" {
+		pod = c.Namespace + "/" + c.Pod
+	}
 	return sighting{
+		Pod: pod, Workload: a.Subject.GetWorkload(), Owner: a.Subject.GetOwner(), Identity: a.Subject.GetIdentity(),
 		Alert: a.Id, Rule: a.RuleId, Title: a.Title, Severity: severityWord(a.Severity), Container: a.Subject.GetContainer().GetId(),
 		Kernel: a.KernelTime, Stored: a.StoredAt, Seen: time.Now().UnixNano(),
 	}, nil

@@ -24,6 +24,10 @@ type sighting struct {
 	Title     string
 	Severity  string // high, critical…
 	Container string // id of the container of its latest occurrence; "" = the host
+	Pod       string // namespace/name; "" = none
+	Workload  string
+	Owner     string
+	Identity  string // who used the API; "" = nobody did
 	Kernel    int64  // when the kernel saw the latest occurrence
 	Stored    int64  // when that was committed
 	Seen      int64  // when it arrived here
@@ -66,6 +70,7 @@ func newDemoAttack() *cobra.Command {
 	var only []string
 	var output string
 	var keep bool
+	var k kubeDemoFlags
 	cmd := &cobra.Command{
 		Use:   "attack",
 		Short: "Attack a throw-away container and say how long each alert took",
@@ -80,7 +85,17 @@ removed at the end. Needs root, a static busybox, and best runc
 A server that is running on this machine is used, so that the alerts show in its
 console; otherwise one is started for as long as the demo runs.
 
-Exit codes: 0 every alert came, 1 one is missing, 2 wrong usage, 3 could not do it.`,
+With --kubernetes the same is done in a pod of a real cluster, through its API server, with
+attacks that only the API server sees added: a stolen token that asks what it may do and
+reads secrets, a privileged pod and the way from it to the node, a cluster-admin binding.
+What it will make is printed first; --yes does it. All of it bears the label
+app.kubernetes.io/managed-by=dockreeve-demo and is removed at the end, also after Ctrl-C;
+"dockreeve demo clean --kubernetes" removes what a killed demo left. It needs a server that
+watches the cluster; alerts that cannot come because a node or the API server is not
+watched are named, with the reason, and never count as come.
+
+Exit codes: 0 every alert came, 1 one is missing, 2 wrong usage, 3 could not do it,
+4 some could not be expected, because not everything is watched.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			if err := oneOf(output, "text", "json"); err != nil {
@@ -91,6 +106,18 @@ Exit codes: 0 every alert came, 1 one is missing, 2 wrong usage, 3 could not do 
 			}
 			if o.attacks, err = pick(only); err != nil {
 				return err
+			}
+			if err := k.alone(cmd); err != nil {
+				return err
+			}
+			if k.on {
+				if len(only) > 0 || keep {
+					return withCode(exitUsage, "--only and --keep do not go with --kubernetes")
+				}
+				if !cmd.Flags().Changed("timeout") {
+					o.timeout = 90 * time.Second // API servers send audit events every 30 s, if not told otherwise
+				}
+				return k.run(cmd.Context(), &to, o.timeout, output, cmd.OutOrStdout())
 			}
 			if err := sandbox.Available(); err != nil {
 				return withCode(exitFailed, "%w", err)
@@ -154,19 +181,35 @@ Exit codes: 0 every alert came, 1 one is missing, 2 wrong usage, 3 could not do 
 	to.flags(cmd)
 	f := cmd.Flags()
 	f.StringSliceVar(&only, "only", nil, "only these attacks: "+strings.Join(attackNames(), ", "))
-	f.DurationVar(&o.timeout, "timeout", 10*time.Second, "how long to wait for the alerts of each step")
+	f.DurationVar(&o.timeout, "timeout", 10*time.Second, "how long to wait for the alerts of each step (with --kubernetes of all of them, 90s)")
 	f.StringVarP(&output, "output", "o", "text", "text or json")
 	f.BoolVar(&keep, "keep", false, "leave the container running at the end")
+	k.flags(cmd)
+	f.BoolVar(&k.yes, "yes", false, "with --kubernetes: do it, not only say what would be done")
+	f.StringVar(&k.image, "image", "docker.io/library/busybox:1.35", "with --kubernetes: image of the pods, with busybox in it")
+	f.StringVar(&k.cluster, "cluster", "", "with --kubernetes: the server's name of the cluster (default: as the kubeconfig calls it)")
 	return cmd
 }
 
 func newDemoClean() *cobra.Command {
-	return &cobra.Command{
+	var k kubeDemoFlags
+	cmd := &cobra.Command{
 		Use:   "clean",
-		Short: "Remove throw-away containers that were kept or left over",
+		Short: "Remove throw-away containers, or what the demo made in a cluster, that were kept or left over",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			removed, err := sandbox.Sweep()
+			if err := k.alone(cmd); err != nil {
+				return err
+			}
+			clean := func() ([]string, error) { return sandbox.Sweep() }
+			if k.on {
+				w, _, _, err := k.world(cmd.Context())
+				if err != nil {
+					return err
+				}
+				clean = func() ([]string, error) { return w.clean(cmd.Context()) }
+			}
+			removed, err := clean()
 			for _, id := range removed {
 				fmt.Fprintf(cmd.OutOrStdout(), "removed %s\n", id)
 			}
@@ -176,6 +219,8 @@ func newDemoClean() *cobra.Command {
 			return nil
 		},
 	}
+	k.flags(cmd)
+	return cmd
 }
 
 // demoOptions is what runDemo needs from the world.
@@ -246,26 +291,8 @@ func runDemo(ctx context.Context, o demoOptions) (_ *demoReport, err error) {
 		p("The alerts show in the console at %s\n", o.source.Address())
 	}
 
-	// Alerts are taken off the stream while an attack runs, so that the time they
-	// were seen is not the time somebody looked.
-	type arrival struct {
-		sighting
-		err error
-	}
 	arrivals := make(chan arrival, 64)
-	go func() {
-		for {
-			s, err := w.Next(ctx)
-			select {
-			case arrivals <- arrival{s, err}:
-			case <-ctx.Done():
-				return
-			}
-			if err != nil {
-				return
-			}
-		}
-	}()
+	go pump(ctx, w, arrivals)
 
 	extra := func(s sighting) {
 		if s.Container != v.ID() {
