@@ -60,22 +60,15 @@ func (db *DB) Ingest(ctx context.Context, items []Item) (Ingested, error) {
 	return out, nil
 }
 
-type place struct {
-	origin string
-	lane   link.Lane
-}
-
-type mark struct{ epoch, seq uint64 }
-
 func (t *tx) ingest(items []Item, out *Ingested) error {
-	marks := map[place]mark{}
+	marks := received{}
 	for i := range items {
 		it := &items[i]
-		seen, err := t.seen(marks, it)
+		seen, replaced, err := t.seen(marks, it)
 		if err != nil {
 			return err
 		}
-		if seen {
+		if seen || replaced && (it.Status != nil || it.Rules != nil) {
 			out.Duplicate++
 			continue
 		}
@@ -101,40 +94,7 @@ func (t *tx) ingest(items []Item, out *Ingested) error {
 			return err
 		}
 	}
-	for p, m := range marks {
-		if _, err := t.exec(`INSERT INTO received (origin, lane, epoch, seq, at) VALUES (?, ?, ?, ?, ?)
-			ON CONFLICT (origin, lane) DO UPDATE SET epoch = excluded.epoch, seq = excluded.seq, at = excluded.at`,
-			p.origin, int64(p.lane), int64(m.epoch), int64(m.seq), out.StoredAt); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// seen says whether the item lies at or below what is stored of its lane, and
-// moves the mark. An older epoch is let through: its findings have their ids.
-func (t *tx) seen(marks map[place]mark, it *Item) (bool, error) {
-	if it.Origin == "" {
-		return false, nil
-	}
-	p := place{it.Origin, it.Lane}
-	m, ok := marks[p]
-	if !ok {
-		var epoch, seq int64
-		err := t.row("SELECT epoch, seq FROM received WHERE origin = ? AND lane = ?", []any{p.origin, int64(p.lane)}, &epoch, &seq)
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
-			return false, err
-		}
-		m = mark{uint64(epoch), uint64(seq)}
-	}
-	switch {
-	case it.Epoch == m.epoch && it.Seq <= m.seq:
-		return true, nil
-	case it.Epoch < m.epoch:
-		return false, nil
-	}
-	marks[p] = mark{it.Epoch, it.Seq}
-	return false, nil
+	return t.saveReceived(marks, out.StoredAt)
 }
 
 func (t *tx) finding(it *Item, out *Ingested) error {

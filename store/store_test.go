@@ -127,6 +127,55 @@ func TestRedeliveryCountsOnce(t *testing.T) {
 	}
 }
 
+// TestAnEarlierLifeOfASender is what a cluster agent may still hold of a node that has
+// begun anew: what happened is counted, once, and how things are is not as it was.
+func TestAnEarlierLifeOfASender(t *testing.T) {
+	f := open(t, Options{})
+	ingest := func(items ...Item) Ingested {
+		t.Helper()
+		got, err := f.Ingest(t.Context(), items)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return got
+	}
+	loss := func(epoch, seq uint64) Item {
+		return Item{Origin: "node/c/n", Epoch: epoch, Lane: link.LaneLoss, Seq: seq, Loss: &event.Loss{Hop: "h", Reason: "r", Count: 1}}
+	}
+	status := func(epoch, seq uint64, kernel string) Item {
+		return Item{Origin: "node/c/n", Epoch: epoch, Lane: link.LaneStatus, Seq: seq, Status: &link.Status{Node: "n", Kernel: kernel, Since: 1, Time: int64(seq)}}
+	}
+	rules := func(epoch, seq uint64, hash string) Item {
+		return Item{Origin: "node/c/n", Epoch: epoch, Lane: link.LaneStatus, Seq: seq, Rules: &link.RuleSet{Node: "n", Hash: hash}}
+	}
+	ingest(loss(5, 1), loss(5, 2), status(5, 1, "old"))
+	ingest(loss(7, 1), status(7, 1, "new"), rules(7, 2, "new"))
+	for range 3 { // an agent that never hears the acknowledgement
+		ingest(loss(5, 2), loss(5, 3), status(5, 2, "old"), rules(5, 3, "old"), loss(7, 1))
+	}
+	// Both lives in one batch, the older one after: as a relay's lanes may bring them.
+	ingest(status(9, 1, "newest"), status(8, 1, "between"), loss(9, 1), loss(8, 1))
+	ingest(loss(8, 1), loss(9, 1))
+	if l, err := f.Losses(t.Context(), f.now.Load()); err != nil || len(l) != 1 || l[0].Count != 6 {
+		t.Errorf("losses %+v %v, want 6 counted", l, err)
+	}
+	nodes, err := f.Nodes(t.Context())
+	if err != nil || len(nodes) != 1 || nodes[0].Kernel != "newest" {
+		t.Errorf("%+v %v", nodes, err)
+	}
+	sets, err := f.RuleSets(t.Context())
+	if err != nil || len(sets) != 1 || sets[0].Hash != "new" {
+		t.Errorf("%+v %v", sets, err)
+	}
+	for epoch := range uint64(100) { // a sender that begins anew all the time, or says so
+		ingest(loss(100+epoch, 1))
+	}
+	var n int
+	if err := f.read.QueryRowContext(t.Context(), "SELECT COUNT(*) FROM received WHERE lane = ?", int64(link.LaneLoss)).Scan(&n); err != nil || n != maxEpochs {
+		t.Errorf("%d lives are kept, want %d: %v", n, maxEpochs, err)
+	}
+}
+
 func TestStateSurvivesReopening(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "dir", "x.db")
 	f := open(t, Options{Path: path})
