@@ -4,13 +4,16 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
+	"github.com/dockreeve/dockreeve/detect/audit"
 	"github.com/dockreeve/dockreeve/detect/rules"
+	"github.com/dockreeve/dockreeve/inventory"
 )
 
 // misuse is one way of misusing the API, done by an identity of its own, so that what is
@@ -448,6 +451,11 @@ func everyRule(t *testing.T, l *Lab, h *hub) {
 			m.before(&admin)
 		}
 	}
+	var rec *recorder
+	if recordings() != "" {
+		rec = record(t, l, inventory.Config{Tenants: []inventory.TenantRule{{Name: "red", Namespaces: []string{"red"}}, {Name: "blue", Namespaces: []string{"blue"}}}},
+			audit.Options{Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32")}, Anonymisers: network{netip.MustParsePrefix("203.0.113.64/29")}})
+	}
 	for i, m := range all {
 		m.do(acts[i])
 		for _, id := range mine[i] {
@@ -479,6 +487,9 @@ func everyRule(t *testing.T, l *Lab, h *hub) {
 	if !complete() { // batches may overtake each other
 		last("lastb")
 		complete()
+	}
+	if rec != nil {
+		rec.split(t, all)
 	}
 	for _, m := range all {
 		var want []string
