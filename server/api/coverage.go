@@ -132,7 +132,10 @@ func (a *API) GetStatus(ctx context.Context, _ *connect.Request[v1.GetStatusRequ
 		}
 		for _, g := range n.Gaps {
 			what := g.What
-			if len(c.nodes) > 1 {
+			switch {
+			case n.Mode == link.ModeCluster:
+				what = inCluster(what, strings.TrimPrefix(n.Node, agentPrefix))
+			case len(c.nodes) > 1:
 				what += " on " + n.Node
 			}
 			out.NotAssessed = append(out.NotAssessed, &v1.Gap{What: what, Reason: g.Reason, Remedy: g.Remedy})
@@ -199,6 +202,7 @@ func (a *API) clusterGaps(ctx context.Context, now int64, nodes []store.Node, ou
 	for i := range page.Clusters {
 		c := &page.Clusters[i]
 		for _, g := range gapsOf(c, s, now) {
+			g.What = inCluster(g.What, c.Name)
 			add(g)
 		}
 		names, err := a.opt.DB.ClusterNodeNames(ctx, c.Name)
@@ -218,6 +222,15 @@ func (a *API) clusterGaps(ctx context.Context, now int64, nodes []store.Node, ou
 		}
 	}
 	return nil
+}
+
+// inCluster names the cluster of a gap, once: its agent's status and its document tell of
+// the same, and two clusters may lack the same.
+func inCluster(what, cluster string) string {
+	if strings.HasSuffix(what, " "+cluster) {
+		return what
+	}
+	return what + " in " + cluster
 }
 
 // maxStatusGaps bounds the list of what is not assessed.

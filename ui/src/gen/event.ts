@@ -244,7 +244,7 @@ export const fields: readonly FieldInfo[] = [
   { name: "audit.pod.images.new", type: "string", list: true, source: "k8s_audit", supplied: true, doc: "image repositories of a pod in the request that were not seen in this namespace before" },
   { name: "audit.pod.mounts", type: "string", list: true, source: "k8s_audit", supplied: true, doc: "sensitive host paths that a pod in the request mounts" },
   { name: "audit.pod.powers", type: "string", list: true, source: "k8s_audit", supplied: true, doc: "what a pod in the request may do beyond its own walls: privileged, hostPID, hostNetwork, hostIPC, capabilities that matter" },
-  { name: "audit.sourceip", type: "ip", source: "k8s_audit", supplied: true, doc: "first source address of the request" },
+  { name: "audit.sourceip", type: "ip", source: "k8s_audit", supplied: true, doc: "address that the request came from, as the API server saw it: the last of its source addresses but for known proxies; those before it a client may have made up" },
   { name: "audit.sourceips", type: "string", list: true, source: "k8s_audit", supplied: true, doc: "source addresses of the request, the first is the client by what the API server was told" },
   { name: "audit.stage", type: "string", source: "k8s_audit", supplied: true, doc: "stage of the request: RequestReceived, ResponseStarted, ResponseComplete, Panic" },
   { name: "audit.target.apigroup", type: "string", source: "k8s_audit", supplied: true, doc: "API group of the object the request is about, empty for the core group" },

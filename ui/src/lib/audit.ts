@@ -105,6 +105,6 @@ export function outcome(a: Pick<AuditRow, "code" | "decision">): { word: string;
   return { word: a.decision === "allow" ? "allowed" : "not told", bad: false };
 }
 
-const FROM: Readonly<Record<string, string>> = { loopback: "the API server's own machine", node: "node", pod: "pod", private: "a private address", internet: "the internet", unknown: "not assessed" };
+const FROM: Readonly<Record<string, string>> = { loopback: "its own machine", node: "node", pod: "pod", private: "a private address", internet: "the internet", unknown: "not assessed" };
 /** Where a request came from, in words. */
 export const fromSays = (from: string): string => (Object.hasOwn(FROM, from) ? FROM[from]! : from || "not assessed");

@@ -2,7 +2,7 @@ import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { ClusterRowSchema, RightSchema, WorkloadRowSchema } from "../gen/dockreeve/v1/dockreeve_pb";
 import { auditOf, didWhat, outcome, who } from "./audit";
-import { clusterReasons, clusterState, covered, grantSays, learned, listed, mountSays, powerSays, reachSays, rightSays, tlsOf, verdictOf } from "./cluster";
+import { abreast, clusterReasons, clusterState, covered, grantSays, learned, listed, mountSays, powerSays, reachSays, rightSays, tlsOf, verdictOf } from "./cluster";
 import { auditAddress, clusterAddress, exposureAddress, identityAddress, identityName, keyOf, objectName, unseen, workloadAddress } from "./entity";
 import { pretty } from "./json";
 import { visible } from "./text";
@@ -55,7 +55,7 @@ describe("what is watched of clusters", () => {
   it("names each gap once", () => {
     const c = good();
     Object.assign(c, { connected: false, reported: ns(NOW - 600_000), nodesWatched: 1, auditMode: "", gaps: [{ what: "API server of prod", reason: "", remedy: "" }, { what: "what goes on in prod", reason: "", remedy: "" }, { what: "mesh", reason: "", remedy: "" }] });
-    expect(clusterReasons([c], NOW)).toEqual(["cluster prod is silent since 10 m", "API server of prod not watched", "2 of 3 nodes of prod not watched", "mesh not assessed in prod"]);
+    expect(clusterReasons([c], NOW)).toEqual(["cluster prod is silent since 10 m", "API server of prod not watched", "2 of 3 nodes of prod not watched", "mesh in prod not assessed"]);
     const d = good();
     d.agent = "";
     expect(clusterReasons([d], NOW)).toEqual(["cluster prod was inspected once and is not watched"]);
@@ -144,5 +144,12 @@ describe("an audit event", () => {
     expect(outcome({ code: 0, decision: "" }).word).toBe("not told");
     expect(who("serviceaccount:a/b", "")).toBe("a/b");
     expect(who("", "")).toBe("nobody known");
+  });
+});
+
+describe("a way in", () => {
+  it("stands services side by side where an ingress leads to several", () => {
+    expect(abreast(["Ingress/shop/shop", "Service/shop/storefront", "Service/shop/admin"])).toEqual([["Ingress/shop/shop"], ["Service/shop/storefront", "Service/shop/admin"]]);
+    expect(abreast([])).toEqual([]);
   });
 });

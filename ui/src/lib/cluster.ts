@@ -75,7 +75,7 @@ export const reachSays = (word: string): Reach => (Object.hasOwn(REACH, word) ? 
 export const tlsOf = (x: { tls: boolean; kind: string }): "yes" | "no" | "not assessed" => (x.tls ? "yes" : /Ingress|Gateway|Route/.test(x.kind) ? "no" : "not assessed");
 
 const RISKS: Readonly<Record<string, string>> = {
-  "no-password": "no password is asked", "trust-auth": "trusts whoever connects", "any-source": "any address is let in", "broad-source": "a broad range of addresses is let in",
+  "no-password": "no password is asked", "trust-auth": "trusts whoever connects", "any-source": "any address is let in", "broad-source": "a broad range of addresses is let in", "plain-text": "nothing is encrypted",
 };
 /** A risk of an exposure, in words. */
 export const riskSays = (word: string): string => (Object.hasOwn(RISKS, word) ? RISKS[word]! : word);
@@ -145,7 +145,7 @@ export function clusterReasons(all: readonly ClusterRow[], now: number): string[
   for (const c of all) if (c.auditMode === "") out.push(`API server of ${c.name} not watched`);
   for (const c of all) if (c.nodes > c.nodesWatched) out.push(`${c.nodes - c.nodesWatched} of ${plural(c.nodes, "node")} of ${c.name} not watched`);
   // What is said above has a gap of its own in each cluster's list.
-  for (const c of all) for (const g of c.gaps) if (!/^(API server of|what (changes|goes on) in) /.test(g.what)) out.push(`${g.what} not assessed${g.what.includes(c.name) ? "" : ` in ${c.name}`}`);
+  for (const c of all) for (const g of c.gaps) if (!/^(API server of|what (changes|goes on) in) /.test(g.what)) out.push(`${g.what.endsWith(` ${c.name}`) ? g.what : `${g.what} in ${c.name}`} not assessed`);
   return [...new Set(out)];
 }
 
@@ -156,6 +156,18 @@ export function verdictOf(w: Pick<WorkloadRow, "images" | "verdictNotAssessed">)
   const all = [...digests.values()];
   const without = all.filter((i) => !i.counts || i.notAssessed);
   return { known: all.length - without.length, of: all.length, why: without[0]?.notAssessed || w.verdictNotAssessed || (all.length ? "not known to the scanner" : "it names no image") };
+}
+
+/** The steps of a way in, with those of one kind that follow each other side by side: an
+    ingress leads to this service or to that, not through one to the other. */
+export function abreast(path: readonly string[]): string[][] {
+  const out: string[][] = [];
+  for (const key of path) {
+    const last = out[out.length - 1];
+    if (last && last[0]!.split("/")[0] === key.split("/")[0]) last.push(key);
+    else out.push([key]);
+  }
+  return out;
 }
 
 /** A gap for a hover. */

@@ -33,6 +33,7 @@ export const WORKLOAD_FIELDS: readonly FieldHint[] = [
   ["shares", "another tenant on the same nodes", "shares:*"],
   ["alerts", "open alerts", "alerts:>0"],
   ["severity", "its worst open alert", "severity:>=high"],
+  ["assessed", "all of its images have a verdict", "assessed:no"],
   ["critical", "critical vulnerabilities of its images", "critical:>0"],
   ["kev", "known exploited vulnerabilities of its images", "kev:>0"],
   ["pods", "how many pods", "pods:>=10"],
@@ -101,7 +102,7 @@ export const AUDIT_FIELDS: readonly FieldHint[] = [
 export const CLUSTER_VALUES: Readonly<Record<string, readonly string[]>> = {
   reach: [">=restricted", "internet", "restricted", "private", "node-port", "host-port", "cluster", "none", "unknown"],
   kind: ["Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job", "Pod", "Ingress", "Service", "Gateway", "ServiceAccount", "User", "Group"],
-  scope: ["cluster", "namespaces", "none"], from: ["pod", "node", "private", "internet", "loopback", "unknown"], decision: ["allow", "forbid"],
+  scope: ["cluster", "namespaces", "none"], assessed: ["yes", "no"], from: ["pod", "node", "private", "internet", "loopback", "unknown"], decision: ["allow", "forbid"],
   verb: ["get", "list", "watch", "create", "update", "patch", "delete", "deletecollection"], unusual: ["pod-deployment", "secret-access", "service-account"],
   grant: ["cluster-admin", "escalate", "impersonate", "webhooks", "approve-csr", "create-tokens", "read-secrets", "exec", "nodes-proxy", "create-pods"],
   power: ["privileged", "hostPID", "hostNetwork", "hostIPC"], risk: ["no-password", "trust-auth", "any-source", "broad-source"],

@@ -5,6 +5,9 @@ import { ago, duration, ms, num, plural } from "./time";
 /** "4f2a91c0e3b1" of "sha256:4f2a91c0e3b1…"; anything that is no digest stays whole. */
 export const shortDigest = (key: string): string => /^[a-z0-9]+:([0-9a-f]{12})[0-9a-f]{20,}$/.exec(key)?.[1] ?? key;
 
+/** An image as it is written, with a digest in it cut: "registry.example/web@sha256:4f2a90c1b2d3". */
+export const shortImage = (s: string): string => shortDigest(s).replace(/@([a-z0-9]+):([0-9a-f]{12})[0-9a-f]{20,}$/, "@$1:$2");
+
 /** What to call an image: the newest name it was seen under, else the start of its digest. */
 export const imageName = (i: Pick<Image, "name" | "key">): string => shortDigest(i.name || i.key);
 

@@ -4,9 +4,9 @@ import type { ReactNode } from "react";
 import { known } from "../api/live";
 import type { Gap, WorkloadImage, WorkloadRow } from "../gen/dockreeve/v1/dockreeve_pb";
 import { useAtom } from "../lib/atom";
-import { covered, gapText, grantSays, mountSays, type Power, powerSays, reachSays, verdictOf } from "../lib/cluster";
+import { abreast, covered, gapText, grantSays, mountSays, type Power, powerSays, reachSays, verdictOf } from "../lib/cluster";
 import { clusterAddress, identityAddress, identityName, objectName, workloadAddress } from "../lib/entity";
-import { shortDigest } from "../lib/image";
+import { shortImage } from "../lib/image";
 import { CLUSTERS, filtered, imageAddress } from "../lib/query";
 import { num } from "../lib/time";
 import { Command, End, Link, Remedy } from "./bits";
@@ -17,20 +17,22 @@ import { Exploited, SeverityMark } from "./marks";
 export const dash = <span className="faint">–</span>;
 export const text = (key: string, value: string) => [{ key, value }];
 
-/** Who answers for it. Nobody is a state, and is said. */
-export const Owner = ({ of, from = "" }: { of: string; from?: string }) => (of && of !== "unowned"
+/** Who answers for it. Nobody is a state, and is said; of the distribution's own it is no finding. */
+export const Owner = ({ of, from = "", quiet = false }: { of: string; from?: string; quiet?: boolean }) => (of && of !== "unowned"
   ? <span className="clip" data-tip={from ? `${of}\nfrom ${from}` : of}>{of}</span>
-  : <span className="unowned" data-tip={`nobody claims it${from ? `: ${from}` : ": no label or annotation on it or its namespace names an owner"}`}>unowned</span>);
+  : <span className={quiet ? "muted" : "unowned"} data-tip={`nobody claims it${from ? `: ${from}` : ": no label or annotation on it or its namespace names an owner"}`}>unowned</span>);
 
 export const ClusterLink = ({ name, own = false }: { name: string; own?: boolean }) => (name
   ? <Link {...(own ? { "data-own": "", tabIndex: -1 } : {})} to={clusterAddress(name)} className="ref"><End>{name}</End></Link> : dash);
 
-/** An identity, with what it is: service accounts by namespace/name. */
-export function IdentityLink({ cluster, of, own = false, bare = false }: { cluster: string; of: string; own?: boolean; bare?: boolean }) {
+/** An identity, with what it is: service accounts by namespace/name, or by name where all is of one namespace. */
+export function IdentityLink({ cluster, of, own = false, bare = false, within = "" }: { cluster: string; of: string; own?: boolean; bare?: boolean; within?: string }) {
   if (!of) return <span className="faint">none</span>;
   const n = identityName(of);
   const name = n.namespace ? `${n.namespace}/${n.name}` : n.name;
-  const body = <><End tip={`${n.kind || "identity"}\n${name}`}>{name}</End>{!bare && n.kind && n.kind !== "service account" && n.kind !== name && <span className="muted kind">{n.kind}</span>}</>;
+  const tip = `${n.kind || "identity"}\n${name}`;
+  // A service account tells itself by its end, a user by how it begins.
+  const body = <>{n.namespace ? <End tip={tip}>{n.namespace === within ? n.name : name}</End> : <span className="clip user-name" data-tip={tip}>{name}</span>}{!bare && n.kind && n.kind !== "service account" && n.kind !== name && <span className="muted kind">{n.kind}</span>}</>;
   if (!cluster) return <span className="ref">{body}</span>;
   return <Link {...(own ? { "data-own": "", tabIndex: -1 } : {})} to={identityAddress(cluster, of)} className="ref">{body}</Link>;
 }
@@ -92,7 +94,7 @@ export function ImageVerdict({ of }: { of: WorkloadImage }) {
 }
 
 export const ImageName = ({ of }: { of: WorkloadImage }) => {
-  const name = shortDigest(of.image || of.digest);
+  const name = shortImage(of.image || of.digest);
   return of.key ? <Link to={imageAddress(of.key)} className="ref"><End tip={`${of.image}\n${of.digest}`}>{name}</End></Link> : <End tip={`${of.image}\n${of.digest || "no pod has told its digest yet"}`}>{name}</End>;
 };
 
@@ -105,9 +107,11 @@ export function Chain({ reach, note, path, workloads, cluster, here = "" }: { re
   return (
     <ol className="chain" aria-label="The way in">
       <li className={`chain-step start-step${r.outside ? " outside" : ""}`}><span className="chain-kind">from</span><b>{r.from}</b>{note && <span className="muted small chain-note">{note}</span>}</li>
-      {path.map((key, i) => { const n = objectName(key, true); return (
-        <li key={i} className="chain-step"><span className="chain-kind">{n.kind || "object"}</span><span className="chain-name"><End tip={key}>{n.namespace ? `${n.namespace}/${n.name}` : n.name}</End></span></li>
-      ); })}
+      {abreast(path).map((keys, i) => (
+        <li key={i} className="chain-step"><span className="chain-kind">{objectName(keys[0]!, true).kind || "object"}{keys.length > 1 && `s, ${keys.length}`}</span>
+          {keys.slice(0, 4).map((key) => { const n = objectName(key, true); return <span key={key} className="chain-name"><End tip={key}>{n.namespace ? `${n.namespace}/${n.name}` : n.name}</End></span>; })}
+          {keys.length > 4 && <span className="muted">and {keys.length - 4} more</span>}</li>
+      ))}
       <li className="chain-step end-step"><span className="chain-kind">{targets.length === 1 ? objectName(targets[0]!).kind || "workload" : "workloads"}</span>
         {targets.length === 0 ? <span className="muted">no workload stands behind it</span> : targets.map((w) => (w === here ? <b key={w} className="chain-name"><End tip={w}>{objectName(w).name}</End></b> : <span key={w} className="chain-name"><WorkloadLink cluster={cluster} of={w} bare={targets.length === 1} /></span>))}
         {workloads.length > targets.length && <span className="muted">and {workloads.length - targets.length} more</span>}
@@ -138,9 +142,9 @@ export function ClusterCoverage({ gaps = [], api = false, only = false }: { gaps
   const Amber = ({ children }: { children: ReactNode }) => <span className="amber"><Warn size={13} />{children}</span>;
   return (
     <>
-      {c && c.of > 0 && <span><Link to={CLUSTERS.path}>{c.clusters < c.of ? <Amber>{c.clusters} of {c.of} clusters report</Amber> : c.of === 1 ? "its cluster reports" : `all ${c.of} clusters report`}</Link></span>}
+      {c && c.of > 0 && <span><Link to={CLUSTERS.path}>{c.clusters < c.of ? <Amber>{c.clusters} of {c.of} clusters report</Amber> : c.of === 1 ? "the cluster reports" : `all ${c.of} clusters report`}</Link></span>}
       {c && c.of > 0 && !api && !only && <span>{c.nodes < c.nodesOf ? <Link to={CLUSTERS.path}><Amber>{c.nodes} of {c.nodesOf} nodes watched</Amber></Link> : `${c.nodes} of ${c.nodesOf} nodes watched`}</span>}
-      {c && c.of > 0 && !only && <span>{c.api < c.of ? <Link to={filtered(CLUSTERS, "audited:no")}><Amber>API server watched on {c.api} of {c.of}</Amber></Link> : c.of === 1 ? "its API server is watched" : `API server watched on all ${c.of}`}</span>}
+      {c && c.of > 0 && !only && <span>{c.api < c.of ? <Link to={filtered(CLUSTERS, "audited:no")}><Amber>API server watched on {c.api} of {c.of}</Amber></Link> : c.of === 1 ? "the API server is watched" : `API server watched on all ${c.of}`}</span>}
       {gaps.length > 0 && <span data-tip={gaps.slice(0, 8).map(gapText).join("\n")}><Amber>{gaps.length === 1 ? gaps[0]!.what : `${gaps.length} things`} not assessed</Amber></span>}
     </>
   );

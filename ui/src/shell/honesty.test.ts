@@ -1,6 +1,6 @@
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
-import { GetStatusResponseSchema } from "../gen/dockreeve/v1/dockreeve_pb";
+import { ClusterRowSchema, GapSchema, GetStatusResponseSchema } from "../gen/dockreeve/v1/dockreeve_pb";
 import { assess, QUIET, watching } from "./honesty";
 
 const NOW = 1_800_000_000_000;
@@ -43,6 +43,12 @@ describe("the honesty bar", () => {
     expect(a.headline).toBe("Connection lost just now");
     expect(a.reasons).toHaveLength(3);
     expect(assess(s, live, NOW).headline).toBe("2 gaps: 5 events lost in 24 h");
+  });
+  it("counts a gap of a cluster once, though its status, its document and its nodes tell of it", () => {
+    const s = good();
+    s.notAssessed = [{ what: "anonymising networks in prod", reason: "no list", remedy: "" }, { what: "kernels of prod", reason: "no sensor", remedy: "" }].map((g) => create(GapSchema, g));
+    const prod = create(ClusterRowSchema, { name: "prod", agent: "1", connected: true, nodes: 3, auditMode: "webhook", gaps: [{ what: "anonymising networks", reason: "no list" }] });
+    expect(assess(s, live, NOW, null, [prod]).reasons).toEqual(["anonymising networks in prod not assessed", "3 of 3 nodes of prod not watched"]);
   });
   it("is not green before the server has answered", () => {
     expect(assess(null, { state: "connecting" }, NOW).level).toBe("unknown");

@@ -37,11 +37,13 @@ export function assess(s: GetStatusResponse | null, link: Link, now: number, adv
   if (w && w.lastEvent > 0n && now - ms(w.lastEvent) > QUIET) say("warn", `no event for ${duration(now - ms(w.lastEvent))}`);
   if (w && w.eventsLost > 0n) say("warn", `${plural(w.eventsLost, "event")} lost in 24 h`);
   if (s.rulesNotAssessed > 0) say("warn", `${plural(s.rulesNotAssessed, "rule")} not assessed`);
-  for (const g of s.notAssessed) say("warn", `${g.what} not assessed`);
+  // What clusterReasons says of a cluster in its own words is not counted twice.
+  const theirs = new Set(clusters.flatMap((c) => ["kernels of", "API server of", "what changes in", "what goes on in"].map((w) => `${w} ${c.name}`)));
+  for (const g of s.notAssessed) if (!theirs.has(g.what)) say("warn", `${g.what} not assessed`);
   // The server names some of this as a gap of its own; what it names is not counted twice.
   const fresh = advised(advisories, now);
   if (fresh.level === "warn" && !s.notAssessed.some((g) => /advisor/i.test(g.what))) say("warn", `advisories ${fresh.short}${fresh.short === "missing" ? "" : `: ${fresh.why}`}`);
-  for (const r of clusterReasons(clusters, now)) say("warn", r);
+  for (const r of clusterReasons(clusters, now)) if (!reasons.includes(r)) say("warn", r);
   if (s.rulesWatching === 0) say("bad", "no rule is watching");
   if (!w || w.since === 0n) say("bad", "nothing is watched");
   if (link.state === "lost") say("bad", `connection lost ${ago(link.since, Date.now())} ago`.replace("now ago", "just now"));

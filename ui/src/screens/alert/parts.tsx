@@ -96,7 +96,7 @@ export function Belongs({ of }: { of: Alert }) {
       {s.tenant && <div><dt>tenant</dt><dd><Link to={addressOf({ ...DEFAULT_VIEW, filter: `tenant:${quote(s.tenant)}` })}>{s.tenant}</Link></dd></div>}
       {workload && <div><dt>workload</dt><dd><WorkloadLink cluster={s.cluster} of={s.workload} /></dd></div>}
       {s.identity && <div><dt>identity</dt><dd><IdentityLink cluster={s.cluster} of={s.identity} /></dd></div>}
-      {s.object && !s.process && <div><dt>object</dt><dd><span className="wrap">{s.objectClass && s.objectClass !== "none" && <span className="muted">{s.objectClass} </span>}<span className="mono">{s.object}</span></span><Copy text={s.object} what="object" /></dd></div>}
+      {s.object && !s.process && <div><dt>object</dt><dd><span className="wrap">{s.objectClass && s.objectClass !== "none" && !s.objectClass.startsWith("api:") && <span className="muted">{s.objectClass} </span>}<span className="mono">{s.object}</span></span><Copy text={s.object} what="object" /></dd></div>}
       {s.reaches.length > 0 && <div><dt>reaches into</dt><dd><ul className="names">{s.reaches.slice(0, 12).map((r) => <li key={r}>{/^[^/]+\/[^/]+\/.+/.test(r) ? <WorkloadLink cluster={s.cluster} of={r} /> : <b className="wrap">{r}</b>}</li>)}</ul></dd></div>}
     </dl>
   );

@@ -6,11 +6,20 @@ import { ClusterLink, IdentityLink, Owner } from "../../parts/cluster";
 import { type Column, columnsKept } from "../../parts/list/columns";
 import { SeverityMark, severityName, StatusMark, statusName } from "../../parts/marks";
 
+/** An object of the API whose kind alone names the group of an alert, with the name that the newest request had. */
+function objectOf(workload: string, object: string): string {
+  const [namespace, kind = "", name] = workload.split("/");
+  if (name !== undefined) return workload;
+  const said = object.split(" ")[2] ?? "";
+  const of = said.slice(said.indexOf("/") + 1);
+  return of && of !== namespace ? `${namespace === "cluster" ? "" : `${namespace}/`}${kind}/${of}` : workload;
+}
+
 /** Where it happened, as short as it stays true. */
 export function place(a: Alert): { main: string; sub: string } {
   const s = a.subject;
   const c = s?.container;
-  if (!c && s?.identity) return { main: s.workload && s.workload !== "host" && s.workload !== "unknown" ? s.workload : s.cluster || "API server", sub: "" };
+  if (!c && s?.identity) return { main: s.workload && s.workload !== "host" && s.workload !== "unknown" ? objectOf(s.workload, s.object) : s.cluster || "API server", sub: "" };
   if (!c) return { main: "host", sub: "" };
   if (c.unknown) return { main: s?.workload && s.workload !== "unknown" ? s.workload : c.name || c.id.slice(0, 12), sub: "container not assessed" };
   return { main: s?.workload || c.pod || c.name || c.id.slice(0, 12), sub: c.name || c.id.slice(0, 12) };

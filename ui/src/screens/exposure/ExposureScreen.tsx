@@ -39,14 +39,14 @@ export default function ExposureScreen({ cluster, id }: { cluster: string; id: s
       {crumb}
       <header className="alert-head">
         <p className="kicker"><span className="muted">{x.kind}</span><b className="wrap">{x.namespace ? `${x.namespace}/` : ""}{x.name}</b><span className="muted">in</span><ClusterLink name={x.cluster} /></p>
-        <h1>{r.label === "not assessed" ? "How far it reaches is not assessed" : `Open ${r.why}`}{x.apps.length ? `, to ${listed(x.apps)}` : ""}{x.risks.length ? `; ${listed(x.risks.map(riskSays))}` : ""}.</h1>
+        <h1>{r.label === "not assessed" ? "How far it reaches is not assessed" : `Open ${r.why}`}{x.apps.length ? `, to ${listed(x.apps)}` : ""}{x.risks.length ? `: ${listed(x.risks.map(riskSays))}` : ""}.</h1>
         <div className="acts">{x.workloads.slice(0, 1).map((w) => <span key={w} className="btn"><WorkloadLink cluster={x.cluster} of={w} /></span>)}<Link className="btn" to={filtered(EXPOSURE, `cluster:${quote(x.cluster)} namespace:${quote(x.namespace)}`)}>Its namespace</Link></div>
         <NotUpToDate of={e} />
       </header>
       <section className="stack wide-section" aria-label="The way in"><Way of={x} /></section>
       <dl className="dl wide-facts">
         <div><dt>reach</dt><dd><ReachMark of={x.reach} word /></dd></div>
-        <div><dt>owner</dt><dd><Owner of={x.owner} />{x.tenant && <span className="muted">, tenant {x.tenant}</span>}</dd></div>
+        <div><dt>owner</dt><dd><span className="wrap"><Owner of={x.owner} />{x.tenant && <span className="muted">, tenant {x.tenant}</span>}</span></dd></div>
         <div><dt>exists for</dt><dd>{x.created > 0n ? <Ago ns={x.created} /> : <NotAssessed why="not told" />}</dd></div>
         <div><dt>hosts</dt><dd><Many of={x.hosts} none="none named" /></dd></div>
         <div><dt>addresses</dt><dd><Many of={x.addresses} none="none given yet" mono /></dd></div>

@@ -8,7 +8,7 @@ export function Gaps({ of }: { of: GetStatusResponse }) {
   if (of.notAssessed.length === 0 && of.rulesNotAssessed === 0) return <p className="row"><Check />Nothing that the server knows of is left out.</p>;
   return (
     <ul className="gaps">
-      {of.notAssessed.map((g) => (
+      {of.notAssessed.filter((g, i, all) => !all.slice(0, i).some((o) => o.reason === g.reason && o.what.startsWith(g.what))).map((g) => (
         <li key={g.what + g.reason}>
           <b className="row"><Warn />{g.what}</b>
           <p className="muted">{g.reason}</p>
@@ -27,24 +27,26 @@ export function Nodes({ of }: { of: GetStatusResponse }) {
       <table className="plain">
         <thead><tr><th>Node</th><th>Last report</th><th>Watched for</th><th>Mode</th><th>Kernel</th><th className="n">Containers</th><th className="n">Processes</th><th className="n">Events</th><th className="n">Lost</th></tr></thead>
         <tbody>
-          {of.nodes.map((n) => (
+          {of.nodes.map((n) => { const cluster = n.mode === "cluster"; return (
             <tr key={n.name}>
-              <td className="node-name"><End>{n.name}</End>{n.notAssessed && <p className="muted">kernel not watched: {n.notAssessed}</p>}</td>
+              <td className="node-name"><End>{n.name}</End>{n.notAssessed && <p className="muted">{cluster ? "" : "kernel not watched: "}{n.notAssessed}</p>}</td>
               <td className="nowrap">{n.reporting ? <Ago ns={n.lastReport} suffix /> : <span className="row warn-ink"><Warn /><Ago ns={n.lastReport} suffix /></span>}</td>
               <td className="nowrap">{n.since > 0n ? <Since ns={n.since} /> : <span className="muted">not watched</span>}</td>
               <td>{n.mode || <span className="muted">not assessed</span>}</td>
-              <td className="nowrap">{n.kernel || <span className="muted">not assessed</span>}</td>
-              <td className="n">{n.notAssessed ? <span className="muted">not assessed</span> : num(n.containers)}</td>
-              <td className="n">{n.notAssessed ? <span className="muted">not assessed</span> : num(n.processes)}</td>
+              <td className="nowrap">{cluster ? <OfCluster /> : n.kernel || <span className="muted">not assessed</span>}</td>
+              <td className="n">{cluster ? <OfCluster /> : n.notAssessed ? <span className="muted">not assessed</span> : num(n.containers)}</td>
+              <td className="n">{cluster ? <OfCluster /> : n.notAssessed ? <span className="muted">not assessed</span> : num(n.processes)}</td>
               <td className="n">{num(n.events)}</td>
               <td className="n">{num(n.lost)}</td>
             </tr>
-          ))}
+          ); })}
         </tbody>
       </table>
     </div>
   );
 }
+
+const OfCluster = () => <span className="faint" data-tip="the agent of a cluster watches its API server; its kernels are watched by the nodes">–</span>;
 
 export function Losses({ of, since }: { of: Loss[]; since: bigint }) {
   if (of.length === 0) return <p>{since > 0n ? <>No hop has counted a loss; watched for <Since ns={since} />.</> : "Nothing was watched, so nothing could be counted."}</p>;

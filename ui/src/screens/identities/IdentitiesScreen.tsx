@@ -45,7 +45,7 @@ const COLUMNS: readonly Column<Row>[] = [
   { key: "identity", label: "Identity", width: "minmax(180px, 2fr)", order: "name", main: true, cell: (i) => <span className="name-digest"><End tip={`${i.key}\n${i.cluster}`}>{show(i)}</End>{i.cloudId && <span className="muted kind" data-tip={`an identity of the cloud: ${i.cloudId}`}>cloud</span>}</span>, values: (i) => [{ key: "identity", value: i.key }, { key: "cloud_id", value: i.cloudId }] },
   { key: "kind", label: "Kind", width: "54px", cell: (i) => <span className="muted clip">{kindWord(i.kind)}</span>, values: (i) => text("kind", i.kind) },
   { key: "cluster", label: "Cluster", width: "76px", cell: (i) => <ClusterLink name={i.cluster} own />, values: (i) => text("cluster", i.cluster) },
-  { key: "owner", label: "Owner", width: "76px", cell: (i) => <Owner of={i.owner} from={i.ownerFrom} />, values: (i) => [{ key: "owner", value: i.owner }, { key: "owner_from", value: i.ownerFrom }] },
+  { key: "owner", label: "Owner", width: "76px", cell: (i) => <Owner of={i.owner} from={i.ownerFrom} quiet={i.platform} />, values: (i) => [{ key: "owner", value: i.owner }, { key: "owner_from", value: i.ownerFrom }] },
   { key: "tenant", label: "Tenant", width: "62px", cell: (i) => (i.tenant || i.crosses.length ? <span className="clip" data-tip={i.crosses.length ? `has rights in ${i.crosses.join(", ")} too` : i.tenant}>{i.tenant || "–"}{i.crosses.length > 0 && <span className="amber"> +{i.crosses.length}</span>}</span> : dash), values: (i) => [{ key: "tenant", value: i.tenant }, { key: "rights_in_other_tenants", value: i.crosses.join("; ") }] },
   { key: "grants", label: "Dangerous rights", width: "minmax(160px, 1.9fr)", cell: (i) => (i.grants.length ? <span className="with-tags"><Powers of={i.grants} kind="grants" most={2} /></span> : <span className="faint" data-tip={i.rights ? `${num(i.rights)} rights, none of them dangerous` : "no right beyond what everybody has"}>none</span>), values: (i) => [{ key: "grants", value: i.grants.join("; ") }, { key: "rights", value: i.rights }] },
   { key: "scope", label: "Scope", width: "84px", cell: (i) => <span className={`clip${i.scope === "cluster" ? "" : " muted"}`}>{i.scope || "–"}</span>, values: (i) => text("scope", i.scope) },
@@ -63,7 +63,7 @@ const kind: ListKind<Row, Behind> = {
   href: (i) => identityAddress(i.cluster, i.key), name: show,
   card: (i) => <>
     <a href={identityAddress(i.cluster, i.key)} tabIndex={-1} className="text"><b className="card-name"><End>{show(i)}</End></b><span className="muted clip">{kindWord(i.kind)}, {i.cluster}</span><span className="row card-tags"><Powers of={i.grants} kind="grants" most={2} /></span></a>
-    <span className="side"><Owner of={i.owner} /><span>used <LastUsed i={i} /></span>{i.unusual.length > 0 && <span className="amber">unusual</span>}</span>
+    <span className="side"><Owner of={i.owner} quiet={i.platform} /><span>used <LastUsed i={i} /></span>{i.unusual.length > 0 && <span className="amber">unusual</span>}</span>
   </>,
 };
 

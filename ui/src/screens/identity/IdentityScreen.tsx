@@ -44,16 +44,16 @@ export default function IdentityScreen({ cluster, id }: { cluster: string; id: s
         <NotUpToDate of={e} />
       </header>
       <dl className="dl wide-facts">
-        <div><dt>owner</dt><dd><Owner of={i.owner} from={i.ownerFrom} />{i.ownerFrom && i.owner !== "unowned" && <span className="muted clip">, {i.ownerFrom}</span>}</dd></div>
+        <div><dt>owner</dt><dd><span className="wrap"><Owner of={i.owner} from={i.ownerFrom} quiet={i.platform} />{i.ownerFrom && i.owner !== "unowned" && <span className="muted">, {i.ownerFrom}</span>}</span></dd></div>
         <div><dt>tenant</dt><dd>{i.tenant ? <span className="wrap">{i.tenant}</span> : <span className="muted">none</span>}{i.crosses.length > 0 && <span className="amber"><Warn size={13} />has rights in {listed(i.crosses, 4)}</span>}</dd></div>
-        <div><dt>scope</dt><dd>{i.scope || "none"}, {plural(i.rights, "right")}</dd></div>
+        <div><dt>scope</dt><dd>{i.scope === "unknown" ? <NotAssessed why="no binding names it" /> : <>{i.scope || "none"}, {plural(i.rights, "right")}</>}</dd></div>
         <div><dt>last used</dt><dd><LastUsed i={i} long /></dd></div>
         <div><dt>requests</dt><dd>{why ? <NotAssessed why={why} /> : <span>{num(i.requests)}, of them {num(i.denied)} refused{i.firstUsed > 0n && <span className="muted">, since <Ago ns={i.firstUsed} suffix /></span>}</span>}</dd></div>
         {i.cloudId && <div><dt>cloud identity</dt><dd><End mono>{i.cloudId}</End><Copy text={i.cloudId} what="cloud identity" /></dd></div>}
       </dl>
       <div className="columns">
         <div className="evidence">
-          <section aria-labelledby="s-can"><h2 id="s-can">What it can do</h2>{g.rights.length === 0 ? <p>It holds no right beyond what everybody has.</p> : <Rights of={g.rights} more={g.moreRights} cluster={i.cluster} audited={why ? false : true} />}</section>
+          <section aria-labelledby="s-can"><h2 id="s-can">What it can do</h2>{i.scope === "unknown" ? <p><NotAssessed why="no binding names it and its cluster does not tell of it: what its groups let it do is not known" /></p> : g.rights.length === 0 ? <p>It holds no right beyond what everybody has.</p> : <Rights of={g.rights} more={g.moreRights} cluster={i.cluster} audited={why ? false : true} />}</section>
           <section aria-labelledby="s-alerts"><h2 id="s-alerts">Alerts</h2><AlertTable of={g.alerts} none="No alert is about it." all={alertsBy(i)} total={i.alertsOpen} /></section>
         </div>
         <div className="facts">
@@ -70,7 +70,7 @@ export default function IdentityScreen({ cluster, id }: { cluster: string; id: s
 
 function says(g: GetIdentityResponse): string {
   const i = g.identity!;
-  const can = i.grants.includes("cluster-admin") ? "May do anything in the cluster" : i.grants.length ? `May ${listed(i.grants.slice(0, 3).map((w) => grantSays(w).label), 3)}${i.grants.length > 3 ? ` and ${i.grants.length - 3} things more` : ""}${i.scope === "cluster" ? " in the whole cluster" : ""}` : i.rights > 0 ? "Holds rights, none of them dangerous" : "Holds no right of its own";
+  const can = i.scope === "unknown" ? "What it may do is not assessed" : i.grants.includes("cluster-admin") ? "May do anything in the cluster" : i.grants.length ? `May ${listed(i.grants.slice(0, 3).map((w) => grantSays(w).label), 3)}${i.grants.length > 3 ? ` and ${i.grants.length - 3} things more` : ""}${i.scope === "cluster" ? " in the whole cluster" : ""}` : i.rights > 0 ? "Holds rights, none of them dangerous" : "Holds no right of its own";
   const did = i.usageNotAssessed ? "whether it uses them is not assessed" : i.lastUsed === 0n ? "never seen using the API" : `${plural(i.requests, "request")} audited${i.denied > 0n ? `, ${num(i.denied)} refused` : ""}`;
   return `${can}; ${did}${i.unusual.length ? "; something it did was unusual" : ""}.`;
 }

@@ -42,7 +42,7 @@ export default function WorkloadScreen({ cluster, id }: { cluster: string; id: s
         <NotUpToDate of={e} />
       </header>
       <dl className="dl wide-facts">
-        <div><dt>owner</dt><dd><Owner of={w.owner} from={w.ownerFrom} />{w.ownerFrom && w.owner !== "unowned" && <span className="muted clip">, {w.ownerFrom}</span>}</dd></div>
+        <div><dt>owner</dt><dd><span className="wrap"><Owner of={w.owner} from={w.ownerFrom} quiet={w.platform} />{w.ownerFrom && w.owner !== "unowned" && <span className="muted">, {w.ownerFrom}</span>}</span></dd></div>
         <div><dt>tenant</dt><dd>{w.tenant ? <span className="wrap">{w.tenant}{w.sharedWith.length > 0 && <span className="amber"><Warn size={13} />shares nodes with {listed(w.sharedWith, 3)}</span>}</span> : <span className="muted">none configured</span>}</dd></div>
         <div><dt>pods</dt><dd>{w.schedule ? <span>{plural(w.pods, "pod")}, at <span className="mono">{w.schedule}</span></span> : <span>{w.ready} of {w.wanted} ready</span>}</dd></div>
         <div><dt>reach</dt><dd><ReachMark of={w.reach} word /></dd></div>

@@ -32,12 +32,12 @@ export const Ready = ({ w }: { w: WorkloadRow }) => (w.schedule ? <span classNam
 const COLUMNS: readonly Column<Row>[] = [
   { key: "workload", label: "Workload", width: "minmax(176px, 2fr)", order: "name", main: true, cell: (w) => <span className="name-digest"><End tip={`${w.key}\n${w.cluster}`}>{`${w.namespace}/${w.name}`}</End><Kind of={w.kind} /></span>, values: (w) => [{ key: "workload", value: w.key }, { key: "namespace", value: w.namespace }, { key: "kind", value: w.kind }, { key: "name", value: w.name }] },
   { key: "cluster", label: "Cluster", width: "78px", cell: (w) => <ClusterLink name={w.cluster} own />, values: (w) => text("cluster", w.cluster) },
-  { key: "owner", label: "Owner", width: "78px", cell: (w) => <Owner of={w.owner} from={w.ownerFrom} />, values: (w) => [{ key: "owner", value: w.owner }, { key: "owner_from", value: w.ownerFrom }] },
+  { key: "owner", label: "Owner", width: "78px", cell: (w) => <Owner of={w.owner} from={w.ownerFrom} quiet={w.platform} />, values: (w) => [{ key: "owner", value: w.owner }, { key: "owner_from", value: w.ownerFrom }] },
   { key: "tenant", label: "Tenant", width: "62px", cell: (w) => (w.tenant ? <span className="clip" data-tip={w.sharedWith.length ? `${w.tenant}\nshares nodes with ${w.sharedWith.join(", ")}` : w.tenant}>{w.tenant}</span> : dash), values: (w) => [{ key: "tenant", value: w.tenant }, { key: "shares_nodes_with", value: w.sharedWith.join("; ") }] },
   { key: "ready", label: "Ready", width: "46px", number: true, cell: (w) => <Ready w={w} />, values: (w) => [{ key: "ready", value: w.ready }, { key: "wanted", value: w.wanted }, { key: "pods", value: w.pods }] },
   { key: "images", label: "Images", name: "Vulnerabilities of its images", width: "124px", order: "critical", cell: (w) => <Verdict of={w} />,
     values: (w) => { const v = verdictOf(w); const n = (x: bigint) => (v.known === 0 ? "not assessed" : Number(x)); return [{ key: "critical", value: n(w.critical) }, { key: "high", value: n(w.high) }, { key: "known_exploited", value: n(w.kev) }, { key: "images_not_assessed", value: v.of - v.known }, { key: "why", value: v.known < v.of || v.of === 0 ? v.why : "" }]; } },
-  { key: "identity", label: "Runs as", width: "minmax(150px, 1.5fr)", cell: (w) => <span className="with-tags"><IdentityLink cluster={w.cluster} of={w.identity} own />{w.grants.length > 0 && <Powers of={w.grants} kind="grants" most={1} />}</span>, values: (w) => [{ key: "identity", value: w.identity }, { key: "grants", value: w.grants.join("; ") }] },
+  { key: "identity", label: "Runs as", width: "minmax(150px, 1.5fr)", cell: (w) => <span className="with-tags"><IdentityLink cluster={w.cluster} of={w.identity} own within={w.namespace} />{w.grants.length > 0 && <Powers of={w.grants} kind="grants" most={1} />}</span>, values: (w) => [{ key: "identity", value: w.identity }, { key: "grants", value: w.grants.join("; ") }] },
   { key: "powers", label: "Powers", name: "Powers and mounts of its pods", width: "minmax(112px, 1fr)", cell: (w) => (w.powers.length + w.mounts.length ? <span className="with-tags"><Powers of={w.powers} kind="powers" most={w.mounts.length ? 1 : 2} /><Powers of={w.mounts} kind="mounts" most={w.powers.length ? 1 : 2} /></span> : dash), values: (w) => [{ key: "powers", value: w.powers.join("; ") }, { key: "host_mounts", value: w.mounts.join("; ") }] },
   { key: "reach", label: "Reach", width: "84px", order: "reach", cell: (w) => <ReachMark of={w.reach} />, values: (w) => text("reach", reachSays(w.reach).label) },
   { key: "alerts", label: "Alerts", width: "48px", order: "alerts", number: true, cell: (w) => <Alerts n={w.alertsOpen} worst={w.alertsWorst} to={alertsOf(w)} />, values: (w) => [{ key: "alerts_open", value: Number(w.alertsOpen) }, { key: "worst", value: w.alertsOpen > 0n ? severityName(w.alertsWorst) : "" }] },
@@ -48,12 +48,12 @@ const COLUMNS: readonly Column<Row>[] = [
 
 const kind: ListKind<Row, Behind> = {
   source: workloadSource, title: "Workloads", one: "workload", many: "workloads", fields: WORKLOAD_FIELDS, values: { ...VALUES, ...CLUSTER_VALUES, kind: ["Deployment", "StatefulSet", "DaemonSet", "CronJob", "Job", "Pod"] }, example: "reach:internet owner:payments -platform:yes", ascending: ["name"], cli: "dockreeve workloads list",
-  chips: [["Of teams", "platform:no"], ["Reached from the internet", "reach:internet"], ["Unowned", "owner:unowned"], ["With alerts", "alerts:>0"], ["Known exploited", "kev:>0"], ["Privileged", "power:privileged"]],
+  chips: [["Of teams", "platform:no"], ["Reached from the internet", "reach:internet"], ["Unowned", "owner:unowned"], ["With alerts", "alerts:>0"], ["Known exploited", "kev:>0"], ["Privileged", "power:privileged"], ["Images not assessed", "assessed:no"]],
   columns: COLUMNS, kept: columnsKept("columns.workloads", COLUMNS, ["workload", "cluster", "owner", "tenant", "ready", "images", "identity", "powers", "reach", "alerts"]), scroll: { top: 0, active: null },
   href: (w) => workloadAddress(w.cluster, w.key), name: (w) => w.key,
   card: (w) => <>
     <a href={workloadAddress(w.cluster, w.key)} tabIndex={-1} className="text"><b className="card-name"><End>{`${w.namespace}/${w.name}`}</End></b><span className="muted clip">{w.kind}, {w.cluster}</span><span className="row card-tags"><ReachMark of={w.reach} /><Powers of={w.powers} kind="powers" most={1} /></span></a>
-    <span className="side"><Owner of={w.owner} from={w.ownerFrom} /><Verdict of={w} /><span className="row">{num(w.alertsOpen)} alerts</span></span>
+    <span className="side"><Owner of={w.owner} from={w.ownerFrom} quiet={w.platform} /><Verdict of={w} /><span className="row">{num(w.alertsOpen)} alerts</span></span>
   </>,
 };
 
