@@ -32,11 +32,14 @@ func requestOf(ev *event.Event) request {
 	}
 	fact := func(name string) string { return get(event.FactsKey, name) }
 	q := request{
-		cluster: fact("cluster"), user: get("user", "username"), source: get("sourceIPs", "0"), agent: get("userAgent"),
+		cluster: fact("cluster"), user: get("user", "username"), source: fact("source"), agent: get("userAgent"),
 		verb: get("verb"), resource: get("objectRef", "resource"), group: get("objectRef", "apiGroup"), sub: get("objectRef", "subresource"),
 		namespace: get("objectRef", "namespace"), name: get("objectRef", "name"),
 		target: fact("target"), owner: fact("targetOwner"), tenant: fact("targetTenant"), crossed: fact("crossTenant") == "true",
 		actorOwner: fact("actorOwner"), actorTenant: fact("actorTenant"),
+	}
+	if q.source == "" {
+		q.source = get("sourceIPs", "0")
 	}
 	if q.cluster == "" {
 		q.cluster = get("annotations", "cluster_name")

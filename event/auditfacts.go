@@ -24,7 +24,9 @@ type AuditFacts struct {
 	ActorTenant   string `json:"actorTenant,omitempty"`
 	ActorOwner    string `json:"actorOwner,omitempty"`
 
-	// Where the request came from, by its first source address.
+	// Where the request came from: the last source address, which the API server saw itself,
+	// but for known proxies. Those before it a client may have made up.
+	Source       string `json:"source,omitempty"`
 	From         string `json:"from,omitempty"`    // one of the From… words
 	FromPod      string `json:"fromPod,omitempty"` // namespace/name
 	FromNode     string `json:"fromNode,omitempty"`

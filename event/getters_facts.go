@@ -97,7 +97,12 @@ func auditDeleted(e *Event, _ *Arg) (int64, bool)     { return e.factInt("delete
 func auditStage(e *Event, _ *Arg) (string, bool) { return e.textAt(topStage) }
 func auditLevel(e *Event, _ *Arg) (string, bool) { return e.textAt(topLevel) }
 
+// auditSourceIP is the first of the list where no facts say which one to believe.
 func auditSourceIP(e *Event, _ *Arg) (netip.Addr, bool) {
+	if s, ok := e.factText("source"); ok && len(s) <= 64 {
+		a, err := netip.ParseAddr(s)
+		return a.Unmap(), err == nil
+	}
 	list := e.at(topSourceIPs)
 	if list == 0 || e.tape.nodes[list].kind != nodeArray {
 		return netip.Addr{}, false

@@ -3,6 +3,7 @@ package audit
 import (
 	"bytes"
 	"fmt"
+	"net/netip"
 	"slices"
 	"testing"
 
@@ -150,5 +151,29 @@ func TestAnAttackInTwoPatchesIsSeen(t *testing.T) {
 	f = patch(service, "", "services", "db", `{"spec":{"type":"LoadBalancer"}}`)
 	if f.Exposure != inventory.ReachInternet || !slices.Contains(f.Apps, "redis") || len(f.Ports) != 1 {
 		t.Errorf("a service opened by its type alone: %s", js(t, f))
+	}
+}
+
+func TestAWebhookThatAPatchAddsIsRead(t *testing.T) {
+	for _, body := range []string{
+		`[{"op":"add","path":"/webhooks/-","value":{"name":"d.e.f","clientConfig":{"url":"https://203.0.113.5/x"}}}]`,
+		`[{"op":"replace","path":"/webhooks/3/clientConfig","value":{"url":"https://203.0.113.5/x"}}]`,
+		`{"webhooks":[{"name":"d.e.f","clientConfig":{"url":"https://203.0.113.5/x","Url":""}}],"WEBHOOKS":[]}`,
+	} {
+		f := New(Options{State: cluster(t), Cluster: "test"}).Facts(req{user: "jo", verb: "patch", group: "admissionregistration.k8s.io", resource: "validatingwebhookconfigurations", name: "vw", body: body}.event(start))
+		if !slices.Equal(f.HookURLs, []string{"https://203.0.113.5/x"}) {
+			t.Errorf("%s: %s", body, js(t, f))
+		}
+	}
+}
+
+func TestTheSourceIsWhatTheServerSaw(t *testing.T) {
+	for list, want := range map[string]string{`["10.1.0.5","203.0.113.9"]`: "203.0.113.9", `["203.0.113.9","192.0.2.1"]`: "203.0.113.9", `["192.0.2.1"]`: "192.0.2.1", `["x"]`: "", `[]`: ""} {
+		a := New(Options{State: cluster(t), Cluster: "test", Proxies: []netip.Prefix{netip.MustParsePrefix("192.0.2.0/24")}})
+		ev := req{user: "jo", verb: "get", ip: "127.0.0.9"}.event(start)
+		ev.JSON = bytes.Replace(ev.JSON, []byte(`["127.0.0.9"]`), []byte(list), 1)
+		if f := a.Facts(ev); f.Source != want {
+			t.Errorf("%s came from %q, want %q", list, f.Source, want)
+		}
 	}
 }

@@ -167,7 +167,10 @@ func (d *doc) hookURLs() (urls []string) {
 		var conf struct {
 			Webhooks []struct{ ClientConfig struct{ URL string } }
 		}
-		if json.Unmarshal(b, &conf) != nil { // a list of patches
+		if b = bytes.TrimSpace(b); len(b) > 0 && b[0] == '[' {
+			b, _, _ = written(b) // what cannot be read is empty, and no configuration
+		}
+		if tidied, err := exact(b); err != nil || json.Unmarshal(tidied, &conf) != nil {
 			continue
 		}
 		for _, w := range conf.Webhooks {

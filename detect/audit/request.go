@@ -192,6 +192,7 @@ func (a *Auditor) from(d *doc, f *event.AuditFacts) {
 		return
 	}
 	text := ip.String()
+	f.Source = text
 	switch {
 	case ip.IsLoopback():
 		f.From = event.FromLoopback

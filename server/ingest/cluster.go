@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -276,6 +277,9 @@ func decodeAudit(e link.Envelope) (*store.AuditEvent, error) {
 	}
 	if a.FromName == "" {
 		a.FromName = d.Facts.FromNode
+	}
+	if own := d.Facts.Source; own != "" { // first, for the others are what a client may have made up
+		a.Sources = append([]string{own}, slices.DeleteFunc(a.Sources, func(s string) bool { return s == own })...)
 	}
 	if d.Impersonated != nil && d.Impersonated.Username != "" {
 		a.Impersonator, a.User = a.User, d.Impersonated.Username

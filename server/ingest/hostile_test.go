@@ -1,8 +1,10 @@
 package ingest
 
 import (
+	"slices"
 	"testing"
 
+	"github.com/dockreeve/dockreeve/event"
 	"github.com/dockreeve/dockreeve/finding"
 	"github.com/dockreeve/dockreeve/inuse"
 	"github.com/dockreeve/dockreeve/link"
@@ -41,5 +43,17 @@ func TestNobodySpeaksUnderAnothersName(t *testing.T) {
 				t.Errorf("kind %d of %q counts as %q, want %q", kind, origin, got, want)
 			}
 		}
+	}
+}
+
+func TestAMadeUpAddressIsNotShownFirst(t *testing.T) {
+	ev := event.Event{ID: event.ID{Node: 1, Lane: event.LaneAudit, Seq: 1}, Type: event.TypePluginevent, Source: event.SourceK8sAudit, Time: 1,
+		JSON: []byte(`{"auditID":"x","sourceIPs":["10.0.0.1","203.0.113.9"],"dockreeve":{"cluster":"prod","source":"203.0.113.9"}}`)}
+	a, err := decodeAudit(link.Envelope{Origin: "cluster/prod", Kind: link.KindAudit, Bytes: ev.AppendJSON(nil)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(a.Sources, []string{"203.0.113.9", "10.0.0.1"}) {
+		t.Errorf("sources %q", a.Sources)
 	}
 }
