@@ -184,17 +184,15 @@ func (s *State) identityDocument(sub Subject) *Document {
 	rights := slices.DeleteFunc(s.rights(sub, groups), func(r Right) bool { return r.Through != "" && slices.Contains(usual, r.Role) })
 	d.Grants = PowersOf(rights)
 	tenants := map[string]bool{}
+	wide := slices.DeleteFunc(slices.Clone(rights), func(r Right) bool { return r.Namespace != "" || len(r.Resources) == 0 })
+	switch { // how far its dangerous rights go; those of a reader only where it has no other
+	case len(PowersOf(wide)) > 0 || len(d.Grants) == 0 && len(wide) > 0:
+		d.Scope = "cluster"
+	case len(d.Grants) > 0 || slices.ContainsFunc(rights, func(r Right) bool { return r.Namespace != "" }):
+		d.Scope = "namespaces"
+	}
 	for i := range rights {
 		r := &rights[i]
-		// How far its dangerous rights go; those of a reader only where it has no other.
-		if len(d.Grants) == 0 || len(PowersOf(rights[i:i+1])) > 0 {
-			switch {
-			case r.Namespace == "" && len(r.Resources) > 0:
-				d.Scope = "cluster"
-			case r.Namespace != "" && d.Scope == "none":
-				d.Scope = "namespaces"
-			}
-		}
 		if r.Namespace != "" {
 			tenants[s.tenant(r.Namespace)] = true
 		} else if d.Tenant != "" && everywhere(r) {

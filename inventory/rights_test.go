@@ -193,6 +193,8 @@ func TestHowFarDangerousRightsGo(t *testing.T) {
 		`{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"nodes"},"rules":[{"apiGroups":[""],"resources":["nodes"],"verbs":["get"]}]}`,
 		`{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"b","namespace":"shop"},"roleRef":{"kind":"ClusterRole","name":"edit"},"subjects":[{"kind":"ServiceAccount","name":"deployer","namespace":"shop"}]}`,
 		`{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"n"},"roleRef":{"kind":"ClusterRole","name":"nodes"},"subjects":[{"kind":"ServiceAccount","name":"deployer","namespace":"shop"},{"kind":"Group","name":"ops"}]}`,
+		`{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"csr"},"rules":[{"apiGroups":["certificates.k8s.io"],"resources":["certificatesigningrequests/approval"],"verbs":["update"]},{"apiGroups":["certificates.k8s.io"],"resources":["signers"],"verbs":["approve"]}]}`,
+		`{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"csr"},"roleRef":{"kind":"ClusterRole","name":"csr"},"subjects":[{"kind":"User","name":"csr"}]}`,
 	} {
 		o, err := Decode([]byte(doc))
 		if err != nil {
@@ -213,6 +215,9 @@ func TestHowFarDangerousRightsGo(t *testing.T) {
 		t.Errorf("secrets of one namespace and nodes of the cluster: %+v", d)
 	}
 
+	if d := of("user:csr"); d.Scope != "cluster" || !slices.Equal(d.Grants, []string{event.PowerApproveCerts}) {
+		t.Errorf("a right that takes two rules: %+v", d)
+	}
 	if of("user:eve") != nil {
 		t.Error("a user that nothing names is known")
 	}

@@ -103,6 +103,7 @@ func (a *Agent) auditInfo() auditInfo {
 	info := auditInfo{mode: strings.Join(a.ways, ", ")}
 	a.mu.Unlock()
 	const what, remedy = "API server", "docs/audit.md says how to connect it"
+	const parts = "parts of the audit log" // it is watched, but not whole
 	if info.mode == "" {
 		info.gaps = []inventory.Gap{{What: what, Reason: "no way for audit events is set up: who does what through it is not watched", Remedy: remedy}}
 		return info
@@ -119,7 +120,7 @@ func (a *Agent) auditInfo() auditInfo {
 			refused += n
 		}
 		if refused > 0 {
-			info.gaps = append(info.gaps, inventory.Gap{What: what, Reason: fmt.Sprintf("%d calls of the audit %s were refused, for want of the right identity", refused, h.Way), Remedy: remedy})
+			info.gaps = append(info.gaps, inventory.Gap{What: parts, Reason: fmt.Sprintf("%d calls of the audit %s were refused, for want of the right identity", refused, h.Way), Remedy: remedy})
 		}
 	}
 	for _, c := range stats.Coverage.Clusters {
@@ -137,7 +138,7 @@ func (a *Agent) auditInfo() auditInfo {
 			}
 		}
 		for _, n := range c.NotAssessed {
-			info.gaps = append(info.gaps, inventory.Gap{What: what, Reason: n, Remedy: "docs/audit.md: the audit policy"})
+			info.gaps = append(info.gaps, inventory.Gap{What: parts, Reason: n, Remedy: "docs/audit.md: the audit policy"})
 		}
 	}
 	if a.opt.Auditor.Anonymisers == nil {

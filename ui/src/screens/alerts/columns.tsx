@@ -6,10 +6,11 @@ import { ClusterLink, IdentityLink, Owner } from "../../parts/cluster";
 import { type Column, columnsKept } from "../../parts/list/columns";
 import { SeverityMark, severityName, StatusMark, statusName } from "../../parts/marks";
 
-/** An object of the API whose kind alone names the group of an alert, with the name that the newest request had. */
-function objectOf(workload: string, object: string): string {
+/** An object of the API by its name, where the alert is about one: its workload names the kind only. */
+function objectOf(a: Alert): string {
+  const { workload = "", object = "", objectClass = "" } = a.subject ?? {};
   const [namespace, kind = "", name] = workload.split("/");
-  if (name !== undefined) return workload;
+  if (name !== undefined || (a.count > 1n && objectClass.split(" ").length < 3)) return workload;
   const said = object.split(" ")[2] ?? "";
   const of = said.slice(said.indexOf("/") + 1);
   return of && of !== namespace ? `${namespace === "cluster" ? "" : `${namespace}/`}${kind}/${of}` : workload;
@@ -19,7 +20,7 @@ function objectOf(workload: string, object: string): string {
 export function place(a: Alert): { main: string; sub: string } {
   const s = a.subject;
   const c = s?.container;
-  if (!c && s?.identity) return { main: s.workload && s.workload !== "host" && s.workload !== "unknown" ? objectOf(s.workload, s.object) : s.cluster || "API server", sub: "" };
+  if (!c && s?.identity) return { main: s.workload && s.workload !== "host" && s.workload !== "unknown" ? objectOf(a) : s.cluster || "API server", sub: "" };
   if (!c) return { main: "host", sub: "" };
   if (c.unknown) return { main: s?.workload && s.workload !== "unknown" ? s.workload : c.name || c.id.slice(0, 12), sub: "container not assessed" };
   return { main: s?.workload || c.pod || c.name || c.id.slice(0, 12), sub: c.name || c.id.slice(0, 12) };
