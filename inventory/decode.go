@@ -172,11 +172,33 @@ func decode(doc []byte, apiVersion, kind string) (*Object, error) {
 	if d.err != nil {
 		return nil, d.err
 	}
-	o.Unread = d.unread
+	if o.Unread = d.unread; o.Unread == "" {
+		o.Unread = full(o)
+	}
 	return o, nil
 }
 
 // decoder reads the sections of one object. The first error ends it.
+// full names a list that is as long as is kept, and so may have had more.
+func full(o *Object) string {
+	p := specOf(o)
+	switch {
+	case len(p.Containers) == maxContainers:
+		return "containers (no more are read)"
+	case len(p.Volumes) == maxVolumes:
+		return "volumes (no more are read)"
+	case slices.ContainsFunc(p.Containers, func(c Container) bool { return len(c.Mounts) == maxMounts }):
+		return "volumeMounts (no more are read)"
+	case o.Binding != nil && len(o.Binding.Subjects) == maxSubjects:
+		return "subjects (no more are read)"
+	case o.Role != nil && (len(o.Role.Rules) == maxRules || slices.ContainsFunc(o.Role.Rules, func(r Rule) bool {
+		return max(len(r.Verbs), len(r.Groups), len(r.Resources), len(r.URLs)) == maxWords
+	})):
+		return "rules (no more are read)"
+	}
+	return ""
+}
+
 type decoder struct {
 	o      *Object
 	r      *rawObject

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/dockreeve/dockreeve/event"
@@ -174,6 +175,39 @@ func TestTheSourceIsWhatTheServerSaw(t *testing.T) {
 		ev.JSON = bytes.Replace(ev.JSON, []byte(`["127.0.0.9"]`), []byte(list), 1)
 		if f := a.Facts(ev); f.Source != want {
 			t.Errorf("%s came from %q, want %q", list, f.Source, want)
+		}
+	}
+}
+
+func TestALongListHidesNothing(t *testing.T) {
+	list := func(n int, one string) string { return strings.TrimSuffix(strings.Repeat(one+",", n), ",") }
+	told := func(f event.AuditFacts) bool {
+		return slices.Contains(f.NotAssessed, ObjectNotAssessed+errTooBig.Error())
+	}
+	const benign, mount = `{"name":"c","image":"a"}`, `{"name":"v","mountPath":"/v"}`
+	for name, body := range map[string]string{
+		"containers": `{"spec":{"containers":[` + list(64, benign) + `,{"name":"x","image":"a","securityContext":{"privileged":true}}]}}`,
+		"volumes":    `{"spec":{"volumes":[` + list(64, `{"name":"e","emptyDir":{}}`) + `,{"name":"h","hostPath":{"path":"/"}}],"containers":[{"name":"c","image":"a","volumeMounts":[{"name":"h","mountPath":"/h"}]}]}}`,
+		"mounts":     `{"spec":{"volumes":[{"name":"h","hostPath":{"path":"/"}}],"containers":[{"name":"c","image":"a","volumeMounts":[` + list(64, mount) + `,{"name":"h","mountPath":"/h"}]}]}}`,
+		"too big":    `"skipped-too-big-size-object"`,
+	} {
+		f := New(Options{State: cluster(t), Cluster: "test"}).Facts(req{user: "jo", verb: "create", resource: "pods", ns: "red", name: "web", body: body}.event(start))
+		if !told(f) && len(f.Powers)+len(f.Mounts) == 0 {
+			t.Errorf("%s: neither seen nor said: %s", name, js(t, f))
+		}
+	}
+	s := cluster(t, `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"cluster-admin"},"rules":[{"verbs":["*"],"apiGroups":["*"],"resources":["*"]}]}`,
+		`{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"old"},"roleRef":{"kind":"ClusterRole","name":"cluster-admin"},"subjects":[{"kind":"User","name":"old"}]}`)
+	for name, others := range map[string]string{"the same again and again": list(1000, `{"kind":"User","name":"old"}`), "a hundred others": func() (s string) {
+		for i := range 100 {
+			s += fmt.Sprintf(`{"kind":"Group","name":"g%d"},`, i)
+		}
+		return strings.TrimSuffix(s, ",")
+	}()} {
+		body := `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"new"},"roleRef":{"kind":"ClusterRole","name":"cluster-admin"},"subjects":[` + others + `,{"kind":"User","name":"evil"}]}`
+		f := New(Options{State: s, Cluster: "test"}).Facts(req{user: "jo", verb: "create", group: "rbac.authorization.k8s.io", resource: "clusterrolebindings", name: "new", body: body}.event(start))
+		if !f.GrantsNew || len(f.GrantsTo) > maxFacts {
+			t.Errorf("%s: new %v to %d", name, f.GrantsNew, len(f.GrantsTo))
 		}
 	}
 }

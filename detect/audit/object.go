@@ -48,6 +48,9 @@ func (a *Auditor) object(d *doc, f *event.AuditFacts) {
 		return
 	}
 	o, answered, whole, err := d.decode(as.version, as.kind)
+	if err == nil && o.Unread != "" {
+		f.NotAssessed = append(f.NotAssessed, ObjectNotAssessed+errTooBig.Error())
+	}
 	if err == nil && !whole {
 		f.NotAssessed = append(f.NotAssessed, ObjectNotAssessed+errPatch.Error())
 	}
@@ -98,7 +101,10 @@ func scope(namespace string) string {
 	return namespace
 }
 
-var errNoObject = errors.New("the audit policy does not record the request's object")
+var (
+	errNoObject = errors.New("the audit policy does not record the request's object")
+	errTooBig   = errors.New("it is larger than is looked into") // a rule of detect/rules knows these words
+)
 
 // ObjectNotAssessed begins what NotAssessed says of an object that could not be read, so
 // that no rule could judge it.
@@ -120,8 +126,8 @@ func (d *doc) decode(version, kind string) (o *inventory.Object, answered, whole
 				last = errPatch
 				continue
 			}
-		case b[0] != '{':
-			last = errNoObject
+		case b[0] != '{': // words in its place: it was left out by us or by who exported it
+			last = errTooBig
 			continue
 		}
 		if i == 1 && d.Verb == "patch" {
@@ -155,7 +161,9 @@ func (d *doc) decode(version, kind string) (o *inventory.Object, answered, whole
 		return o, i == 0, whole, nil
 	}
 	if last == nil {
-		last = errNoObject
+		if last = errNoObject; d.Annotations["audit.k8s.io/truncated"] == "true" {
+			last = errTooBig
+		}
 	}
 	return nil, false, false, last
 }
@@ -234,6 +242,9 @@ func quoted(s string) json.RawMessage {
 	return b
 }
 
+// maxAsked bounds the subjects of a binding whose rights are looked up.
+const maxAsked = 256
+
 // binding fills what a role binding gives, to whom, and whether that is new to them.
 func (a *Auditor) binding(o *inventory.Object, f *event.AuditFacts) {
 	rules, ok := a.opt.State.RulesOf(o)
@@ -250,7 +261,15 @@ func (a *Auditor) binding(o *inventory.Object, f *event.AuditFacts) {
 		namespace = ""
 	}
 	f.Grants, f.GrantsScope = inventory.PowersIn(rules, namespace), scope(namespace)
-	for _, s := range o.Binding.Subjects[:min(maxFacts, len(o.Binding.Subjects))] {
+	asked := map[inventory.Subject]bool{}
+	for _, s := range o.Binding.Subjects {
+		if asked[s] {
+			continue
+		}
+		if asked[s] = true; len(asked) > maxAsked {
+			f.NotAssessed = append(f.NotAssessed, ObjectNotAssessed+errTooBig.Error())
+			break
+		}
 		name := s.Kind + "/" + s.Name
 		if s.Kind == "ServiceAccount" {
 			name = s.Kind + "/" + s.Namespace + "/" + s.Name
@@ -261,6 +280,7 @@ func (a *Auditor) binding(o *inventory.Object, f *event.AuditFacts) {
 		f.GrantsTo = append(f.GrantsTo, name)
 		f.GrantsNew = f.GrantsNew || a.gives(s, o, f.Grants, namespace)
 	}
+	f.GrantsTo = bounded(f.GrantsTo)
 }
 
 // gives reports whether a subject gets a power from the binding that it holds by no
