@@ -19,6 +19,9 @@ type ServeOptions struct {
 	TLS      *tls.Config  // of pki: asks callers for their certificate
 	Join     http.Handler // joining and renewing; nil = nobody can
 	Conns    int          // connections at once; 0 = 4,096
+	// Patience is how long a connection may take for its handshake or the head of a request,
+	// and how long it may have none; 0 = 10 s.
+	Patience time.Duration
 	Log      *slog.Logger
 }
 
@@ -28,6 +31,9 @@ type ServeOptions struct {
 func Serve(ctx context.Context, ln net.Listener, opt ServeOptions) error {
 	if opt.Conns <= 0 {
 		opt.Conns = 4096
+	}
+	if opt.Patience <= 0 {
+		opt.Patience = 10 * time.Second
 	}
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
@@ -40,7 +46,7 @@ func Serve(ctx context.Context, ln net.Listener, opt ServeOptions) error {
 		mux.Handle(pki.RenewPath, join)
 	}
 	web := &http.Server{
-		Handler: mux, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+		Handler: mux, ReadHeaderTimeout: opt.Patience, IdleTimeout: opt.Patience, MaxHeaderBytes: 16 << 10,
 		ErrorLog:    slog.NewLogLogger(opt.Log.Handler(), slog.LevelDebug),
 		BaseContext: func(net.Listener) context.Context { return ctx },
 		Protocols:   new(http.Protocols),

@@ -20,6 +20,7 @@ type hub struct {
 	tokens   *pki.Tokens
 	listener *Listener
 	addr     string
+	silence  time.Duration // of its clients
 	stop     func()
 }
 
@@ -95,7 +96,7 @@ func node(name string) pki.Identity {
 
 func (h *hub) client(t testing.TB, creds *pki.Credentials, src Source, down func(Down)) (*Client, func()) {
 	t.Helper()
-	c, err := NewClient(ClientOptions{URL: h.url(), TLS: creds.ClientTLS(), Source: src, Down: down, Pause: 20 * time.Millisecond})
+	c, err := NewClient(ClientOptions{URL: h.url(), TLS: creds.ClientTLS(), Source: src, Down: down, Silence: h.silence, Pause: 20 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
