@@ -169,7 +169,9 @@ func printAlert(w io.Writer, d *v1.AlertDetail, now time.Time) error {
 	for _, l := range d.Losses {
 		p("LOSS      %d events lost at %s (%s) around this moment: the picture may be incomplete", l.Count, clean(l.Hop), clean(l.Reason))
 	}
-	p("\nProcess tree")
+	if len(d.Lineage) > 0 {
+		p("\nProcess tree")
+	}
 	for i := len(d.Lineage) - 1; i >= 0; i-- {
 		pr := d.Lineage[i]
 		mark := "  "
@@ -188,11 +190,7 @@ func printAlert(w io.Writer, d *v1.AlertDetail, now time.Time) error {
 		if c.Null {
 			got = "no value"
 		}
-		not := ""
-		if c.Negate {
-			not = "not "
-		}
-		p("  %s %s%s  (was: %s)", mark, not, clean(c.Expr), got)
+		p("  %s %s  (was: %s)", mark, clean(c.Expr), got) // which says "not" itself
 	}
 	if len(d.Rule.GetResponse()) > 0 {
 		p("\nWhat to do")

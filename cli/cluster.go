@@ -36,8 +36,14 @@ anywhere with a --kubeconfig. It reads; it changes nothing. What must not be los
 on disk until the server has stored it.
 
 Join the server once with a token of "dockreeve join-token --role cluster"; without --hub
-everything is written to standard output as NDJSON. "dockreeve cluster inspect" looks at a
-cluster once, without a server.`,
+everything is written to standard output as NDJSON, and with --audit-stdin alone it ends
+with its input. "dockreeve cluster inspect" looks at a cluster once, without a server.
+
+  dockreeve cluster --cluster shop --kubeconfig FILE --audit-webhook :9443 \
+      --hub https://HUB:7371 --join TOKEN --listen :7372
+  dockreeve cluster --cluster shop --audit-stdin <PT1H.json
+
+docs/clusters.md walks through it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			which, err := r.which()
@@ -57,6 +63,9 @@ cluster once, without a server.`,
 			}
 			log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
 			p := clusterParts{rules: set, which: which, dir: state, stdin: cmd.InOrStdin(), log: log, watched: f.kube.Kubeconfig != "" || !f.stdin && !onlyFiles(&f)}
+			if join, err = pki.ReadToken(join); err != nil {
+				return withCode(exitFailed, "--join: %w", err)
+			}
 			if hub == "" {
 				if listen != "" || join != "" {
 					return withCode(exitUsage, "--listen and --join need --hub: nodes and tokens belong to a server")
@@ -67,7 +76,12 @@ cluster once, without a server.`,
 					return err
 				}
 				a.greet(cmd.ErrOrStderr())
-				if err := a.Run(cmd.Context(), a.ways...); err != nil {
+				ctx, done := context.WithCancel(cmd.Context())
+				defer done()
+				if a.server == "" && len(f.files) == 0 && f.webhook == "" && f.hub == "" {
+					a.ended = done // nothing more can come
+				}
+				if err := a.Run(ctx, a.ways...); err != nil {
 					return withCode(exitFailed, "%w", err)
 				}
 				return nil
@@ -100,7 +114,7 @@ cluster once, without a server.`,
 	r.whichFlag(cmd)
 	fs := cmd.Flags()
 	fs.StringVar(&hub, "hub", "", "address of the Dockreeve server's link, https://HOST:PORT")
-	fs.StringVar(&join, "join", "", "token to join it with; needed once")
+	fs.StringVar(&join, "join", "", "token to join it with, or @FILE that holds it; needed once")
 	fs.StringVar(&state, "state", defaultState(), "directory of certificates, of what is not sent yet and of what was learned")
 	fs.StringVar(&listen, "listen", "", "address for the cluster's nodes, host:port (default: nodes do not come here)")
 	fs.BoolVarP(&verbose, "verbose", "v", false, "log what is going on")

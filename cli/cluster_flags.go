@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -87,6 +88,7 @@ type clusterAgent struct {
 	server  string // address of the API server; "" = none
 	ways    []cluster.Way
 	audited bool   // one of them brings audit events
+	ended   func() // called when standard input has ended; nil = that ends nothing
 	webhook string // its address; "" = none
 	config  string // kubeconfig for the API server
 }
@@ -171,7 +173,7 @@ func (f *clusterFlags) auditWays(out *clusterAgent, dir string, stdin io.Reader)
 		if stdin == nil {
 			return withCode(exitUsage, "--audit-stdin: there is no standard input here")
 		}
-		out.ways = append(out.ways, in.Reader(stdin))
+		out.ways = append(out.ways, finite{in.Reader(stdin), out})
 		out.Way("stdin")
 	}
 	if f.hub != "" {
@@ -187,6 +189,20 @@ func (f *clusterFlags) auditWays(out *clusterAgent, dir string, stdin io.Reader)
 		out.Way("event-hub")
 	}
 	return nil
+}
+
+// finite is a way that comes to an end, as a file on standard input does.
+type finite struct {
+	cluster.Way
+	agent *clusterAgent
+}
+
+func (w finite) Run(ctx context.Context) error {
+	err := w.Way.Run(ctx)
+	if err == nil && w.agent.ended != nil {
+		w.agent.ended()
+	}
+	return err
 }
 
 // inventoryConfig reads how owners and tenants are told.
@@ -224,7 +240,7 @@ func (c *clusterAgent) greet(w io.Writer) {
 	case c.webhook != "":
 		fmt.Fprintf(w, "  audit     at %s\n            give the API server --audit-webhook-config-file=%s\n", c.webhook, c.config)
 	case !c.audited:
-		fmt.Fprintln(w, "  audit     NOT WATCHED: --audit-webhook, --audit-file or --audit-event-hub (docs/audit.md)")
+		fmt.Fprintln(w, "  audit     NOT WATCHED: --audit-webhook, --audit-file, --audit-event-hub or --audit-stdin (docs/audit.md)")
 	default:
 		fmt.Fprintf(w, "  audit     read\n")
 	}

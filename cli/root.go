@@ -111,7 +111,7 @@ func usageErrors(cmd *cobra.Command) {
 	if check := cmd.Args; check != nil {
 		cmd.Args = func(c *cobra.Command, args []string) error {
 			if err := check(c, args); err != nil {
-				return withCode(exitUsage, "%w\nSee \"%s --help\".", err, c.CommandPath())
+				return withCode(exitUsage, "%w\nUsage: %s\nSee \"%s --help\".", err, c.UseLine(), c.CommandPath())
 			}
 			return nil
 		}

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/dockreeve/dockreeve/internal/pki"
@@ -142,13 +141,9 @@ func (f *uplinkFlags) options(name string, log *slog.Logger) (UplinkOptions, err
 		}
 		name = host
 	}
-	token := f.token
-	if file, ok := strings.CutPrefix(token, "@"); ok {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			return UplinkOptions{}, fmt.Errorf("--join: %w", err)
-		}
-		token = strings.TrimSpace(string(b[:min(len(b), 4096)]))
+	token, err := pki.ReadToken(f.token)
+	if err != nil {
+		return UplinkOptions{}, fmt.Errorf("--join: %w", err)
 	}
 	return UplinkOptions{URL: f.url, Token: token, State: f.state, Cluster: f.cluster, Name: name, Log: log}, nil
 }

@@ -18,6 +18,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 )
@@ -33,6 +34,17 @@ const (
 	maxAnswer   = 64 << 10
 	joinPatient = 30 * time.Second
 )
+
+// ReadToken is the token that a flag names: itself, or with @FILE what the file holds, which
+// keeps it off the list of processes.
+func ReadToken(flag string) (string, error) {
+	file, ok := strings.CutPrefix(flag, "@")
+	if !ok {
+		return flag, nil
+	}
+	b, err := os.ReadFile(file)
+	return strings.TrimSpace(string(b[:min(len(b), 4096)])), err
+}
 
 type joinRequest struct {
 	Token    string `json:"token,omitempty"` // empty when renewing
