@@ -1,8 +1,11 @@
 package kubeaudit
 
 import (
+	"context"
 	"strings"
 	"testing"
+
+	"github.com/dockreeve/dockreeve/event"
 )
 
 // What an API server quotes when it refuses: seen of a real one.
@@ -36,5 +39,26 @@ func TestRefusalsKeepNoSecrets(t *testing.T) {
 	}
 	if new(redactor).event(&root) {
 		t.Errorf("a plain refusal is changed: %s", root.append(nil))
+	}
+}
+
+func TestALargePodDoesNotHideWhatItMayDo(t *testing.T) {
+	long := strings.Repeat("x", 200<<10)
+	env := strings.TrimSuffix(strings.Repeat(`{"name":"N","value":"`+strings.Repeat("y", 400)+`"},`, 3000), ",")
+	for name, object := range map[string]string{
+		"annotations": `{"kind":"Pod","metadata":{"annotations":{"a":"` + long + `","b":"` + long + `","c":"` + long + `","d":"` + long + `","e":"` + long + `","f":"` + long + `"}},"spec":{"hostPID":true}}`,
+		"variables":   `{"kind":"Pod","metadata":{"name":"p"},"spec":{"hostPID":true,"containers":[{"name":"c","env":[` + env + `]}]}}`,
+		"escapes":     `{"kind":"Pod","metadata":{"annotations":{"a":"` + strings.Repeat("\x7f", 150<<10) + `"}},"spec":{"hostPID":true}}`,
+		"a patch":     `[{"op":"add","path":"/metadata/annotations","value":{"a":"` + strings.Repeat(long, 6) + `"}},{"op":"add","path":"/spec/hostPID","value":true}]`,
+	} {
+		doc := `{"kind":"Event","apiVersion":"audit.k8s.io/v1","auditID":"x","stage":"ResponseComplete","verb":"create","objectRef":{"resource":"pods"},"responseObject":` + object + `,"requestObject":` + object + `}`
+		var got string
+		in := New(Options{Handler: Handler{Event: func(ev *event.Event, _ Source) error { got = string(ev.JSON); return nil }}})
+		if err := in.Reader(strings.NewReader(doc)).Run(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if len(got) > MaxEvent || !strings.Contains(got, "hostPID") {
+			t.Errorf("%s: %d bytes, %.300s", name, len(got), got)
+		}
 	}
 }

@@ -362,6 +362,7 @@ func TestOtherCategoriesAreSkippedAndCounted(t *testing.T) {
 func TestMetadataIsNeverLost(t *testing.T) {
 	big := `{"kind":"ConfigMap","data":{"x":"` + strings.Repeat("y", 700<<10) + `"}}`
 	bigger := `{"kind":"ConfigMap","data":{"x":"` + strings.Repeat("y", 2<<20) + `"}}`
+	many := `{"kind":"ConfigMap","x":[` + strings.Repeat("1,", 1<<20) + `1]}`
 	deep := strings.Repeat(`{"a":`, 500) + "1" + strings.Repeat("}", 500)
 	for _, c := range []struct {
 		name              string
@@ -369,12 +370,13 @@ func TestMetadataIsNeverLost(t *testing.T) {
 		request, response string // kind of what is left, or the mark
 		note              string
 	}{
-		{"both too large together", []string{"requestObject", big, "responseObject", big}, "ConfigMap", TooBig, "trimmed"},
-		{"the request's too large", []string{"requestObject", bigger, "responseObject", `{"kind":"Status"}`}, TooBig, "Status", "trimmed"},
+		{"both too large together", []string{"requestObject", big, "responseObject", big}, "ConfigMap", "ConfigMap", "trimmed"},
+		{"the request's too large", []string{"requestObject", bigger, "responseObject", `{"kind":"Status"}`}, "ConfigMap", "Status", "trimmed"},
+		{"too many values", []string{"requestObject", many, "responseObject", `{"kind":"Status"}`}, TooBig, "Status", "trimmed"},
 		{"nested beyond bounds", []string{"requestObject", deep, "responseObject", `{"kind":"Status"}`}, Unreadable, "Status", "trimmed"},
 		{"left out by the exporter", []string{"requestObject", quote(TooBig), "responseObject", `{"kind":"Status"}`}, TooBig, "Status", "trimmed"},
 		{"left out by the API server", []string{"annotations", `{"audit.k8s.io/truncated":"true"}`}, "", "", "trimmed"},
-		{"escapes that grow", []string{"requestObject", `{"kind":"X","x":"` + strings.Repeat("\x7f", 600<<10) + `"}`, "responseObject", `{"kind":"Status"}`}, TooBig, TooBig, "trimmed"},
+		{"escapes that grow", []string{"requestObject", `{"kind":"X","x":"` + strings.Repeat("\x7f", 600<<10) + `"}`, "responseObject", `{"kind":"Status"}`}, "X", "Status", "trimmed"},
 		{"a huge agent", []string{"userAgent", quote(strings.Repeat("m", 2<<20)), "requestObject", `{"kind":"Pod"}`, "responseObject", `{"kind":"Status"}`}, "Pod", "Status", "trimmed"},
 		{"many huge annotations", []string{"annotations", `{"a":"` + strings.Repeat("\x7f", 400<<10) + `"}`, "requestObject", `{"kind":"Pod"}`, "responseObject", `{"kind":"Status"}`}, TooBig, TooBig, "trimmed"},
 	} {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -86,6 +87,9 @@ func (b *batch) rescue(raw []byte) (root node, cut bool, err error) {
 		switch {
 		case body && !keep[p.key]:
 			cut = true
+			if small, size := b.slim(p.v, room); size > 0 {
+				n, room = small, room-size
+			}
 		case !body && len(p.v) > MaxEvent:
 			cut = true
 		default:
@@ -98,6 +102,48 @@ func (b *batch) rescue(raw []byte) (root node, cut bool, err error) {
 	}
 	root.kids = unique(root.kids)
 	return root, cut, nil
+}
+
+// maxSlim bounds the body that is looked into for what is worth keeping of it.
+const maxSlim = 4 << 20
+
+// lightest are members of objects that decide little, what matters least first.
+var lightest = []string{"managedFields", "status", "annotations", "env", "args", "command", "labels"}
+
+// slim keeps of a body that is too large what decides on it: who makes a pod large, with a
+// long annotation or a thousand variables, must not hide what the pod may do. Texts
+// longer than a name or path are left out whole, so that none is cut in the middle of a
+// secret. It returns the tree and its size as JSON; 0 = it cannot be made small enough.
+func (b *batch) slim(body []byte, room int) (node, int) {
+	if len(body) > maxSlim {
+		return node{}, 0
+	}
+	n, err := b.p.tree(body)
+	if err != nil {
+		return node{}, 0
+	}
+	for _, drop := range [][]string{lightest[:2], lightest} {
+		thin(&n, drop)
+		if size := len(n.append(nil)); size <= room {
+			return n, size
+		}
+	}
+	return node{}, 0
+}
+
+func thin(n *node, drop []string) {
+	if len(n.text) > 512 {
+		n.kind, n.text = kString, TooBig
+	}
+	kept := n.kids[:0]
+	for i := range n.kids {
+		if slices.Contains(drop, n.kids[i].key) {
+			continue
+		}
+		thin(&n.kids[i], drop)
+		kept = append(kept, n.kids[i])
+	}
+	n.kids = kept
 }
 
 func bodyMember(key string) bool { return key == "requestObject" || key == "responseObject" }
@@ -238,13 +284,19 @@ func dropFacts(root *node) bool {
 // shrink makes an event smaller, in the order of what matters least.
 func shrink(root *node, step int) bool {
 	switch step {
-	case 0, 1:
-		if m := root.get(bodyMembers[step]); m != nil && m.kind != kBare {
+	case 0:
+		for _, key := range bodyMembers {
+			if m := root.get(key); m != nil && m.kind != kBare && m.kind != kString {
+				thin(m, lightest)
+			}
+		}
+	case 1, 2:
+		if m := root.get(bodyMembers[step-1]); m != nil && m.kind != kBare {
 			*m = node{kind: kString, key: m.key, text: TooBig}
 		}
-	case 2:
-		clip(root, 1024, 128)
 	case 3:
+		clip(root, 1024, 128)
+	case 4:
 		kept := root.kids[:0]
 		for _, k := range root.kids {
 			switch k.key {
