@@ -26,6 +26,7 @@ type habits struct {
 	accounts int // of Who, those that are service accounts
 	total    int
 	dropped  int64
+	forgot   int64 // when room was looked for last
 	dirty    map[habitKey]*habit
 	// peers counts the service accounts that have a habit, by verb, resource and scope: what
 	// many do is unusual for none.
@@ -92,8 +93,16 @@ func fresh(seen map[string]int64, key string, now int64) bool {
 	return !ok || now-at < probation
 }
 
+// forgetEvery is how often room is looked for: when all is full and fresh, a look at
+// everything for each event would hold up the events.
+const forgetEvery = int64(3600e9)
+
 // forget drops what was not seen for long.
 func (h *habits) forget(now int64) {
+	if h.forgot != 0 && now-h.forgot < forgetEvery {
+		return
+	}
+	h.forgot = now
 	for id, p := range h.Who {
 		for k, one := range p.Habits {
 			if now-one.Last > forgetAfter {
@@ -210,7 +219,7 @@ func (h *habits) note(p *person, k habitKey, one *habit, d *doc, f *event.AuditF
 // Changed returns the habits that changed since the last call, at most max of them, the
 // rest next time. Call it from the goroutine that calls Facts.
 func (a *Auditor) Changed(max int) inventory.Habits {
-	out := inventory.Habits{Cluster: a.opt.Cluster, Since: a.habits.Since, Dropped: a.habits.dropped}
+	out := inventory.Habits{Cluster: a.opt.Cluster, Since: a.habits.Since, Dropped: a.habits.dropped + a.models.dropped}
 	for k, one := range a.habits.dirty {
 		if len(out.List) >= max {
 			break

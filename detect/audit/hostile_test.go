@@ -211,3 +211,27 @@ func TestALongListHidesNothing(t *testing.T) {
 		}
 	}
 }
+
+func TestAFloodOfNamesIsCountedAndNotLookedThroughEachTime(t *testing.T) {
+	h := newHabits()
+	for i := range maxIdentities {
+		h.person(fmt.Sprintf("user:%d", i), start)
+	}
+	if h.person("user:one more", start+1) != nil || h.forgot != start+1 {
+		t.Fatal("more identities than the bound, or no room was looked for")
+	}
+	if h.person("user:another", start+2); h.forgot != start+1 {
+		t.Error("everything is looked through again for the next event")
+	}
+	if h.person("user:much later", start+forgetAfter+2) == nil {
+		t.Error("no room is made when the others are long gone")
+	}
+	m := newModels()
+	for i := range maxPairs {
+		m.Pairs[fmt.Sprint(i)] = &pair{Last: start}
+	}
+	m.learn(start+1, false, "a", "b")
+	if m.dropped != 2 || len(m.Pairs) != maxPairs {
+		t.Errorf("%d pairs dropped, %d kept", m.dropped, len(m.Pairs))
+	}
+}

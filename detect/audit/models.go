@@ -32,6 +32,9 @@ const (
 type models struct {
 	Pairs map[string]*pair
 	By    map[string]*learned
+
+	forgot  int64 // when room was looked for last
+	dropped int64 // pairs that found none
 }
 
 type pair struct {
@@ -106,6 +109,7 @@ func (m *models) learn(now int64, odd bool, keys ...string) {
 			if len(m.Pairs) >= maxPairs {
 				m.forget(now)
 				if len(m.Pairs) >= maxPairs {
+					m.dropped++
 					continue
 				}
 			}
@@ -121,6 +125,10 @@ func (m *models) learn(now int64, odd bool, keys ...string) {
 }
 
 func (m *models) forget(now int64) {
+	if m.forgot != 0 && now-m.forgot < forgetEvery {
+		return
+	}
+	m.forgot = now
 	for k, p := range m.Pairs {
 		if now-p.Last > forgetAfter {
 			delete(m.Pairs, k)
