@@ -232,6 +232,13 @@ spec:
 		{name: "mass-deletion-at-once", rule: "k8s-mass-deletion", before: func(a *act) { a.many("serviceaccounts", 55) }, do: func(a *act) {
 			a.who().must(a.t, 200, "DELETE", "/api/v1/namespaces/"+a.ns+"/serviceaccounts?labelSelector=many%3Dyes", "")
 		}},
+		{name: "too-large", rule: "k8s-too-large-to-judge", do: func(a *act) {
+			many := ""
+			for i := range 65 { // one more than is looked into
+				many += fmt.Sprintf("{name: c%d, image: \"registry.example/shop/web:1\"},", i)
+			}
+			a.in("apiVersion: v1\nkind: Pod\nmetadata: {name: many}\nspec: {containers: ["+many+"]}\n", "create", "-f", "-")
+		}},
 		{name: "data-deleted", rule: "k8s-data-deleted", before: func(a *act) {
 			a.Apply(a.t, a.ns, "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n")
 		}, do: func(a *act) { a.k("delete", "pvc", "data", "--wait=false") }},
