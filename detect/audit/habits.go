@@ -78,10 +78,11 @@ func (h *habits) person(identity string, now int64) *person {
 	return p
 }
 
-// at reports whether the identity has a habit in a namespace that is no news.
+// at reports whether the identity has a habit in a namespace that is no news: what was
+// unusual there gives nobody a place in it.
 func (p *person) at(namespace string, now int64) bool {
 	for _, one := range p.Habits {
-		if one.Namespace == namespace && one.OK > 0 && now-one.First >= probation {
+		if one.Namespace == namespace && one.OK > 0 && now-one.First >= probation && now >= one.Settled {
 			return true
 		}
 	}
