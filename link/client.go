@@ -35,6 +35,9 @@ type ClientOptions struct {
 	// Before is called before each attempt to connect: where certificates are renewed.
 	// Its error is logged; the attempt is made all the same. nil = nothing.
 	Before func(context.Context) error
+	// BeforeEvery is how often Before is called beside that, so that a stream that lasts
+	// does not outlive what is renewed; 0 = 12 h.
+	BeforeEvery time.Duration
 
 	Silence time.Duration // after which an end that says nothing is given up; 0 = 30 s
 	Pause   time.Duration // longest wait between attempts; 0 = 30 s
@@ -45,7 +48,8 @@ type ClientOptions struct {
 // HTTP/2 request, and connects again for as long as it runs. It holds nothing of its
 // own: what is not acknowledged stays with the Source.
 type Client struct {
-	opt ClientOptions
+	opt     ClientOptions
+	renewal sync.Mutex // one at a time
 
 	mu        sync.Mutex
 	connected bool
@@ -68,6 +72,9 @@ func NewClient(opt ClientOptions) (*Client, error) {
 	}
 	if opt.Pause <= 0 {
 		opt.Pause = lastPause
+	}
+	if opt.BeforeEvery <= 0 {
+		opt.BeforeEvery = 12 * time.Hour
 	}
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
@@ -101,13 +108,25 @@ func (c *Client) state(connected bool, err error) {
 // Run connects, and connects again, until ctx ends or the source is closed and all of
 // it is acknowledged.
 func (c *Client) Run(ctx context.Context) error {
-	pause := firstPause
-	for ctx.Err() == nil {
-		if c.opt.Before != nil {
-			if err := c.opt.Before(ctx); err != nil && ctx.Err() == nil {
-				c.opt.Log.Warn("before connecting", "error", err)
+	again, stop := context.WithCancel(ctx)
+	var renewing sync.WaitGroup
+	defer renewing.Wait()
+	defer stop()
+	renewing.Go(func() {
+		tick := time.NewTicker(c.opt.BeforeEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				c.before(again)
+			case <-again.Done():
+				return
 			}
 		}
+	})
+	pause := firstPause
+	for ctx.Err() == nil {
+		c.before(ctx)
 		up, err := c.stream(ctx)
 		if errors.Is(err, errDrained) {
 			c.state(false, errors.New("all is delivered"))
@@ -132,6 +151,17 @@ func (c *Client) Run(ctx context.Context) error {
 		pause = min(2*pause, c.opt.Pause)
 	}
 	return nil
+}
+
+func (c *Client) before(ctx context.Context) {
+	if c.opt.Before == nil {
+		return
+	}
+	c.renewal.Lock()
+	defer c.renewal.Unlock()
+	if err := c.opt.Before(ctx); err != nil && ctx.Err() == nil {
+		c.opt.Log.Warn("renewing what the link needs", "error", err)
+	}
 }
 
 var errDrained = errors.New("all is delivered")

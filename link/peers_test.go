@@ -556,3 +556,46 @@ func TestMoreConnectionsThanTheBound(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestALongStreamIsRenewedToo: a certificate must not end under a stream that never broke,
+// for nobody could connect with it, nor renew it, afterwards.
+func TestALongStreamIsRenewedToo(t *testing.T) {
+	h := newHub(t, ListenerOptions{})
+	sp := openSpool(t, t.TempDir(), "node/c1/n1")
+	defer sp.Close()
+	asked := make(chan struct{})
+	ctx, cancel := context.WithCancel(context.Background())
+	c, err := NewClient(ClientOptions{
+		URL: h.url(), TLS: h.join(t, node("n1")).ClientTLS(), Source: sp, BeforeEvery: time.Millisecond,
+		Before: func(ctx context.Context) error {
+			select {
+			case asked <- struct{}{}:
+			case <-ctx.Done():
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- c.Run(ctx) }()
+	<-asked
+	for up := false; !up; up, _, _ = c.Connected() {
+		select {
+		case <-asked: // an attempt waits for it
+		case <-time.After(time.Millisecond):
+		}
+	}
+	_, since, _ := c.Connected()
+	for range 3 {
+		<-asked
+	}
+	if up, at, err := c.Connected(); !up || at != since {
+		t.Errorf("the stream broke for it: %v", err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
