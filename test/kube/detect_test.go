@@ -243,6 +243,10 @@ spec:
 			a.Apply(a.t, a.ns, "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}\n")
 		}, do: func(a *act) { a.k("delete", "pvc", "data", "--wait=false") }},
 
+		{name: "too-large", rule: "k8s-too-large-to-judge", do: func(a *act) {
+			a.who().must(a.t, 201, "POST", "/api/v1/namespaces/"+a.ns+"/pods", `{"metadata":{"name":"huge"},"spec":{"containers":[{"name":"c","image":"registry.example/shop/web:1","env":[{"name":"A","value":"`+strings.Repeat("x", 1_200_000)+`"}]}]}}`)
+		}},
+
 		// Access.
 		{name: "secrets-listed", rule: "k8s-secrets-listed", do: func(a *act) { a.k("get", "secrets", "-A") }},
 		{name: "secrets-in-bulk", rule: "k8s-secrets-read-in-bulk", before: func(a *act) { a.many("secrets", 22) }, do: func(a *act) {

@@ -16,12 +16,13 @@ import (
 
 var update = flag.Bool("update", false, "write what was found over testdata/*.findings")
 
-// TestRecordedTracesGiveTheKnownFindings plays recordings of real containers: the
-// demo's attacks, where nothing may be missing, and a minute of ordinary work,
-// where nothing may be found. The recordings hold the container's own events only;
-// their comments say what was left out.
+// TestRecordedTracesGiveTheKnownFindings plays recordings of real containers and of a real
+// API server: attacks, where nothing may be missing, and ordinary work, where nothing may be
+// found. They hold the events of the containers and users in question only; their comments
+// say what was left out. DOCKREEVE_RECORD=$PWD/test/scenario/testdata go test ./test/kube
+// -run 'TestAWatchedControlPlane/EveryRule' records those of the API server anew.
 func TestRecordedTracesGiveTheKnownFindings(t *testing.T) {
-	for _, name := range []string{"demo-attack", "ordinary-work"} {
+	for _, name := range []string{"demo-attack", "ordinary-work", "cluster-attack", "cluster-work"} {
 		t.Run(name, func(t *testing.T) {
 			events, got := playFile(t, "testdata/"+name+".ndjson.gz")
 			if events == 0 {
