@@ -6,8 +6,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"syscall"
 	"testing"
@@ -322,26 +324,80 @@ func FuzzFrames(f *testing.F) {
 	})
 }
 
-// Whatever lies in a segment, a spool opens, or says which file is none of its own.
+// Whatever lies in a segment, a spool opens; what it delivers of it is the same after the
+// next start, and nothing is left once that is acknowledged. With whole, the bytes are the
+// bodies of records that are whole, each after a byte of its length.
 func FuzzSegment(f *testing.F) {
-	good := appendRecord(nil, recordEnvelope, func(b []byte) []byte {
-		return appendEnvelope(b, &Envelope{Origin: "n", Epoch: 1, Lane: LaneAlert, Seq: 1, Kind: KindFinding, Bytes: []byte("x")})
-	})
-	f.Add(good)
-	f.Add(append(good, appendRecord(nil, recordAck, func(b []byte) []byte { return appendPlace(b, "n", 1, LaneAlert, 1) })...))
-	f.Fuzz(func(t *testing.T, b []byte) {
+	envelope := func(seq uint64) []byte {
+		return appendEnvelope([]byte{recordEnvelope}, &Envelope{Origin: "n", Epoch: 1, Lane: LaneAlert, Seq: seq, Kind: KindFinding, Bytes: []byte("x")})
+	}
+	ack := appendPlace([]byte{recordAck}, "n", 1, LaneAlert, 1)
+	record := func(body []byte) []byte {
+		return appendRecord(nil, body[0], func(b []byte) []byte { return append(b, body[1:]...) })
+	}
+	good := record(envelope(1))
+	f.Add(good, false)
+	f.Add(append(good, record(ack)...), false)
+	var bodies []byte
+	for _, b := range [][]byte{envelope(1), envelope(3), ack, envelope(2), envelope(1 << 62)} {
+		bodies = append(append(bodies, byte(len(b))), b...)
+	}
+	f.Add(bodies, true)
+	f.Fuzz(func(t *testing.T, b []byte, whole bool) {
+		if whole {
+			var records []byte
+			for len(b) > 1 {
+				n := min(max(1, int(b[0])), len(b)-1)
+				records = append(records, record(b[1:1+n])...)
+				b = b[1+n:]
+			}
+			b = records
+		}
 		dir := t.TempDir()
 		if err := os.WriteFile(filepath.Join(dir, "alert-0000000000000001.seg"), b, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		l := &spoolLane{lane: LaneAlert, dir: dir, bound: spoolBounds[LaneAlert], segment: maxSegment, tracks: map[place]*track{}}
-		if err := l.load(); err != nil {
+		open := func() *spoolLane {
+			l := &spoolLane{lane: LaneAlert, dir: dir, bound: spoolBounds[LaneAlert], segment: maxSegment, tracks: map[place]*track{}}
+			if err := l.load(); err != nil {
+				t.Fatal(err)
+			}
+			return l
+		}
+		all := func(l *spoolLane) (out []Envelope) {
+			for {
+				e, _, err := l.deliver()
+				if err == io.EOF {
+					return out
+				}
+				if err == nil {
+					out = append(out, e)
+				}
+			}
+		}
+		l := open()
+		first := all(l)
+		if l.live != len(first) {
+			t.Fatalf("%d of %d were delivered", len(first), l.live)
+		}
+		if err := l.close(); err != nil {
 			t.Fatal(err)
 		}
-		for l.live > 0 {
-			if _, _, err := l.deliver(); err != nil {
-				break
+		l = open()
+		if again := all(l); !reflect.DeepEqual(first, again) {
+			t.Fatalf("%+v after the next start, before %+v", again, first)
+		}
+		for _, e := range first {
+			if err := l.ack(place{e.Origin, e.Epoch, e.Lane}, e.Seq); err != nil {
+				t.Fatal(err)
 			}
+		}
+		if err := l.close(); err != nil {
+			t.Fatal(err)
+		}
+		l = open()
+		if left := all(l); len(left) != 0 {
+			t.Fatalf("acknowledged and there again: %+v", left)
 		}
 		if err := l.close(); err != nil {
 			t.Fatal(err)
