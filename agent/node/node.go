@@ -258,6 +258,7 @@ func (n *Node) loss(l event.Loss) {
 func (n *Node) send(f *finding.Finding) {
 	if n.opt.Replay == "" {
 		n.podsMu.Lock()
+		n.near.place(f)
 		n.near.reach(f)
 		n.podsMu.Unlock()
 	}

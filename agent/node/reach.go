@@ -18,15 +18,16 @@ const maxReached = 24
 // neighbours are the pods of this node as the cluster agent tells of them, for what an
 // escape can reach. The zero value knows of none. Its owner guards it.
 type neighbours struct {
-	told bool                 // the cluster agent has told of this node's pods
-	pods map[string]neighbour // by uid, at most maxPendingPods
+	told    bool                 // the cluster agent has told of this node's pods
+	cluster string               // which it looks after
+	pods    map[string]neighbour // by uid, at most maxPendingPods
 }
 
 type neighbour struct{ workload, tenant string }
 
 // take notes a change of the node's pods.
 func (n *neighbours) take(p *inventory.PodsFor) {
-	n.told = true
+	n.told, n.cluster = true, p.Cluster
 	if p.Full || n.pods == nil {
 		n.pods = map[string]neighbour{}
 	}
@@ -63,6 +64,14 @@ func hostPath(f *finding.Finding) string {
 		}
 	}
 	return f.Subject.Object
+}
+
+// place names the cluster of a finding in a pod that its agent has told of. A hub knows it
+// by who sends; under up, where node and hub are one process, nobody else says it.
+func (n *neighbours) place(f *finding.Finding) {
+	if f.Subject.Container != nil && f.Subject.Owner != "" {
+		f.Subject.Cluster = n.cluster
+	}
 }
 
 // reach adds to the finding of an escape whom it reaches: the workload of the pod whose

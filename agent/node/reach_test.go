@@ -67,6 +67,20 @@ func TestReach(t *testing.T) {
 	}
 }
 
+// TestFindingsOfToldPodsNameTheCluster: other containers of the machine are not the cluster's.
+func TestFindingsOfToldPodsNameTheCluster(t *testing.T) {
+	var n neighbours
+	n.take(&inventory.PodsFor{Cluster: "lab", Put: []inventory.PodMeta{{UID: blueUID, Workload: "blue/Deployment/db", Owner: "unowned"}}})
+	told, other, host := escape(""), escape(""), finding.Finding{}
+	told.Subject.Owner = "unowned"
+	for _, f := range []*finding.Finding{&told, &other, &host} {
+		n.place(f)
+	}
+	if told.Subject.Cluster != "lab" || other.Subject.Cluster != "" || host.Subject.Cluster != "" {
+		t.Errorf("clusters: %q of a pod that was told of, %q of another container, %q of the host", told.Subject.Cluster, other.Subject.Cluster, host.Subject.Cluster)
+	}
+}
+
 // TestReachIsBounded has more pods on the node than are remembered or named.
 func TestReachIsBounded(t *testing.T) {
 	var n neighbours
