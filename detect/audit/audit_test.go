@@ -98,6 +98,7 @@ func TestWhoAndFromWhere(t *testing.T) {
 		{"anonymous from outside", req{user: "system:anonymous", verb: "get", ip: "203.0.113.7"}, event.AuditFacts{Actor: "anonymous", From: "internet"}},
 		{"a person, private address", req{user: "jo@example.org", verb: "list", resource: "pods", ip: "10.9.9.9"}, event.AuditFacts{Actor: "user", From: "private"}},
 		{"kubelet", req{user: "system:node:n1", verb: "get", resource: "nodes", name: "n1", ip: "10.0.0.1"}, event.AuditFacts{Actor: "node", From: "node", FromNode: "n1", Platform: true}},
+		{"a made-up name of the platform, from outside", req{user: "system:made-up", verb: "get", ip: "203.0.113.7"}, event.AuditFacts{Actor: "control-plane", From: "internet"}},
 		{"scheduler", req{user: "system:kube-scheduler", verb: "get", ip: "127.0.0.1"}, event.AuditFacts{Actor: "control-plane", From: "loopback", Platform: true}},
 		{"managed control plane", req{user: "aksService", verb: "get", ip: "127.0.0.1"}, event.AuditFacts{Actor: "control-plane", From: "loopback", Platform: true}},
 		{"a pod with its own token", req{user: app, extra: bound, verb: "get", resource: "pods", ns: "red", ip: "10.1.0.5"}, event.AuditFacts{Actor: "service-account", From: "pod", FromPod: "red/web", TokenPod: "red/web", ActorTenant: "red", TargetTenant: "red"}},
@@ -146,13 +147,17 @@ func TestForwardedAddressesAreNotBelieved(t *testing.T) {
 }
 
 func TestNodesTeachTheWayOut(t *testing.T) {
-	a := New(Options{State: cluster(t, node("n1", "10.0.0.1"), pod("red", "web", "10.1.0.5", "n1", "10.0.0.1")), Cluster: "test"})
+	a := New(Options{State: cluster(t, node("n1", "10.0.0.1"), node("n2", "10.0.0.2"), pod("red", "web", "10.1.0.5", "n1", "10.0.0.1")), Cluster: "test"})
 	use := req{user: "system:serviceaccount:red:app", verb: "get", resource: "pods", ns: "red", ip: "198.51.100.20", extra: map[string][]string{"authentication.kubernetes.io/pod-name": {"web"}}}
 	if f := a.Facts(use.event(start)); !f.Elsewhere {
 		t.Error("an address nobody knows is not elsewhere")
 	}
 	a.Facts(req{user: "system:node:n1", verb: "get", resource: "nodes", name: "n1", ip: "198.51.100.20"}.event(start + 1))
-	if f := a.Facts(use.event(start + 2)); f.Elsewhere || f.From != event.FromNode {
+	if f := a.Facts(use.event(start + 2)); !f.Elsewhere {
+		t.Error("one kubelet's word is enough: whoever holds its credentials teaches an address of theirs")
+	}
+	a.Facts(req{user: "system:node:n2", verb: "get", resource: "nodes", name: "n2", ip: "198.51.100.20"}.event(start + 2))
+	if f := a.Facts(use.event(start + 3)); f.Elsewhere || f.From != event.FromNode {
 		t.Errorf("from %s, elsewhere %v: kubelets come from there, so pods do", f.From, f.Elsewhere)
 	}
 	if f := a.Facts(use.event(start + 8*day)); !f.Elsewhere {

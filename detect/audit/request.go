@@ -205,7 +205,7 @@ func (a *Auditor) from(d *doc, f *event.AuditFacts) {
 			}
 		} else if o, ok := a.opt.State.NodeByIP(text); ok {
 			f.From, f.FromNode = event.FromNode, o.Name
-		} else if at, ok := a.egress[ip]; ok && d.time-at < egressFor {
+		} else if a.exits(ip, d.time) {
 			f.From = event.FromNode
 		} else if ip.IsPrivate() || ip.IsLinkLocalUnicast() || sharedSpace.Contains(ip) {
 			f.From = event.FromPrivate
@@ -216,13 +216,14 @@ func (a *Auditor) from(d *doc, f *event.AuditFacts) {
 		}
 	}
 	if d.actor == event.ActorNode && f.By == "" && d.done() && f.From != event.FromPod {
-		a.sawEgress(ip, d.time)
+		a.sawEgress(ip, d.identity, d.time)
 	}
 	f.Elsewhere = a.elsewhere(d, f)
 	// The platform works from nodes and from its own pods. From elsewhere somebody holds
-	// its credentials.
+	// its credentials. Kubelets come first from whatever address they have.
 	ns, _, _ := strings.Cut(f.FromPod, "/")
-	if f.Elsewhere || f.From == event.FromAnonymiser || f.From == event.FromPod && !a.opt.State.PlatformNamespace(ns) {
+	outside := f.From == event.FromInternet && d.actor != event.ActorNode && f.TokenPod == ""
+	if f.Elsewhere || outside || f.From == event.FromAnonymiser || f.From == event.FromPod && !a.opt.State.PlatformNamespace(ns) {
 		f.Platform = false
 	}
 }
@@ -230,12 +231,27 @@ func (a *Auditor) from(d *doc, f *event.AuditFacts) {
 // sharedSpace is the address space of carriers' NAT (RFC 6598), which clouds use inside.
 var sharedSpace = netip.MustParsePrefix("100.64.0.0/10")
 
-// sawEgress learns an address that kubelets come from: pods of their nodes come from it
-// too where the way out translates addresses.
-func (a *Auditor) sawEgress(ip netip.Addr, now int64) {
-	if _, ok := a.egress[ip]; !ok && len(a.egress) >= maxEgress {
-		for old, at := range a.egress {
-			if now-at > egressFor {
+// exit is an address that kubelets come from: pods of their nodes come from it too where
+// the way out translates addresses.
+type exit struct {
+	At    int64  `json:"at"`              // when last
+	Node  string `json:"node"`            // the first to use it
+	Other bool   `json:"other,omitempty"` // another one has too
+}
+
+// exits reports whether an address is a way out of the nodes. One kubelet is not
+// believed alone, as whoever stole its credentials would teach an address of theirs,
+// unless the cluster has no other.
+func (a *Auditor) exits(ip netip.Addr, now int64) bool {
+	e, ok := a.egress[ip]
+	return ok && now-e.At < egressFor && (e.Other || a.opt.State.Len(inventory.KindNode) == 1)
+}
+
+func (a *Auditor) sawEgress(ip netip.Addr, node string, now int64) {
+	e, ok := a.egress[ip]
+	if !ok && len(a.egress) >= maxEgress {
+		for old, one := range a.egress {
+			if now-one.At > egressFor {
 				delete(a.egress, old)
 			}
 		}
@@ -243,7 +259,11 @@ func (a *Auditor) sawEgress(ip netip.Addr, now int64) {
 			return
 		}
 	}
-	a.egress[ip] = max(a.egress[ip], now)
+	if !ok {
+		e.Node = node
+	}
+	e.At, e.Other = max(e.At, now), e.Other || e.Node != node
+	a.egress[ip] = e
 }
 
 // elsewhere reports whether a token that is bound to a pod was used from a place where

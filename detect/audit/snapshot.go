@@ -20,11 +20,11 @@ type snapshot struct {
 	Dropped int64               `json:"dropped,omitempty"`
 	People  map[string]*person  `json:"people"`
 	Models  models              `json:"models"`
-	Egress  map[string]int64    `json:"egress,omitempty"`
+	Egress  map[string]exit     `json:"egress,omitempty"`
 	Repos   map[string][]string `json:"repositories,omitempty"`
 }
 
-const snapshotVersion = 1
+const snapshotVersion = 2
 
 // maxSnapshot bounds what Restore reads, bytes after decompression.
 const maxSnapshot = 1 << 30
@@ -36,10 +36,10 @@ var ErrSnapshot = errors.New("not a usable snapshot of learned habits")
 func (a *Auditor) Snapshot(w io.Writer) error {
 	s := snapshot{
 		Version: snapshotVersion, Cluster: a.opt.Cluster, Since: a.habits.Since, Dropped: a.habits.dropped,
-		People: a.habits.Who, Models: a.models, Egress: map[string]int64{}, Repos: map[string][]string{},
+		People: a.habits.Who, Models: a.models, Egress: map[string]exit{}, Repos: map[string][]string{},
 	}
-	for ip, at := range a.egress {
-		s.Egress[ip.String()] = at
+	for ip, one := range a.egress {
+		s.Egress[ip.String()] = one
 	}
 	for ns, repos := range a.repos {
 		s.Repos[ns] = slices.Sorted(maps.Keys(repos))
@@ -107,10 +107,10 @@ func (a *Auditor) Restore(r io.Reader) error {
 			m.By[name] = l
 		}
 	}
-	egress := map[netip.Addr]int64{}
-	for text, at := range s.Egress {
+	egress := map[netip.Addr]exit{}
+	for text, one := range s.Egress {
 		if ip, err := netip.ParseAddr(text); err == nil && len(egress) < maxEgress {
-			egress[ip] = at
+			egress[ip] = one
 		}
 	}
 	a.habits, a.models, a.egress, a.repos = h, m, egress, map[string]map[string]bool{}

@@ -53,9 +53,18 @@ func (s senders) connected(c *store.Cluster, now int64) bool {
 	return now-c.ReceivedAt <= int64(clusterSilence)
 }
 
+// node is the sensor of a cluster's node: one that joined as such, else the one in this
+// process, which goes by its bare name.
+func (s senders) node(cluster, name string) *store.Node {
+	if n := s[cluster+"/"+name]; n != nil {
+		return n
+	}
+	return s[name]
+}
+
 // notWatched is why no sensor watches a node of a cluster; "" when one does.
-func (s senders) notWatched(n *inventory.NodeDoc, now int64) string {
-	if r := s[n.Name]; r != nil {
+func (s senders) notWatched(cluster string, n *inventory.NodeDoc, now int64) string {
+	if r := s.node(cluster, n.Name); r != nil {
 		return notWatching(r, now)
 	}
 	switch {
@@ -114,7 +123,7 @@ func (a *API) clusterRow(ctx context.Context, c *store.Cluster, s senders, now i
 	}
 	watched := int32(0)
 	for _, n := range names {
-		if r := s[n]; r != nil && notWatching(r, now) == "" {
+		if r := s.node(c.Name, n); r != nil && notWatching(r, now) == "" {
 			watched++
 		}
 	}
@@ -173,7 +182,7 @@ func (a *API) GetCluster(ctx context.Context, req *connect.Request[v1.GetCluster
 	}
 	for i := range nodes {
 		n := &nodes[i]
-		why := s.notWatched(n, now)
+		why := s.notWatched(c.Name, n, now)
 		out.Nodes = append(out.Nodes, &v1.ClusterNode{Name: text(n.Name), OsImage: text(n.Node.OSImage), Kernel: text(n.Node.Kernel), Kubelet: text(n.Node.Kubelet), Runtime: text(n.Node.Runtime),
 			Arch: text(n.Node.Arch), InstanceType: text(n.Node.InstanceType), Ready: n.Node.Ready, Watched: why == "", NotAssessed: text(why), Since: n.Since, Pods: int32(n.Pods),
 			CpuMillicores: n.Node.CPU, MemoryBytes: n.Node.Memory, Tenants: textsOf(n.Tenants), Addresses: textsOf(slices.Concat(n.Node.Addresses, n.Node.External)), Owner: text(n.Owner)})

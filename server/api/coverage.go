@@ -211,7 +211,7 @@ func (a *API) clusterGaps(ctx context.Context, now int64, nodes []store.Node, ou
 		}
 		unwatched, first := 0, ""
 		for _, n := range names {
-			if r := s[n]; r == nil {
+			if r := s.node(c.Name, n); r == nil {
 				if unwatched++; first == "" {
 					first = n
 				}

@@ -61,6 +61,17 @@ func own(origin string, name *string) bool {
 	return true
 }
 
+// sender is own for what is kept by the name of its sender: there a node goes by its
+// cluster too, for two clusters may each have a node of one name, and one that is watched
+// must not hide that the other is not.
+func sender(origin string, name *string) {
+	if rest, ok := strings.CutPrefix(origin, nodePrefix); ok {
+		*name = rest
+		return
+	}
+	own(origin, name)
+}
+
 // localOrigin, or what begins with it and a slash, is what comes from within this
 // process. Nobody joins under such a name: identities begin with their role.
 const localOrigin = "local"

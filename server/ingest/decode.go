@@ -75,7 +75,7 @@ func decode(e link.Envelope) (item store.Item, dropped int, err error) {
 		if err := checkStatus(&s); err != nil {
 			return it, 0, err
 		}
-		own(e.Origin, &s.Node)
+		sender(e.Origin, &s.Node)
 		it.Status = &s
 	case link.KindRules:
 		var r link.RuleSet
@@ -88,7 +88,7 @@ func decode(e link.Envelope) (item store.Item, dropped int, err error) {
 		if len(r.Rules) > maxRules {
 			return it, 0, fmt.Errorf("%w: %d rules, at most %d", errInvalid, len(r.Rules), maxRules)
 		}
-		own(e.Origin, &r.Node)
+		sender(e.Origin, &r.Node)
 		it.Rules = &r
 	case link.KindUse:
 		var r inuse.Report
@@ -98,7 +98,7 @@ func decode(e link.Envelope) (item store.Item, dropped int, err error) {
 		if err := checkUse(&r); err != nil {
 			return it, 0, err
 		}
-		own(e.Origin, &r.Node)
+		sender(e.Origin, &r.Node)
 		it.Use = &r
 	case link.KindInventory:
 		if it.Inventory, dropped, err = decodeInventory(e); err != nil {

@@ -11,7 +11,7 @@ import (
 )
 
 func TestNobodySpeaksUnderAnothersName(t *testing.T) {
-	for origin, want := range map[string]string{"node/prod/n1": "n1", "cluster/prod": "cluster/prod", "local/cluster": "n2", "": "n2"} {
+	for origin, want := range map[string]string{"node/prod/n1": "prod/n1", "cluster/prod": "cluster/prod", "local/cluster": "n2", "": "n2"} {
 		names := map[link.Kind]any{
 			link.KindStatus:  &link.Status{Node: "n2", Since: 1},
 			link.KindRules:   &link.RuleSet{Node: "n2"},
@@ -32,6 +32,9 @@ func TestNobodySpeaksUnderAnothersName(t *testing.T) {
 			case it.Use != nil:
 				got = it.Use.Node
 			default:
+				if origin == "node/prod/n1" {
+					want = "n1" // its cluster stands beside it
+				}
 				if got = it.Finding.Subject.Node; origin == "cluster/prod" {
 					want = "n2" // what an agent finds is on some node
 				}
