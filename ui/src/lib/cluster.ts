@@ -127,6 +127,9 @@ export function clusterState(c: ClusterRow, now: number): ClusterState {
   };
 }
 
+/** How many kinds of objects the agent cannot keep up with, or has never read. */
+export const behindIn = (c: Pick<ClusterRow, "gaps">): number => c.gaps.filter((g) => /^(what changed since |not read yet)/.test(g.reason)).length;
+
 export interface Covered { clusters: number; of: number; api: number; nodes: number; nodesOf: number }
 
 /** The denominators of everything that is told about clusters. */

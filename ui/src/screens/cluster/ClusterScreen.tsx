@@ -2,7 +2,7 @@ import { useEffect } from "react";
 import { clusters } from "../../api/client";
 import type { Baseline, ClusterNamespace, ClusterNode, GetClusterResponse } from "../../gen/dockreeve/v1/dockreeve_pb";
 import { useNow } from "../../lib/clock";
-import { clusterState, cores, gib, learned, modelName, modelSays } from "../../lib/cluster";
+import { behindIn, clusterState, cores, gib, learned, modelName, modelSays } from "../../lib/cluster";
 import { clusterAddress } from "../../lib/entity";
 import { addressOf, ALERTS, AUDIT, CLUSTERS, EXPOSURE, filtered, IDENTITIES, quote, WORKLOADS } from "../../lib/query";
 import { exact, ms, num, plural } from "../../lib/time";
@@ -23,6 +23,7 @@ export default function ClusterScreen({ name, search }: { name: string; search: 
   const crumb = <Crumb source={clusterSource} title="Clusters" name={name} address={clusterAddress(name)} />;
   if (!e.got || !c) return <div className="page">{crumb}<Nothing of={e} what="the cluster" gone={<p><Link to={CLUSTERS.path}>All clusters</Link></p>} /></div>;
   const s = clusterState(c, now);
+  const stale = behindIn(c);
   const of = `cluster:${quote(c.name)}`;
   const blind = e.got.nodes.filter((n) => !n.watched).length;
   const tabs: Tab[] = [
@@ -47,7 +48,7 @@ export default function ClusterScreen({ name, search }: { name: string; search: 
         <NotUpToDate of={e} />
       </header>
       <ul className="cover" aria-label="What is watched">
-        <Cover good={s.watched} title="Inventory">{s.inspected ? <>looked at once, <Ago ns={c.reported} suffix />: what changed since is not known</> : s.watched ? <>kept without a break {c.since > 0n ? <>for <Since ns={c.since} /></> : "since a time that is not told"}; last word <LastWord c={c} long /></> : <>its agent is silent; last word <LastWord c={c} long /></>}</Cover>
+        <Cover good={s.watched && stale === 0} title="Inventory">{s.watched && stale > 0 ? <>not up to date: the agent reports, but what changed in {plural(stale, "kind")} of objects is not known: <Link to={`${clusterAddress(c.name)}?tab=gaps`}>see since when, and why</Link></> : s.inspected ? <>looked at once, <Ago ns={c.reported} suffix />: what changed since is not known</> : s.watched ? <>kept without a break {c.since > 0n ? <>for <Since ns={c.since} /></> : "since a time that is not told"}; last word <LastWord c={c} long /></> : <>its agent is silent; last word <LastWord c={c} long /></>}</Cover>
         <Cover good={s.nodesAll} title="Nodes">the kernel of {s.nodes} is watched{s.nodesAll ? "" : <>: <Link to={`${clusterAddress(c.name)}?tab=nodes`}>see which not, and why</Link></>}</Cover>
         <Cover good={s.api} title="API server">{s.api ? <>watched by {s.apiSays}; {num(c.audited)} events{c.auditLast > 0n && <>, the last one <Ago ns={c.auditLast} suffix /></>}</> : "not watched: who does what through it is not assessed"}</Cover>
       </ul>

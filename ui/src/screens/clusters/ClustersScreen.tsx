@@ -4,7 +4,7 @@ import { known } from "../../api/live";
 import type { ClusterRow, CreateJoinTokenResponse } from "../../gen/dockreeve/v1/dockreeve_pb";
 import { useAtom } from "../../lib/atom";
 import { useNow } from "../../lib/clock";
-import { clusterState, covered, gapText } from "../../lib/cluster";
+import { behindIn, clusterState, covered, gapText } from "../../lib/cluster";
 import { CLUSTER_FIELDS, CLUSTER_VALUES } from "../../lib/clusterFields";
 import { clusterAddress } from "../../lib/entity";
 import { addressOf, ALERTS, CLUSTERS, EXPOSURE, filtered, quote, WORKLOADS } from "../../lib/query";
@@ -64,7 +64,7 @@ const COLUMNS: readonly Column<Row>[] = [
   { key: "version", label: "Platform", width: "128px", cell: (c) => <span className="clip" data-tip={`${c.platform || "platform not known"}, Kubernetes ${c.version || "not known"}`}>{c.platform || <span className="muted">not known</span>} <span className="muted">{c.version}</span></span>, values: (c) => [{ key: "platform", value: c.platform }, { key: "version", value: c.version }] },
   { key: "nodes", label: "Nodes", name: "Nodes watched", width: "74px", number: true, cell: (c) => { const s = clusterState(c, 0); return s.nodesAll ? s.nodes : <span className="amber" data-tip={`a sensor watches the kernel of ${s.nodes} nodes`}>{s.nodes}</span>; }, values: (c) => [{ key: "nodes_watched", value: c.nodesWatched }, { key: "nodes", value: c.nodes }] },
   { key: "api", label: "API server watched", width: "minmax(150px, 1.5fr)", cell: (c) => <Api c={c} />, values: (c) => [{ key: "audit", value: c.auditMode || "not watched" }, { key: "audit_as", value: c.auditAs }, { key: "audit_since", value: c.auditSince > 0n ? utc(ms(c.auditSince)) : "" }] },
-  { key: "workloads", label: "Workloads", width: "68px", number: true, cell: (c) => <Count n={c.workloads} to={filtered(WORKLOADS, of(c))} tip={`${num(c.pods)} pods in ${num(c.namespaces)} namespaces`} />, values: (c) => [{ key: "workloads", value: c.workloads }, { key: "pods", value: c.pods }] },
+  { key: "workloads", label: "Workloads", width: "68px", number: true, cell: (c) => c.workloads === 0 && behindIn(c) > 0 ? <span className="muted" data-tip="not assessed: its objects are not read yet">?</span> : <Count n={c.workloads} to={filtered(WORKLOADS, of(c))} tip={`${num(c.pods)} pods in ${num(c.namespaces)} namespaces`} />, values: (c) => [{ key: "workloads", value: c.workloads }, { key: "pods", value: c.pods }] },
   { key: "exposed", label: "Exposed", name: "Exposed to the internet", width: "60px", number: true, cell: (c) => <Count n={c.exposed} to={filtered(EXPOSURE, `reach:internet ${of(c)}`)} tip="ways in from the internet" />, values: (c) => [{ key: "exposed_to_internet", value: c.exposed }] },
   { key: "unowned", label: "Unowned", width: "62px", number: true, cell: (c) => <Count n={c.unowned} to={filtered(WORKLOADS, `owner:unowned ${of(c)}`)} tip="workloads that nobody claims" />, values: (c) => [{ key: "unowned", value: c.unowned }] },
   { key: "alerts", label: "Open alerts", width: "126px", order: "alerts", cell: (c) => <AlertsBySeverity c={c} own />, values: (c) => [{ key: "alerts_open", value: Number(c.alertsOpen) }, { key: "alerts_critical", value: Number(c.alertsCritical) }, { key: "alerts_high", value: Number(c.alertsHigh) }] },
