@@ -217,9 +217,9 @@ func runKubeDemo(ctx context.Context, o kubeDemo) (r *kubeReport, err error) {
 		return nil, err
 	}
 	shop := o.story.shop
-	cov, err := o.coverage(ctx)
+	cov, err := o.settled(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("ask what is watched: %w", err)
+		return nil, err
 	}
 	r = &kubeReport{Cluster: cov.cluster, Namespace: o.world.namespace, Pod: shop.pod, Node: shop.node, Alerts: []kubeAlert{}, Missing: []string{}, NotAssessed: []string{}, Also: []demoExtra{}}
 	p("Attacking pod %s on node %s\n", shop.pod, shop.node)
@@ -227,6 +227,9 @@ func runKubeDemo(ctx context.Context, o kubeDemo) (r *kubeReport, err error) {
 		if why != "" {
 			p("NOT WATCHED: %s\n", why)
 		}
+	}
+	if cov.cluster != "" && !slices.Contains(cov.spaces, o.world.namespace) {
+		p("The server has not heard of the namespace yet: it may not know whose pods these are.\n")
 	}
 	arrivals := make(chan arrival, 256)
 	go pump(ctx, o.watch, arrivals)
@@ -280,6 +283,29 @@ func runKubeDemo(ctx context.Context, o kubeDemo) (r *kubeReport, err error) {
 		}
 	}
 	return r, nil
+}
+
+// settling is how long a server is given to learn of what was made.
+const settling = 20 * time.Second
+
+// settled asks what is watched until the server knows the namespace and the pod's node
+// is watched, for a while at most: what is judged before is not attributed.
+func (o *kubeDemo) settled(ctx context.Context) (cov *kubeCoverage, err error) {
+	until := o.now().Add(settling)
+	for {
+		if cov, err = o.coverage(ctx); err != nil {
+			return nil, fmt.Errorf("ask what is watched: %w", err)
+		}
+		ready := cov.cluster == "" || slices.Contains(cov.spaces, o.world.namespace) && cov.node(o.story.shop.node) == ""
+		if ready || o.now().After(until) {
+			return cov, nil
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(250 * time.Millisecond):
+		}
+	}
 }
 
 // take does a step and checks that it really happened.

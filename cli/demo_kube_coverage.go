@@ -17,6 +17,7 @@ type kubeCoverage struct {
 	audit   string            // why the API server is not watched; "" = it is
 	nodes   map[string]string // by name, why the node is not watched; "" = it is
 	rules   map[string]string // by id, why the rule cannot fire; "" = it can
+	spaces  []string          // namespaces it knows
 }
 
 // coverageOf asks a server about the cluster of that name, or at that address.
@@ -61,6 +62,9 @@ func coverageOf(ctx context.Context, c *clients, name, address string) (*kubeCov
 	got, err := c.clusters.GetCluster(ctx, connect.NewRequest(&v1.GetClusterRequest{Name: row.Name}))
 	if err != nil {
 		return nil, err
+	}
+	for _, n := range got.Msg.Namespaces {
+		cov.spaces = append(cov.spaces, n.Name)
 	}
 	for _, n := range got.Msg.Nodes {
 		switch {
