@@ -21,7 +21,10 @@ func newJoinToken() *cobra.Command {
 
 The token holds the hash of the server's authority, so that who joins trusts this server
 and no other. Whoever has it may join in its role until it is used or its time is over:
-hand it over as you would a password.`,
+hand it over as you would a password.
+
+  dockreeve join-token --role cluster --cluster shop
+  dockreeve join-token --role node --cluster shop >token    # dockreeve-node --join @token`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := oneOf(output, "text", "json"); err != nil {

@@ -35,7 +35,7 @@ join it over the network. It watches nothing itself.
 Who joins needs a token of "dockreeve join-token", once. What joined proves who it is by
 a certificate of this server's own authority, which is made at the first start and kept
 in the state directory; so is the server's own. The console listens on the loopback
-address only, unless --allow-remote says otherwise.`,
+address only, unless --allow-remote says otherwise. docs/clusters.md walks through it.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
 			level := slog.LevelWarn

@@ -45,7 +45,12 @@ instead. The console listens on the loopback address only.
 The images of running containers are scanned from this machine's stores, or from the
 container's own root file system. Vulnerabilities need the advisory database: see
 "dockreeve db". Nothing is fetched unless --db-update, --pull-images or --registries
-asks for it.`,
+asks for it.
+
+With --kubeconfig, --context or an --audit-… flag it looks after that cluster too, as
+"dockreeve cluster" does; --node-name is then what the cluster calls this machine:
+
+  dockreeve up --kubeconfig FILE --cluster lab --node-name node1 --audit-webhook 127.0.0.1:9443`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if len(o.push) > 0 && o.linkListen == "" {
