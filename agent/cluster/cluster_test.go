@@ -77,7 +77,7 @@ func agentWith(t *testing.T, s *sink, change func(*Options)) *Agent {
 }
 
 func request(id, who, verb, resource, namespace string) *event.Event {
-	doc := fmt.Sprintf(`{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":%q,"stage":"ResponseComplete","requestURI":"/api","verb":%q,"user":{"username":%q},"sourceIPs":["203.0.113.9"],"userAgent":"kubectl/v1","objectRef":{"resource":%q,"namespace":%q,"apiVersion":"v1"},"responseStatus":{"code":200},"annotations":{"authorization.k8s.io/decision":"allow"}}`, id, verb, who, resource, namespace)
+	doc := fmt.Sprintf(`{"kind":"Event","apiVersion":"audit.k8s.io/v1","level":"Metadata","auditID":%q,"stage":"ResponseComplete","requestURI":"/api","verb":%q,"user":{"username":%q},"sourceIPs":["10.9.9.9"],"userAgent":"kubectl/v1","objectRef":{"resource":%q,"namespace":%q,"apiVersion":"v1"},"responseStatus":{"code":200},"annotations":{"authorization.k8s.io/decision":"allow"}}`, id, verb, who, resource, namespace)
 	return &event.Event{ID: event.ID{Node: 1, Lane: event.LaneAudit, Seq: uint64(len(id))}, Type: event.TypePluginevent, Source: event.SourceK8sAudit, Time: 1_790_000_000e9, JSON: []byte(doc)}
 }
 

@@ -178,6 +178,15 @@ var groupOf = map[string]string{
 	"selfsubjectaccessreviews": "authorization.k8s.io", "selfsubjectrulesreviews": "authorization.k8s.io", "leases": "coordination.k8s.io", "storageclasses": "storage.k8s.io",
 }
 
+// usualAddress is where requests of a user come from unless the story says otherwise: the
+// platform works from inside, everybody else from an address outside.
+func usualAddress(name string) string {
+	if strings.HasPrefix(name, "system:node:") || strings.HasPrefix(name, "system:kube-") || strings.HasPrefix(name, "system:serviceaccount:kube-system:") {
+		return "10.255.0.1"
+	}
+	return "203.0.113.10"
+}
+
 // request writes the nth event of a line as the API server writes it. Unless the line says
 // otherwise, the request was allowed, succeeded and came from an address of the internet.
 func (t *teller) request(st Step, nth uint64) ([]byte, error) {
@@ -219,7 +228,7 @@ func (t *teller) request(st Step, nth uint64) ([]byte, error) {
 	at := time.Unix(0, t.wall()).UTC().Format("2006-01-02T15:04:05.000000Z")
 	doc := map[string]any{
 		"kind": "Event", "apiVersion": "audit.k8s.io/v1", "level": opt("level", "RequestResponse"), "auditID": fmt.Sprintf("story-%d-%d", st.Line, nth), "stage": opt("stage", "ResponseComplete"),
-		"verb": verb, "user": who, "sourceIPs": strings.Split(opt("from", "203.0.113.10"), ","), "userAgent": opt("agent", "kubectl/v1.33.1 (linux/amd64) kubernetes/0000000"),
+		"verb": verb, "user": who, "sourceIPs": strings.Split(opt("from", usualAddress(name)), ","), "userAgent": opt("agent", "kubectl/v1.33.1 (linux/amd64) kubernetes/0000000"),
 		"annotations":              map[string]any{"authorization.k8s.io/decision": opt("decision", decision), "authorization.k8s.io/reason": ""},
 		"requestReceivedTimestamp": at, "stageTimestamp": at,
 	}
