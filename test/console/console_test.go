@@ -159,9 +159,9 @@ func TestScreensAgainstARealServer(t *testing.T) {
 }
 
 // up starts the program and reads its address and sign-in link from what it prints.
-func up(t *testing.T, bin, state string) (base, link string) {
+func up(t *testing.T, bin, state string, flags ...string) (base, link string) {
 	t.Helper()
-	cmd := exec.Command(bin, "up", "--listen", "127.0.0.1:0", "--state", state)
+	cmd := exec.Command(bin, append([]string{"up", "--listen", "127.0.0.1:0", "--state", state}, flags...)...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
