@@ -214,6 +214,17 @@ func TestGrants(t *testing.T) {
 	}
 }
 
+func TestARoleAndItsBindingInOneInstant(t *testing.T) {
+	a := New(Options{State: cluster(t), Cluster: "test"}) // which has heard of neither yet
+	role := `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"quick"},"rules":[{"verbs":["get"],"apiGroups":[""],"resources":["secrets"]}]}`
+	a.Facts(req{user: "jo", verb: "create", group: "rbac.authorization.k8s.io", resource: "clusterroles", name: "quick", body: role, code: 201}.event(start))
+	binding := `{"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":"b"},"roleRef":{"kind":"ClusterRole","name":"quick"},"subjects":[{"kind":"User","name":"eve"}]}`
+	f := a.Facts(req{user: "jo", verb: "create", group: "rbac.authorization.k8s.io", resource: "clusterrolebindings", name: "b", body: binding, code: 201}.event(start + 1))
+	if !slices.Contains(f.Grants, event.PowerSecretsRead) || !f.GrantsNew || len(f.NotAssessed) > 0 {
+		t.Errorf("the binding of a role written just before: %s", js(t, f))
+	}
+}
+
 func TestPodInATemplateAndInAPatch(t *testing.T) {
 	a := New(Options{State: cluster(t), Cluster: "test"})
 	f := a.Facts(req{user: "jo", verb: "patch", group: "apps", resource: "deployments", ns: "red", name: "web", body: `{"spec":{"template":{"spec":{"hostPID":true,"containers":[{"name":"c","image":"evil.example/xmrig:1","securityContext":{"privileged":true},"volumeMounts":[{"name":"h","mountPath":"/d"}]}],"volumes":[{"name":"h","hostPath":{"path":"/var/run/../run/docker.sock"}}]}}}}`}.event(start))

@@ -48,7 +48,8 @@ type Auditor struct {
 	started seenIDs // long-running requests counted when they began
 	keep    bool    // of the last event
 	egress  map[netip.Addr]exit
-	repos   map[string]map[string]bool // by namespace: repositories seen
+	roles   map[inventory.Key][]inventory.Rule // of roles that were written lately
+	repos   map[string]map[string]bool         // by namespace: repositories seen
 	blind   uint64
 	why     string
 }
@@ -66,7 +67,7 @@ func New(opt Options) *Auditor {
 	if opt.Settle == 0 {
 		opt.Settle = day
 	}
-	return &Auditor{opt: opt, window: newWindow(), habits: newHabits(), models: newModels(), egress: map[netip.Addr]exit{}, repos: map[string]map[string]bool{}}
+	return &Auditor{opt: opt, window: newWindow(), habits: newHabits(), models: newModels(), egress: map[netip.Addr]exit{}, roles: map[inventory.Key][]inventory.Rule{}, repos: map[string]map[string]bool{}}
 }
 
 // Seed takes the images that run now as seen, namespace by namespace. Call it once the

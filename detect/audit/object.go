@@ -71,6 +71,9 @@ func (a *Auditor) object(d *doc, f *event.AuditFacts) {
 	case o.Role != nil:
 		if rules, ok := a.opt.State.RulesOf(o); ok {
 			f.Grants, f.GrantsScope = inventory.PowersIn(rules, o.Namespace), scope(o.Namespace)
+			if d.done() {
+				a.wroteRole(o.Key, rules)
+			}
 		}
 	case o.Binding != nil:
 		a.binding(o, f)
@@ -245,9 +248,32 @@ func quoted(s string) json.RawMessage {
 // maxAsked bounds the subjects of a binding whose rights are looked up.
 const maxAsked = 256
 
+// maxRoles bounds the roles remembered from their audit events.
+const maxRoles = 512
+
+// wroteRole remembers what a role allows: its binding may be audited before the inventory
+// has heard of it.
+func (a *Auditor) wroteRole(k inventory.Key, rules []inventory.Rule) {
+	if len(a.roles) >= maxRoles {
+		clear(a.roles)
+	}
+	a.roles[k] = rules
+}
+
+func roleOf(binding *inventory.Object) inventory.Key {
+	k := inventory.Key{Kind: inventory.Kind(binding.Binding.RoleKind), Name: binding.Binding.RoleName}
+	if k.Kind == inventory.KindRole {
+		k.Namespace = binding.Namespace
+	}
+	return k
+}
+
 // binding fills what a role binding gives, to whom, and whether that is new to them.
 func (a *Auditor) binding(o *inventory.Object, f *event.AuditFacts) {
 	rules, ok := a.opt.State.RulesOf(o)
+	if !ok {
+		rules, ok = a.roles[roleOf(o)]
+	}
 	if !ok {
 		f.NotAssessed = append(f.NotAssessed, "what the binding gives: "+o.Binding.RoleKind+" "+o.Binding.RoleName+" is not in the inventory")
 		if o.Binding.RoleName != "cluster-admin" {

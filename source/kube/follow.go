@@ -26,7 +26,7 @@ const (
 	stall = time.Minute
 	// maxRetry bounds the wait between attempts, forbiddenRetry that after a refusal
 	// that only a person can mend.
-	maxRetry       = 30 * time.Second
+	maxRetry       = 8 * time.Second
 	forbiddenRetry = 2 * time.Minute
 	// relistAfter is how many answers in a row that are no refusal make a watch begin anew:
 	// the version it goes on from may be what the server chokes on. An outage does not, as

@@ -30,7 +30,7 @@ type Options struct {
 	Secrets   bool   // read names of secrets (their metadata; never their content)
 
 	Clock      clock.Clock
-	Retry      time.Duration // first wait after a failure, doubled with each up to 30 s; 0 = 500 ms
+	Retry      time.Duration // first wait after a failure, doubled with each up to 8 s; 0 = 500 ms
 	Rediscover time.Duration // how often to look for kinds that are served since; 0 = 2 min
 	Lists      int           // lists at one time; 0 = 3
 }
