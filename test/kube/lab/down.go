@@ -46,8 +46,13 @@ func (l *Lab) remove(ctx context.Context, reg string) error {
 		l.Programs[i].end(5 * time.Second)
 	}
 	for _, n := range l.Nodes {
-		if _, err := os.Stat("/sys/class/net/" + n.Wire); err == nil {
-			problems = append(problems, run(ctx, "ip", "link", "del", n.Wire))
+		wire := "/sys/class/net/" + n.Wire
+		if _, err := os.Stat(wire); err == nil {
+			err := run(ctx, "ip", "link", "del", n.Wire)
+			// It goes by itself with the namespace of its other end, any moment now.
+			if _, there := os.Stat(wire); err != nil && there == nil {
+				problems = append(problems, err)
+			}
 		}
 	}
 	if len(l.Nodes) > 0 {
