@@ -191,11 +191,11 @@ func (a *API) clusterGaps(ctx context.Context, now int64, nodes []store.Node, ou
 	}
 	have := map[string]bool{}
 	for _, g := range out.NotAssessed {
-		have[g.What] = true
+		have[g.What+"\x00"+g.Reason] = true
 	}
 	add := func(g *v1.Gap) {
-		if !have[g.What] && len(out.NotAssessed) < maxStatusGaps {
-			have[g.What] = true
+		if key := g.What + "\x00" + g.Reason; !have[key] && len(out.NotAssessed) < maxStatusGaps {
+			have[key] = true
 			out.NotAssessed = append(out.NotAssessed, g)
 		}
 	}
