@@ -190,11 +190,17 @@ func (a *API) clusterGaps(ctx context.Context, now int64, nodes []store.Node, ou
 		return err
 	}
 	have := map[string]bool{}
+	keyOf := func(g *v1.Gap) string {
+		if strings.HasPrefix(g.What, "API server of ") {
+			return g.What // why nothing at all is watched there: once is enough
+		}
+		return g.What + "\x00" + g.Reason
+	}
 	for _, g := range out.NotAssessed {
-		have[g.What+"\x00"+g.Reason] = true
+		have[keyOf(g)] = true
 	}
 	add := func(g *v1.Gap) {
-		if key := g.What + "\x00" + g.Reason; !have[key] && len(out.NotAssessed) < maxStatusGaps {
+		if key := keyOf(g); !have[key] && len(out.NotAssessed) < maxStatusGaps {
 			have[key] = true
 			out.NotAssessed = append(out.NotAssessed, g)
 		}
