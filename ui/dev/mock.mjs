@@ -20,6 +20,7 @@ const STATUS = ["unspecified", "open", "acknowledged", "resolved", "dismissed"];
 export function startMock({ port = 0, rate = 5, count = 137, host = "127.0.0.1", log = false } = {}) {
   const started = Date.now() - (3 * 3600 + 12 * 60) * 1000;
   let all = seedAlerts(Date.now(), count);
+  let kept = []; // what "empty" took away, until empty?v=0
   const pictures = makeImages(Date.now());
   const fleet = makeClusters(Date.now(), { images: pictures.of(), alerts: all });
   let seq = 1000;
@@ -182,7 +183,7 @@ export function startMock({ port = 0, rate = 5, count = 137, host = "127.0.0.1",
     else if (what === "touch") out = touch(p.get("id"));
     else if (what === "cut") for (const s of streams) s.end();
     else if (what === "down") { down = p.get("v") !== "0"; if (down) for (const s of streams) s.end(); }
-    else if (what === "empty") { all = []; publish("alert", ""); }
+    else if (what === "empty") { if (p.get("v") === "0") { all = [...kept, ...all]; kept = []; } else { kept = [...kept, ...all]; all = []; } publish("alert", ""); }
     else if (what === "watched") { watched = p.get("v") !== "0"; publish("status", ""); }
     else if (what === "gaps") { gaps = p.get("v") !== "0"; fleet.fine(!gaps); publish("status", ""); publish("cluster", "prod-westeurope"); }
     else if (what === "lost") lost = Number(p.get("v"));
