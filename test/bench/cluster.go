@@ -317,7 +317,7 @@ func (r *clusterRun) delays(ctx context.Context, s *section, want int) error {
 // inventoried is the inventory at 1,000 nodes and 10,000 pods that kwok plays.
 func inventoried(ctx context.Context, c config) (s section, err error) {
 	s.Method = "the lab's control plane with kwok: 1,000 nodes and 10,000 pods of 100 deployments; then dockreeve cluster, alone, writing what it would send to a pipe that is read; " +
-		"start = from its start to the whole statement of the inventory, RSS when it has been made, and after a minute of every pod being there"
+		"start = from its start to the whole statement of the inventory, RSS when it has been made, and a minute later"
 	nodes, pods := 1000, 10_000
 	if c.count == 1 {
 		nodes, pods = 100, 1000
@@ -404,7 +404,8 @@ func inventoried(ctx context.Context, c config) (s section, err error) {
 	return s, cmd.Wait()
 }
 
-// populate makes nodes and deployments and waits until every pod runs.
+// populate makes nodes and deployments and waits until nineteen of twenty pods are ready:
+// kwok leaves a few that run without ever being so.
 func (r *clusterRun) populate(ctx context.Context, nodes, pods int) error {
 	group := make(chan struct{}, 8)
 	var wg sync.WaitGroup
@@ -448,7 +449,7 @@ func (r *clusterRun) populate(ctx context.Context, nodes, pods int) error {
 		for _, d := range list.Items {
 			ready += d.Status.ReadyReplicas
 		}
-		if ready >= pods {
+		if ready >= pods-pods/20 {
 			return nil
 		}
 	}
