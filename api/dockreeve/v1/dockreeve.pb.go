@@ -9591,6 +9591,1328 @@ func (x *CreateJoinTokenResponse) GetCaHash() string {
 	return ""
 }
 
+type GetGovernanceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetGovernanceRequest) Reset() {
+	*x = GetGovernanceRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[105]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetGovernanceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetGovernanceRequest) ProtoMessage() {}
+
+func (x *GetGovernanceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[105]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetGovernanceRequest.ProtoReflect.Descriptor instead.
+func (*GetGovernanceRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{105}
+}
+
+type GetGovernanceResponse struct {
+	state          protoimpl.MessageState `protogen:"open.v1"`
+	EvaluationJson string                 `protobuf:"bytes,1,opt,name=evaluation_json,json=evaluationJson,proto3" json:"evaluation_json,omitempty"` // empty = nothing was evaluated yet: see not_assessed
+	At             int64                  `protobuf:"varint,2,opt,name=at,proto3" json:"at,omitempty"`
+	NotAssessed    string                 `protobuf:"bytes,3,opt,name=not_assessed,json=notAssessed,proto3" json:"not_assessed,omitempty"`
+	Remedy         string                 `protobuf:"bytes,4,opt,name=remedy,proto3" json:"remedy,omitempty"`
+	Gaps           []*Gap                 `protobuf:"bytes,5,rep,name=gaps,proto3" json:"gaps,omitempty"`
+	ChangeSeq      uint64                 `protobuf:"varint,6,opt,name=change_seq,json=changeSeq,proto3" json:"change_seq,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *GetGovernanceResponse) Reset() {
+	*x = GetGovernanceResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[106]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetGovernanceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetGovernanceResponse) ProtoMessage() {}
+
+func (x *GetGovernanceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[106]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetGovernanceResponse.ProtoReflect.Descriptor instead.
+func (*GetGovernanceResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{106}
+}
+
+func (x *GetGovernanceResponse) GetEvaluationJson() string {
+	if x != nil {
+		return x.EvaluationJson
+	}
+	return ""
+}
+
+func (x *GetGovernanceResponse) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *GetGovernanceResponse) GetNotAssessed() string {
+	if x != nil {
+		return x.NotAssessed
+	}
+	return ""
+}
+
+func (x *GetGovernanceResponse) GetRemedy() string {
+	if x != nil {
+		return x.Remedy
+	}
+	return ""
+}
+
+func (x *GetGovernanceResponse) GetGaps() []*Gap {
+	if x != nil {
+		return x.Gaps
+	}
+	return nil
+}
+
+func (x *GetGovernanceResponse) GetChangeSeq() uint64 {
+	if x != nil {
+		return x.ChangeSeq
+	}
+	return 0
+}
+
+// kind: cluster (govern.ClusterRow), subscription (govern.SubscriptionRow), result (posture.Result), recommendation (govern.Recommendation), finding (govern.Finding).
+type ListGovernanceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Kind          string                 `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
+	Filter        string                 `protobuf:"bytes,2,opt,name=filter,proto3" json:"filter,omitempty"`
+	Order         string                 `protobuf:"bytes,3,opt,name=order,proto3" json:"order,omitempty"`
+	PageSize      int32                  `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	Cursor        string                 `protobuf:"bytes,5,opt,name=cursor,proto3" json:"cursor,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListGovernanceRequest) Reset() {
+	*x = ListGovernanceRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[107]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListGovernanceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListGovernanceRequest) ProtoMessage() {}
+
+func (x *ListGovernanceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[107]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListGovernanceRequest.ProtoReflect.Descriptor instead.
+func (*ListGovernanceRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{107}
+}
+
+func (x *ListGovernanceRequest) GetKind() string {
+	if x != nil {
+		return x.Kind
+	}
+	return ""
+}
+
+func (x *ListGovernanceRequest) GetFilter() string {
+	if x != nil {
+		return x.Filter
+	}
+	return ""
+}
+
+func (x *ListGovernanceRequest) GetOrder() string {
+	if x != nil {
+		return x.Order
+	}
+	return ""
+}
+
+func (x *ListGovernanceRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListGovernanceRequest) GetCursor() string {
+	if x != nil {
+		return x.Cursor
+	}
+	return ""
+}
+
+type ListGovernanceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Items         []*GovernanceItem      `protobuf:"bytes,1,rep,name=items,proto3" json:"items,omitempty"`
+	NextCursor    string                 `protobuf:"bytes,2,opt,name=next_cursor,json=nextCursor,proto3" json:"next_cursor,omitempty"`
+	Total         int64                  `protobuf:"varint,3,opt,name=total,proto3" json:"total,omitempty"`
+	TotalAll      int64                  `protobuf:"varint,4,opt,name=total_all,json=totalAll,proto3" json:"total_all,omitempty"`
+	ChangeSeq     uint64                 `protobuf:"varint,5,opt,name=change_seq,json=changeSeq,proto3" json:"change_seq,omitempty"`
+	At            int64                  `protobuf:"varint,6,opt,name=at,proto3" json:"at,omitempty"`
+	NotAssessed   []*Gap                 `protobuf:"bytes,7,rep,name=not_assessed,json=notAssessed,proto3" json:"not_assessed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListGovernanceResponse) Reset() {
+	*x = ListGovernanceResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[108]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListGovernanceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListGovernanceResponse) ProtoMessage() {}
+
+func (x *ListGovernanceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[108]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListGovernanceResponse.ProtoReflect.Descriptor instead.
+func (*ListGovernanceResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{108}
+}
+
+func (x *ListGovernanceResponse) GetItems() []*GovernanceItem {
+	if x != nil {
+		return x.Items
+	}
+	return nil
+}
+
+func (x *ListGovernanceResponse) GetNextCursor() string {
+	if x != nil {
+		return x.NextCursor
+	}
+	return ""
+}
+
+func (x *ListGovernanceResponse) GetTotal() int64 {
+	if x != nil {
+		return x.Total
+	}
+	return 0
+}
+
+func (x *ListGovernanceResponse) GetTotalAll() int64 {
+	if x != nil {
+		return x.TotalAll
+	}
+	return 0
+}
+
+func (x *ListGovernanceResponse) GetChangeSeq() uint64 {
+	if x != nil {
+		return x.ChangeSeq
+	}
+	return 0
+}
+
+func (x *ListGovernanceResponse) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *ListGovernanceResponse) GetNotAssessed() []*Gap {
+	if x != nil {
+		return x.NotAssessed
+	}
+	return nil
+}
+
+type GovernanceItem struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Key           string                 `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
+	DocJson       string                 `protobuf:"bytes,2,opt,name=doc_json,json=docJson,proto3" json:"doc_json,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GovernanceItem) Reset() {
+	*x = GovernanceItem{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[109]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GovernanceItem) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GovernanceItem) ProtoMessage() {}
+
+func (x *GovernanceItem) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[109]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GovernanceItem.ProtoReflect.Descriptor instead.
+func (*GovernanceItem) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{109}
+}
+
+func (x *GovernanceItem) GetKey() string {
+	if x != nil {
+		return x.Key
+	}
+	return ""
+}
+
+func (x *GovernanceItem) GetDocJson() string {
+	if x != nil {
+		return x.DocJson
+	}
+	return ""
+}
+
+type GetGovernanceClusterRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetGovernanceClusterRequest) Reset() {
+	*x = GetGovernanceClusterRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[110]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetGovernanceClusterRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetGovernanceClusterRequest) ProtoMessage() {}
+
+func (x *GetGovernanceClusterRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[110]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetGovernanceClusterRequest.ProtoReflect.Descriptor instead.
+func (*GetGovernanceClusterRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{110}
+}
+
+func (x *GetGovernanceClusterRequest) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+type GetGovernanceClusterResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ClusterJson   string                 `protobuf:"bytes,1,opt,name=cluster_json,json=clusterJson,proto3" json:"cluster_json,omitempty"`       // govern.ClusterRow
+	CostJson      string                 `protobuf:"bytes,2,opt,name=cost_json,json=costJson,proto3" json:"cost_json,omitempty"`                // cost.ClusterCost
+	ResultsJson   string                 `protobuf:"bytes,3,opt,name=results_json,json=resultsJson,proto3" json:"results_json,omitempty"`       // []posture.Result of it
+	HistoryJson   string                 `protobuf:"bytes,4,opt,name=history_json,json=historyJson,proto3" json:"history_json,omitempty"`       // []govern.Point by name: score, protected, cost
+	AnomaliesJson string                 `protobuf:"bytes,5,opt,name=anomalies_json,json=anomaliesJson,proto3" json:"anomalies_json,omitempty"` // []cost.Anomaly of it
+	Alerts        []*Alert               `protobuf:"bytes,6,rep,name=alerts,proto3" json:"alerts,omitempty"`                                    // the newest twenty
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetGovernanceClusterResponse) Reset() {
+	*x = GetGovernanceClusterResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[111]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetGovernanceClusterResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetGovernanceClusterResponse) ProtoMessage() {}
+
+func (x *GetGovernanceClusterResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[111]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetGovernanceClusterResponse.ProtoReflect.Descriptor instead.
+func (*GetGovernanceClusterResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{111}
+}
+
+func (x *GetGovernanceClusterResponse) GetClusterJson() string {
+	if x != nil {
+		return x.ClusterJson
+	}
+	return ""
+}
+
+func (x *GetGovernanceClusterResponse) GetCostJson() string {
+	if x != nil {
+		return x.CostJson
+	}
+	return ""
+}
+
+func (x *GetGovernanceClusterResponse) GetResultsJson() string {
+	if x != nil {
+		return x.ResultsJson
+	}
+	return ""
+}
+
+func (x *GetGovernanceClusterResponse) GetHistoryJson() string {
+	if x != nil {
+		return x.HistoryJson
+	}
+	return ""
+}
+
+func (x *GetGovernanceClusterResponse) GetAnomaliesJson() string {
+	if x != nil {
+		return x.AnomaliesJson
+	}
+	return ""
+}
+
+func (x *GetGovernanceClusterResponse) GetAlerts() []*Alert {
+	if x != nil {
+		return x.Alerts
+	}
+	return nil
+}
+
+type GetCostRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	From          int64                  `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
+	To            int64                  `protobuf:"varint,2,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCostRequest) Reset() {
+	*x = GetCostRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[112]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCostRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCostRequest) ProtoMessage() {}
+
+func (x *GetCostRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[112]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCostRequest.ProtoReflect.Descriptor instead.
+func (*GetCostRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{112}
+}
+
+func (x *GetCostRequest) GetFrom() int64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *GetCostRequest) GetTo() int64 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+type GetCostResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ReportJson    string                 `protobuf:"bytes,1,opt,name=report_json,json=reportJson,proto3" json:"report_json,omitempty"`
+	At            int64                  `protobuf:"varint,2,opt,name=at,proto3" json:"at,omitempty"`
+	NotAssessed   string                 `protobuf:"bytes,3,opt,name=not_assessed,json=notAssessed,proto3" json:"not_assessed,omitempty"`
+	Remedy        string                 `protobuf:"bytes,4,opt,name=remedy,proto3" json:"remedy,omitempty"`
+	Alerts        []*AlertMark           `protobuf:"bytes,5,rep,name=alerts,proto3" json:"alerts,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetCostResponse) Reset() {
+	*x = GetCostResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[113]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetCostResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetCostResponse) ProtoMessage() {}
+
+func (x *GetCostResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[113]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetCostResponse.ProtoReflect.Descriptor instead.
+func (*GetCostResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{113}
+}
+
+func (x *GetCostResponse) GetReportJson() string {
+	if x != nil {
+		return x.ReportJson
+	}
+	return ""
+}
+
+func (x *GetCostResponse) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *GetCostResponse) GetNotAssessed() string {
+	if x != nil {
+		return x.NotAssessed
+	}
+	return ""
+}
+
+func (x *GetCostResponse) GetRemedy() string {
+	if x != nil {
+		return x.Remedy
+	}
+	return ""
+}
+
+func (x *GetCostResponse) GetAlerts() []*AlertMark {
+	if x != nil {
+		return x.Alerts
+	}
+	return nil
+}
+
+// AlertMark is an alert on a time axis.
+type AlertMark struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Id            string                 `protobuf:"bytes,1,opt,name=id,proto3" json:"id,omitempty"`
+	Title         string                 `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
+	Severity      Severity               `protobuf:"varint,3,opt,name=severity,proto3,enum=dockreeve.v1.Severity" json:"severity,omitempty"`
+	At            int64                  `protobuf:"varint,4,opt,name=at,proto3" json:"at,omitempty"`
+	Cluster       string                 `protobuf:"bytes,5,opt,name=cluster,proto3" json:"cluster,omitempty"`
+	Miner         bool                   `protobuf:"varint,6,opt,name=miner,proto3" json:"miner,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AlertMark) Reset() {
+	*x = AlertMark{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[114]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AlertMark) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AlertMark) ProtoMessage() {}
+
+func (x *AlertMark) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[114]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AlertMark.ProtoReflect.Descriptor instead.
+func (*AlertMark) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{114}
+}
+
+func (x *AlertMark) GetId() string {
+	if x != nil {
+		return x.Id
+	}
+	return ""
+}
+
+func (x *AlertMark) GetTitle() string {
+	if x != nil {
+		return x.Title
+	}
+	return ""
+}
+
+func (x *AlertMark) GetSeverity() Severity {
+	if x != nil {
+		return x.Severity
+	}
+	return Severity_SEVERITY_UNSPECIFIED
+}
+
+func (x *AlertMark) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *AlertMark) GetCluster() string {
+	if x != nil {
+		return x.Cluster
+	}
+	return ""
+}
+
+func (x *AlertMark) GetMiner() bool {
+	if x != nil {
+		return x.Miner
+	}
+	return false
+}
+
+type GetComplianceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetComplianceRequest) Reset() {
+	*x = GetComplianceRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[115]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetComplianceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetComplianceRequest) ProtoMessage() {}
+
+func (x *GetComplianceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[115]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetComplianceRequest.ProtoReflect.Descriptor instead.
+func (*GetComplianceRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{115}
+}
+
+type GetComplianceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ControlsJson  string                 `protobuf:"bytes,1,opt,name=controls_json,json=controlsJson,proto3" json:"controls_json,omitempty"` // []posture.Control
+	ScoresJson    string                 `protobuf:"bytes,2,opt,name=scores_json,json=scoresJson,proto3" json:"scores_json,omitempty"`       // map of posture.Score lists: "", cluster:…, owner:…
+	HistoryJson   string                 `protobuf:"bytes,3,opt,name=history_json,json=historyJson,proto3" json:"history_json,omitempty"`    // framework → []govern.Point
+	ResultsJson   string                 `protobuf:"bytes,4,opt,name=results_json,json=resultsJson,proto3" json:"results_json,omitempty"`    // counts by control: {control: {pass, fail, not-assessed, exempt}}
+	At            int64                  `protobuf:"varint,5,opt,name=at,proto3" json:"at,omitempty"`
+	NotAssessed   string                 `protobuf:"bytes,6,opt,name=not_assessed,json=notAssessed,proto3" json:"not_assessed,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetComplianceResponse) Reset() {
+	*x = GetComplianceResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[116]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetComplianceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetComplianceResponse) ProtoMessage() {}
+
+func (x *GetComplianceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[116]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetComplianceResponse.ProtoReflect.Descriptor instead.
+func (*GetComplianceResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{116}
+}
+
+func (x *GetComplianceResponse) GetControlsJson() string {
+	if x != nil {
+		return x.ControlsJson
+	}
+	return ""
+}
+
+func (x *GetComplianceResponse) GetScoresJson() string {
+	if x != nil {
+		return x.ScoresJson
+	}
+	return ""
+}
+
+func (x *GetComplianceResponse) GetHistoryJson() string {
+	if x != nil {
+		return x.HistoryJson
+	}
+	return ""
+}
+
+func (x *GetComplianceResponse) GetResultsJson() string {
+	if x != nil {
+		return x.ResultsJson
+	}
+	return ""
+}
+
+func (x *GetComplianceResponse) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *GetComplianceResponse) GetNotAssessed() string {
+	if x != nil {
+		return x.NotAssessed
+	}
+	return ""
+}
+
+type ListReviewsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListReviewsRequest) Reset() {
+	*x = ListReviewsRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[117]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListReviewsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListReviewsRequest) ProtoMessage() {}
+
+func (x *ListReviewsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[117]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListReviewsRequest.ProtoReflect.Descriptor instead.
+func (*ListReviewsRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{117}
+}
+
+type ListReviewsResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ReviewsJson   string                 `protobuf:"bytes,1,opt,name=reviews_json,json=reviewsJson,proto3" json:"reviews_json,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListReviewsResponse) Reset() {
+	*x = ListReviewsResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[118]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListReviewsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListReviewsResponse) ProtoMessage() {}
+
+func (x *ListReviewsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[118]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListReviewsResponse.ProtoReflect.Descriptor instead.
+func (*ListReviewsResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{118}
+}
+
+func (x *ListReviewsResponse) GetReviewsJson() string {
+	if x != nil {
+		return x.ReviewsJson
+	}
+	return ""
+}
+
+type AddReviewRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Subject       string                 `protobuf:"bytes,1,opt,name=subject,proto3" json:"subject,omitempty"`
+	Scope         string                 `protobuf:"bytes,2,opt,name=scope,proto3" json:"scope,omitempty"`
+	Note          string                 `protobuf:"bytes,3,opt,name=note,proto3" json:"note,omitempty"`
+	NextDue       int64                  `protobuf:"varint,4,opt,name=next_due,json=nextDue,proto3" json:"next_due,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddReviewRequest) Reset() {
+	*x = AddReviewRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[119]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddReviewRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddReviewRequest) ProtoMessage() {}
+
+func (x *AddReviewRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[119]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddReviewRequest.ProtoReflect.Descriptor instead.
+func (*AddReviewRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{119}
+}
+
+func (x *AddReviewRequest) GetSubject() string {
+	if x != nil {
+		return x.Subject
+	}
+	return ""
+}
+
+func (x *AddReviewRequest) GetScope() string {
+	if x != nil {
+		return x.Scope
+	}
+	return ""
+}
+
+func (x *AddReviewRequest) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+func (x *AddReviewRequest) GetNextDue() int64 {
+	if x != nil {
+		return x.NextDue
+	}
+	return 0
+}
+
+type AddReviewResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ReviewJson    string                 `protobuf:"bytes,1,opt,name=review_json,json=reviewJson,proto3" json:"review_json,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddReviewResponse) Reset() {
+	*x = AddReviewResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[120]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddReviewResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddReviewResponse) ProtoMessage() {}
+
+func (x *AddReviewResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[120]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddReviewResponse.ProtoReflect.Descriptor instead.
+func (*AddReviewResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{120}
+}
+
+func (x *AddReviewResponse) GetReviewJson() string {
+	if x != nil {
+		return x.ReviewJson
+	}
+	return ""
+}
+
+type SubmitSnapshotRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmitSnapshotRequest) Reset() {
+	*x = SubmitSnapshotRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[121]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmitSnapshotRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmitSnapshotRequest) ProtoMessage() {}
+
+func (x *SubmitSnapshotRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[121]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmitSnapshotRequest.ProtoReflect.Descriptor instead.
+func (*SubmitSnapshotRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{121}
+}
+
+func (x *SubmitSnapshotRequest) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+type SubmitSnapshotResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Records       int64                  `protobuf:"varint,1,opt,name=records,proto3" json:"records,omitempty"`
+	Clusters      int64                  `protobuf:"varint,2,opt,name=clusters,proto3" json:"clusters,omitempty"`
+	Subscriptions int64                  `protobuf:"varint,3,opt,name=subscriptions,proto3" json:"subscriptions,omitempty"`
+	Gaps          []*Gap                 `protobuf:"bytes,4,rep,name=gaps,proto3" json:"gaps,omitempty"`
+	Evaluated     int64                  `protobuf:"varint,5,opt,name=evaluated,proto3" json:"evaluated,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmitSnapshotResponse) Reset() {
+	*x = SubmitSnapshotResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[122]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmitSnapshotResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmitSnapshotResponse) ProtoMessage() {}
+
+func (x *SubmitSnapshotResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[122]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmitSnapshotResponse.ProtoReflect.Descriptor instead.
+func (*SubmitSnapshotResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{122}
+}
+
+func (x *SubmitSnapshotResponse) GetRecords() int64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
+func (x *SubmitSnapshotResponse) GetClusters() int64 {
+	if x != nil {
+		return x.Clusters
+	}
+	return 0
+}
+
+func (x *SubmitSnapshotResponse) GetSubscriptions() int64 {
+	if x != nil {
+		return x.Subscriptions
+	}
+	return 0
+}
+
+func (x *SubmitSnapshotResponse) GetGaps() []*Gap {
+	if x != nil {
+		return x.Gaps
+	}
+	return nil
+}
+
+func (x *SubmitSnapshotResponse) GetEvaluated() int64 {
+	if x != nil {
+		return x.Evaluated
+	}
+	return 0
+}
+
+type SubmitChargesRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	ReplaceDays   bool                   `protobuf:"varint,2,opt,name=replace_days,json=replaceDays,proto3" json:"replace_days,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmitChargesRequest) Reset() {
+	*x = SubmitChargesRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[123]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmitChargesRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmitChargesRequest) ProtoMessage() {}
+
+func (x *SubmitChargesRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[123]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmitChargesRequest.ProtoReflect.Descriptor instead.
+func (*SubmitChargesRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{123}
+}
+
+func (x *SubmitChargesRequest) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+func (x *SubmitChargesRequest) GetReplaceDays() bool {
+	if x != nil {
+		return x.ReplaceDays
+	}
+	return false
+}
+
+type SubmitChargesResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Rows          int64                  `protobuf:"varint,1,opt,name=rows,proto3" json:"rows,omitempty"`
+	Stored        int64                  `protobuf:"varint,2,opt,name=stored,proto3" json:"stored,omitempty"`
+	Bad           int64                  `protobuf:"varint,3,opt,name=bad,proto3" json:"bad,omitempty"`
+	Days          []string               `protobuf:"bytes,4,rep,name=days,proto3" json:"days,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SubmitChargesResponse) Reset() {
+	*x = SubmitChargesResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[124]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SubmitChargesResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SubmitChargesResponse) ProtoMessage() {}
+
+func (x *SubmitChargesResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[124]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SubmitChargesResponse.ProtoReflect.Descriptor instead.
+func (*SubmitChargesResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{124}
+}
+
+func (x *SubmitChargesResponse) GetRows() int64 {
+	if x != nil {
+		return x.Rows
+	}
+	return 0
+}
+
+func (x *SubmitChargesResponse) GetStored() int64 {
+	if x != nil {
+		return x.Stored
+	}
+	return 0
+}
+
+func (x *SubmitChargesResponse) GetBad() int64 {
+	if x != nil {
+		return x.Bad
+	}
+	return 0
+}
+
+func (x *SubmitChargesResponse) GetDays() []string {
+	if x != nil {
+		return x.Days
+	}
+	return nil
+}
+
+type ReevaluateRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReevaluateRequest) Reset() {
+	*x = ReevaluateRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[125]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReevaluateRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReevaluateRequest) ProtoMessage() {}
+
+func (x *ReevaluateRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[125]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReevaluateRequest.ProtoReflect.Descriptor instead.
+func (*ReevaluateRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{125}
+}
+
+type ReevaluateResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	At            int64                  `protobuf:"varint,1,opt,name=at,proto3" json:"at,omitempty"`
+	TookMs        int64                  `protobuf:"varint,2,opt,name=took_ms,json=tookMs,proto3" json:"took_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReevaluateResponse) Reset() {
+	*x = ReevaluateResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[126]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReevaluateResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReevaluateResponse) ProtoMessage() {}
+
+func (x *ReevaluateResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[126]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReevaluateResponse.ProtoReflect.Descriptor instead.
+func (*ReevaluateResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{126}
+}
+
+func (x *ReevaluateResponse) GetAt() int64 {
+	if x != nil {
+		return x.At
+	}
+	return 0
+}
+
+func (x *ReevaluateResponse) GetTookMs() int64 {
+	if x != nil {
+		return x.TookMs
+	}
+	return 0
+}
+
 var File_dockreeve_v1_dockreeve_proto protoreflect.FileDescriptor
 
 const file_dockreeve_v1_dockreeve_proto_rawDesc = "" +
@@ -10523,7 +11845,101 @@ const file_dockreeve_v1_dockreeve_proto_rawDesc = "" +
 	"\x17CreateJoinTokenResponse\x12\x14\n" +
 	"\x05token\x18\x01 \x01(\tR\x05token\x12\x18\n" +
 	"\aexpires\x18\x02 \x01(\x03R\aexpires\x12\x17\n" +
-	"\aca_hash\x18\x03 \x01(\tR\x06caHash*\x91\x01\n" +
+	"\aca_hash\x18\x03 \x01(\tR\x06caHash\"\x16\n" +
+	"\x14GetGovernanceRequest\"\xd1\x01\n" +
+	"\x15GetGovernanceResponse\x12'\n" +
+	"\x0fevaluation_json\x18\x01 \x01(\tR\x0eevaluationJson\x12\x0e\n" +
+	"\x02at\x18\x02 \x01(\x03R\x02at\x12!\n" +
+	"\fnot_assessed\x18\x03 \x01(\tR\vnotAssessed\x12\x16\n" +
+	"\x06remedy\x18\x04 \x01(\tR\x06remedy\x12%\n" +
+	"\x04gaps\x18\x05 \x03(\v2\x11.dockreeve.v1.GapR\x04gaps\x12\x1d\n" +
+	"\n" +
+	"change_seq\x18\x06 \x01(\x04R\tchangeSeq\"\x8e\x01\n" +
+	"\x15ListGovernanceRequest\x12\x12\n" +
+	"\x04kind\x18\x01 \x01(\tR\x04kind\x12\x16\n" +
+	"\x06filter\x18\x02 \x01(\tR\x06filter\x12\x14\n" +
+	"\x05order\x18\x03 \x01(\tR\x05order\x12\x1b\n" +
+	"\tpage_size\x18\x04 \x01(\x05R\bpageSize\x12\x16\n" +
+	"\x06cursor\x18\x05 \x01(\tR\x06cursor\"\x85\x02\n" +
+	"\x16ListGovernanceResponse\x122\n" +
+	"\x05items\x18\x01 \x03(\v2\x1c.dockreeve.v1.GovernanceItemR\x05items\x12\x1f\n" +
+	"\vnext_cursor\x18\x02 \x01(\tR\n" +
+	"nextCursor\x12\x14\n" +
+	"\x05total\x18\x03 \x01(\x03R\x05total\x12\x1b\n" +
+	"\ttotal_all\x18\x04 \x01(\x03R\btotalAll\x12\x1d\n" +
+	"\n" +
+	"change_seq\x18\x05 \x01(\x04R\tchangeSeq\x12\x0e\n" +
+	"\x02at\x18\x06 \x01(\x03R\x02at\x124\n" +
+	"\fnot_assessed\x18\a \x03(\v2\x11.dockreeve.v1.GapR\vnotAssessed\"=\n" +
+	"\x0eGovernanceItem\x12\x10\n" +
+	"\x03key\x18\x01 \x01(\tR\x03key\x12\x19\n" +
+	"\bdoc_json\x18\x02 \x01(\tR\adocJson\"-\n" +
+	"\x1bGetGovernanceClusterRequest\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\"\xf8\x01\n" +
+	"\x1cGetGovernanceClusterResponse\x12!\n" +
+	"\fcluster_json\x18\x01 \x01(\tR\vclusterJson\x12\x1b\n" +
+	"\tcost_json\x18\x02 \x01(\tR\bcostJson\x12!\n" +
+	"\fresults_json\x18\x03 \x01(\tR\vresultsJson\x12!\n" +
+	"\fhistory_json\x18\x04 \x01(\tR\vhistoryJson\x12%\n" +
+	"\x0eanomalies_json\x18\x05 \x01(\tR\ranomaliesJson\x12+\n" +
+	"\x06alerts\x18\x06 \x03(\v2\x13.dockreeve.v1.AlertR\x06alerts\"4\n" +
+	"\x0eGetCostRequest\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\x03R\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\x03R\x02to\"\xae\x01\n" +
+	"\x0fGetCostResponse\x12\x1f\n" +
+	"\vreport_json\x18\x01 \x01(\tR\n" +
+	"reportJson\x12\x0e\n" +
+	"\x02at\x18\x02 \x01(\x03R\x02at\x12!\n" +
+	"\fnot_assessed\x18\x03 \x01(\tR\vnotAssessed\x12\x16\n" +
+	"\x06remedy\x18\x04 \x01(\tR\x06remedy\x12/\n" +
+	"\x06alerts\x18\x05 \x03(\v2\x17.dockreeve.v1.AlertMarkR\x06alerts\"\xa5\x01\n" +
+	"\tAlertMark\x12\x0e\n" +
+	"\x02id\x18\x01 \x01(\tR\x02id\x12\x14\n" +
+	"\x05title\x18\x02 \x01(\tR\x05title\x122\n" +
+	"\bseverity\x18\x03 \x01(\x0e2\x16.dockreeve.v1.SeverityR\bseverity\x12\x0e\n" +
+	"\x02at\x18\x04 \x01(\x03R\x02at\x12\x18\n" +
+	"\acluster\x18\x05 \x01(\tR\acluster\x12\x14\n" +
+	"\x05miner\x18\x06 \x01(\bR\x05miner\"\x16\n" +
+	"\x14GetComplianceRequest\"\xd6\x01\n" +
+	"\x15GetComplianceResponse\x12#\n" +
+	"\rcontrols_json\x18\x01 \x01(\tR\fcontrolsJson\x12\x1f\n" +
+	"\vscores_json\x18\x02 \x01(\tR\n" +
+	"scoresJson\x12!\n" +
+	"\fhistory_json\x18\x03 \x01(\tR\vhistoryJson\x12!\n" +
+	"\fresults_json\x18\x04 \x01(\tR\vresultsJson\x12\x0e\n" +
+	"\x02at\x18\x05 \x01(\x03R\x02at\x12!\n" +
+	"\fnot_assessed\x18\x06 \x01(\tR\vnotAssessed\"\x14\n" +
+	"\x12ListReviewsRequest\"8\n" +
+	"\x13ListReviewsResponse\x12!\n" +
+	"\freviews_json\x18\x01 \x01(\tR\vreviewsJson\"q\n" +
+	"\x10AddReviewRequest\x12\x18\n" +
+	"\asubject\x18\x01 \x01(\tR\asubject\x12\x14\n" +
+	"\x05scope\x18\x02 \x01(\tR\x05scope\x12\x12\n" +
+	"\x04note\x18\x03 \x01(\tR\x04note\x12\x19\n" +
+	"\bnext_due\x18\x04 \x01(\x03R\anextDue\"4\n" +
+	"\x11AddReviewResponse\x12\x1f\n" +
+	"\vreview_json\x18\x01 \x01(\tR\n" +
+	"reviewJson\"+\n" +
+	"\x15SubmitSnapshotRequest\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"\xb9\x01\n" +
+	"\x16SubmitSnapshotResponse\x12\x18\n" +
+	"\arecords\x18\x01 \x01(\x03R\arecords\x12\x1a\n" +
+	"\bclusters\x18\x02 \x01(\x03R\bclusters\x12$\n" +
+	"\rsubscriptions\x18\x03 \x01(\x03R\rsubscriptions\x12%\n" +
+	"\x04gaps\x18\x04 \x03(\v2\x11.dockreeve.v1.GapR\x04gaps\x12\x1c\n" +
+	"\tevaluated\x18\x05 \x01(\x03R\tevaluated\"M\n" +
+	"\x14SubmitChargesRequest\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\x12!\n" +
+	"\freplace_days\x18\x02 \x01(\bR\vreplaceDays\"i\n" +
+	"\x15SubmitChargesResponse\x12\x12\n" +
+	"\x04rows\x18\x01 \x01(\x03R\x04rows\x12\x16\n" +
+	"\x06stored\x18\x02 \x01(\x03R\x06stored\x12\x10\n" +
+	"\x03bad\x18\x03 \x01(\x03R\x03bad\x12\x12\n" +
+	"\x04days\x18\x04 \x03(\tR\x04days\"\x13\n" +
+	"\x11ReevaluateRequest\"=\n" +
+	"\x12ReevaluateResponse\x12\x0e\n" +
+	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x17\n" +
+	"\atook_ms\x18\x02 \x01(\x03R\x06tookMs*\x91\x01\n" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16SEVERITY_INFORMATIONAL\x10\x01\x12\x10\n" +
@@ -10575,7 +11991,19 @@ const file_dockreeve_v1_dockreeve_proto_rawDesc = "" +
 	"\rListExposures\x12\".dockreeve.v1.ListExposuresRequest\x1a#.dockreeve.v1.ListExposuresResponse\x12L\n" +
 	"\tListAudit\x12\x1e.dockreeve.v1.ListAuditRequest\x1a\x1f.dockreeve.v1.ListAuditResponse\x12X\n" +
 	"\rGetAuditEvent\x12\".dockreeve.v1.GetAuditEventRequest\x1a#.dockreeve.v1.GetAuditEventResponse\x12^\n" +
-	"\x0fCreateJoinToken\x12$.dockreeve.v1.CreateJoinTokenRequest\x1a%.dockreeve.v1.CreateJoinTokenResponseB=Z;github.com/dockreeve/dockreeve/api/dockreeve/v1;dockreevev1b\x06proto3"
+	"\x0fCreateJoinToken\x12$.dockreeve.v1.CreateJoinTokenRequest\x1a%.dockreeve.v1.CreateJoinTokenResponse2\x89\a\n" +
+	"\x11GovernanceService\x12X\n" +
+	"\rGetGovernance\x12\".dockreeve.v1.GetGovernanceRequest\x1a#.dockreeve.v1.GetGovernanceResponse\x12[\n" +
+	"\x0eListGovernance\x12#.dockreeve.v1.ListGovernanceRequest\x1a$.dockreeve.v1.ListGovernanceResponse\x12m\n" +
+	"\x14GetGovernanceCluster\x12).dockreeve.v1.GetGovernanceClusterRequest\x1a*.dockreeve.v1.GetGovernanceClusterResponse\x12F\n" +
+	"\aGetCost\x12\x1c.dockreeve.v1.GetCostRequest\x1a\x1d.dockreeve.v1.GetCostResponse\x12X\n" +
+	"\rGetCompliance\x12\".dockreeve.v1.GetComplianceRequest\x1a#.dockreeve.v1.GetComplianceResponse\x12R\n" +
+	"\vListReviews\x12 .dockreeve.v1.ListReviewsRequest\x1a!.dockreeve.v1.ListReviewsResponse\x12L\n" +
+	"\tAddReview\x12\x1e.dockreeve.v1.AddReviewRequest\x1a\x1f.dockreeve.v1.AddReviewResponse\x12]\n" +
+	"\x0eSubmitSnapshot\x12#.dockreeve.v1.SubmitSnapshotRequest\x1a$.dockreeve.v1.SubmitSnapshotResponse(\x01\x12Z\n" +
+	"\rSubmitCharges\x12\".dockreeve.v1.SubmitChargesRequest\x1a#.dockreeve.v1.SubmitChargesResponse(\x01\x12O\n" +
+	"\n" +
+	"Reevaluate\x12\x1f.dockreeve.v1.ReevaluateRequest\x1a .dockreeve.v1.ReevaluateResponseB=Z;github.com/dockreeve/dockreeve/api/dockreeve/v1;dockreevev1b\x06proto3"
 
 var (
 	file_dockreeve_v1_dockreeve_proto_rawDescOnce sync.Once
@@ -10590,7 +12018,7 @@ func file_dockreeve_v1_dockreeve_proto_rawDescGZIP() []byte {
 }
 
 var file_dockreeve_v1_dockreeve_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_dockreeve_v1_dockreeve_proto_msgTypes = make([]protoimpl.MessageInfo, 105)
+var file_dockreeve_v1_dockreeve_proto_msgTypes = make([]protoimpl.MessageInfo, 127)
 var file_dockreeve_v1_dockreeve_proto_goTypes = []any{
 	(Severity)(0),                            // 0: dockreeve.v1.Severity
 	(AlertStatus)(0),                         // 1: dockreeve.v1.AlertStatus
@@ -10699,6 +12127,28 @@ var file_dockreeve_v1_dockreeve_proto_goTypes = []any{
 	(*GetAuditEventResponse)(nil),            // 104: dockreeve.v1.GetAuditEventResponse
 	(*CreateJoinTokenRequest)(nil),           // 105: dockreeve.v1.CreateJoinTokenRequest
 	(*CreateJoinTokenResponse)(nil),          // 106: dockreeve.v1.CreateJoinTokenResponse
+	(*GetGovernanceRequest)(nil),             // 107: dockreeve.v1.GetGovernanceRequest
+	(*GetGovernanceResponse)(nil),            // 108: dockreeve.v1.GetGovernanceResponse
+	(*ListGovernanceRequest)(nil),            // 109: dockreeve.v1.ListGovernanceRequest
+	(*ListGovernanceResponse)(nil),           // 110: dockreeve.v1.ListGovernanceResponse
+	(*GovernanceItem)(nil),                   // 111: dockreeve.v1.GovernanceItem
+	(*GetGovernanceClusterRequest)(nil),      // 112: dockreeve.v1.GetGovernanceClusterRequest
+	(*GetGovernanceClusterResponse)(nil),     // 113: dockreeve.v1.GetGovernanceClusterResponse
+	(*GetCostRequest)(nil),                   // 114: dockreeve.v1.GetCostRequest
+	(*GetCostResponse)(nil),                  // 115: dockreeve.v1.GetCostResponse
+	(*AlertMark)(nil),                        // 116: dockreeve.v1.AlertMark
+	(*GetComplianceRequest)(nil),             // 117: dockreeve.v1.GetComplianceRequest
+	(*GetComplianceResponse)(nil),            // 118: dockreeve.v1.GetComplianceResponse
+	(*ListReviewsRequest)(nil),               // 119: dockreeve.v1.ListReviewsRequest
+	(*ListReviewsResponse)(nil),              // 120: dockreeve.v1.ListReviewsResponse
+	(*AddReviewRequest)(nil),                 // 121: dockreeve.v1.AddReviewRequest
+	(*AddReviewResponse)(nil),                // 122: dockreeve.v1.AddReviewResponse
+	(*SubmitSnapshotRequest)(nil),            // 123: dockreeve.v1.SubmitSnapshotRequest
+	(*SubmitSnapshotResponse)(nil),           // 124: dockreeve.v1.SubmitSnapshotResponse
+	(*SubmitChargesRequest)(nil),             // 125: dockreeve.v1.SubmitChargesRequest
+	(*SubmitChargesResponse)(nil),            // 126: dockreeve.v1.SubmitChargesResponse
+	(*ReevaluateRequest)(nil),                // 127: dockreeve.v1.ReevaluateRequest
+	(*ReevaluateResponse)(nil),               // 128: dockreeve.v1.ReevaluateResponse
 }
 var file_dockreeve_v1_dockreeve_proto_depIdxs = []int32{
 	1,   // 0: dockreeve.v1.Alert.status:type_name -> dockreeve.v1.AlertStatus
@@ -10798,67 +12248,94 @@ var file_dockreeve_v1_dockreeve_proto_depIdxs = []int32{
 	100, // 94: dockreeve.v1.ListAuditResponse.events:type_name -> dockreeve.v1.AuditRow
 	28,  // 95: dockreeve.v1.ListAuditResponse.not_assessed:type_name -> dockreeve.v1.Gap
 	100, // 96: dockreeve.v1.GetAuditEventResponse.event:type_name -> dockreeve.v1.AuditRow
-	12,  // 97: dockreeve.v1.AlertService.ListAlerts:input_type -> dockreeve.v1.ListAlertsRequest
-	14,  // 98: dockreeve.v1.AlertService.GetAlert:input_type -> dockreeve.v1.GetAlertRequest
-	16,  // 99: dockreeve.v1.AlertService.ListOccurrences:input_type -> dockreeve.v1.ListOccurrencesRequest
-	18,  // 100: dockreeve.v1.AlertService.SetAlertStatus:input_type -> dockreeve.v1.SetAlertStatusRequest
-	20,  // 101: dockreeve.v1.ChangeService.Watch:input_type -> dockreeve.v1.WatchRequest
-	24,  // 102: dockreeve.v1.StatusService.GetStatus:input_type -> dockreeve.v1.GetStatusRequest
-	30,  // 103: dockreeve.v1.StatusService.ListRules:input_type -> dockreeve.v1.ListRulesRequest
-	44,  // 104: dockreeve.v1.ImageService.ListImages:input_type -> dockreeve.v1.ListImagesRequest
-	47,  // 105: dockreeve.v1.ImageService.GetImage:input_type -> dockreeve.v1.GetImageRequest
-	52,  // 106: dockreeve.v1.ImageService.ListImageVulnerabilities:input_type -> dockreeve.v1.ListImageVulnerabilitiesRequest
-	54,  // 107: dockreeve.v1.ImageService.ListImagePackages:input_type -> dockreeve.v1.ListImagePackagesRequest
-	57,  // 108: dockreeve.v1.ImageService.ListVulnerabilities:input_type -> dockreeve.v1.ListVulnerabilitiesRequest
-	59,  // 109: dockreeve.v1.ImageService.GetVulnerability:input_type -> dockreeve.v1.GetVulnerabilityRequest
-	62,  // 110: dockreeve.v1.ImageService.GetAdvisoryStatus:input_type -> dockreeve.v1.GetAdvisoryStatusRequest
-	66,  // 111: dockreeve.v1.ImageService.SubmitScan:input_type -> dockreeve.v1.SubmitScanRequest
-	68,  // 112: dockreeve.v1.ImageService.GetVerdict:input_type -> dockreeve.v1.GetVerdictRequest
-	70,  // 113: dockreeve.v1.ImageService.RecordGate:input_type -> dockreeve.v1.RecordGateRequest
-	72,  // 114: dockreeve.v1.ImageService.GetRemediation:input_type -> dockreeve.v1.GetRemediationRequest
-	76,  // 115: dockreeve.v1.ClusterService.ListClusters:input_type -> dockreeve.v1.ListClustersRequest
-	78,  // 116: dockreeve.v1.ClusterService.GetCluster:input_type -> dockreeve.v1.GetClusterRequest
-	85,  // 117: dockreeve.v1.ClusterService.ListWorkloads:input_type -> dockreeve.v1.ListWorkloadsRequest
-	87,  // 118: dockreeve.v1.ClusterService.GetWorkload:input_type -> dockreeve.v1.GetWorkloadRequest
-	91,  // 119: dockreeve.v1.ClusterService.ListIdentities:input_type -> dockreeve.v1.ListIdentitiesRequest
-	93,  // 120: dockreeve.v1.ClusterService.GetIdentity:input_type -> dockreeve.v1.GetIdentityRequest
-	98,  // 121: dockreeve.v1.ClusterService.ListExposures:input_type -> dockreeve.v1.ListExposuresRequest
-	101, // 122: dockreeve.v1.ClusterService.ListAudit:input_type -> dockreeve.v1.ListAuditRequest
-	103, // 123: dockreeve.v1.ClusterService.GetAuditEvent:input_type -> dockreeve.v1.GetAuditEventRequest
-	105, // 124: dockreeve.v1.ClusterService.CreateJoinToken:input_type -> dockreeve.v1.CreateJoinTokenRequest
-	13,  // 125: dockreeve.v1.AlertService.ListAlerts:output_type -> dockreeve.v1.ListAlertsResponse
-	15,  // 126: dockreeve.v1.AlertService.GetAlert:output_type -> dockreeve.v1.GetAlertResponse
-	17,  // 127: dockreeve.v1.AlertService.ListOccurrences:output_type -> dockreeve.v1.ListOccurrencesResponse
-	19,  // 128: dockreeve.v1.AlertService.SetAlertStatus:output_type -> dockreeve.v1.SetAlertStatusResponse
-	21,  // 129: dockreeve.v1.ChangeService.Watch:output_type -> dockreeve.v1.WatchResponse
-	25,  // 130: dockreeve.v1.StatusService.GetStatus:output_type -> dockreeve.v1.GetStatusResponse
-	31,  // 131: dockreeve.v1.StatusService.ListRules:output_type -> dockreeve.v1.ListRulesResponse
-	45,  // 132: dockreeve.v1.ImageService.ListImages:output_type -> dockreeve.v1.ListImagesResponse
-	48,  // 133: dockreeve.v1.ImageService.GetImage:output_type -> dockreeve.v1.GetImageResponse
-	53,  // 134: dockreeve.v1.ImageService.ListImageVulnerabilities:output_type -> dockreeve.v1.ListImageVulnerabilitiesResponse
-	55,  // 135: dockreeve.v1.ImageService.ListImagePackages:output_type -> dockreeve.v1.ListImagePackagesResponse
-	58,  // 136: dockreeve.v1.ImageService.ListVulnerabilities:output_type -> dockreeve.v1.ListVulnerabilitiesResponse
-	60,  // 137: dockreeve.v1.ImageService.GetVulnerability:output_type -> dockreeve.v1.GetVulnerabilityResponse
-	63,  // 138: dockreeve.v1.ImageService.GetAdvisoryStatus:output_type -> dockreeve.v1.GetAdvisoryStatusResponse
-	67,  // 139: dockreeve.v1.ImageService.SubmitScan:output_type -> dockreeve.v1.SubmitScanResponse
-	69,  // 140: dockreeve.v1.ImageService.GetVerdict:output_type -> dockreeve.v1.GetVerdictResponse
-	71,  // 141: dockreeve.v1.ImageService.RecordGate:output_type -> dockreeve.v1.RecordGateResponse
-	73,  // 142: dockreeve.v1.ImageService.GetRemediation:output_type -> dockreeve.v1.GetRemediationResponse
-	77,  // 143: dockreeve.v1.ClusterService.ListClusters:output_type -> dockreeve.v1.ListClustersResponse
-	79,  // 144: dockreeve.v1.ClusterService.GetCluster:output_type -> dockreeve.v1.GetClusterResponse
-	86,  // 145: dockreeve.v1.ClusterService.ListWorkloads:output_type -> dockreeve.v1.ListWorkloadsResponse
-	88,  // 146: dockreeve.v1.ClusterService.GetWorkload:output_type -> dockreeve.v1.GetWorkloadResponse
-	92,  // 147: dockreeve.v1.ClusterService.ListIdentities:output_type -> dockreeve.v1.ListIdentitiesResponse
-	94,  // 148: dockreeve.v1.ClusterService.GetIdentity:output_type -> dockreeve.v1.GetIdentityResponse
-	99,  // 149: dockreeve.v1.ClusterService.ListExposures:output_type -> dockreeve.v1.ListExposuresResponse
-	102, // 150: dockreeve.v1.ClusterService.ListAudit:output_type -> dockreeve.v1.ListAuditResponse
-	104, // 151: dockreeve.v1.ClusterService.GetAuditEvent:output_type -> dockreeve.v1.GetAuditEventResponse
-	106, // 152: dockreeve.v1.ClusterService.CreateJoinToken:output_type -> dockreeve.v1.CreateJoinTokenResponse
-	125, // [125:153] is the sub-list for method output_type
-	97,  // [97:125] is the sub-list for method input_type
-	97,  // [97:97] is the sub-list for extension type_name
-	97,  // [97:97] is the sub-list for extension extendee
-	0,   // [0:97] is the sub-list for field type_name
+	28,  // 97: dockreeve.v1.GetGovernanceResponse.gaps:type_name -> dockreeve.v1.Gap
+	111, // 98: dockreeve.v1.ListGovernanceResponse.items:type_name -> dockreeve.v1.GovernanceItem
+	28,  // 99: dockreeve.v1.ListGovernanceResponse.not_assessed:type_name -> dockreeve.v1.Gap
+	2,   // 100: dockreeve.v1.GetGovernanceClusterResponse.alerts:type_name -> dockreeve.v1.Alert
+	116, // 101: dockreeve.v1.GetCostResponse.alerts:type_name -> dockreeve.v1.AlertMark
+	0,   // 102: dockreeve.v1.AlertMark.severity:type_name -> dockreeve.v1.Severity
+	28,  // 103: dockreeve.v1.SubmitSnapshotResponse.gaps:type_name -> dockreeve.v1.Gap
+	12,  // 104: dockreeve.v1.AlertService.ListAlerts:input_type -> dockreeve.v1.ListAlertsRequest
+	14,  // 105: dockreeve.v1.AlertService.GetAlert:input_type -> dockreeve.v1.GetAlertRequest
+	16,  // 106: dockreeve.v1.AlertService.ListOccurrences:input_type -> dockreeve.v1.ListOccurrencesRequest
+	18,  // 107: dockreeve.v1.AlertService.SetAlertStatus:input_type -> dockreeve.v1.SetAlertStatusRequest
+	20,  // 108: dockreeve.v1.ChangeService.Watch:input_type -> dockreeve.v1.WatchRequest
+	24,  // 109: dockreeve.v1.StatusService.GetStatus:input_type -> dockreeve.v1.GetStatusRequest
+	30,  // 110: dockreeve.v1.StatusService.ListRules:input_type -> dockreeve.v1.ListRulesRequest
+	44,  // 111: dockreeve.v1.ImageService.ListImages:input_type -> dockreeve.v1.ListImagesRequest
+	47,  // 112: dockreeve.v1.ImageService.GetImage:input_type -> dockreeve.v1.GetImageRequest
+	52,  // 113: dockreeve.v1.ImageService.ListImageVulnerabilities:input_type -> dockreeve.v1.ListImageVulnerabilitiesRequest
+	54,  // 114: dockreeve.v1.ImageService.ListImagePackages:input_type -> dockreeve.v1.ListImagePackagesRequest
+	57,  // 115: dockreeve.v1.ImageService.ListVulnerabilities:input_type -> dockreeve.v1.ListVulnerabilitiesRequest
+	59,  // 116: dockreeve.v1.ImageService.GetVulnerability:input_type -> dockreeve.v1.GetVulnerabilityRequest
+	62,  // 117: dockreeve.v1.ImageService.GetAdvisoryStatus:input_type -> dockreeve.v1.GetAdvisoryStatusRequest
+	66,  // 118: dockreeve.v1.ImageService.SubmitScan:input_type -> dockreeve.v1.SubmitScanRequest
+	68,  // 119: dockreeve.v1.ImageService.GetVerdict:input_type -> dockreeve.v1.GetVerdictRequest
+	70,  // 120: dockreeve.v1.ImageService.RecordGate:input_type -> dockreeve.v1.RecordGateRequest
+	72,  // 121: dockreeve.v1.ImageService.GetRemediation:input_type -> dockreeve.v1.GetRemediationRequest
+	76,  // 122: dockreeve.v1.ClusterService.ListClusters:input_type -> dockreeve.v1.ListClustersRequest
+	78,  // 123: dockreeve.v1.ClusterService.GetCluster:input_type -> dockreeve.v1.GetClusterRequest
+	85,  // 124: dockreeve.v1.ClusterService.ListWorkloads:input_type -> dockreeve.v1.ListWorkloadsRequest
+	87,  // 125: dockreeve.v1.ClusterService.GetWorkload:input_type -> dockreeve.v1.GetWorkloadRequest
+	91,  // 126: dockreeve.v1.ClusterService.ListIdentities:input_type -> dockreeve.v1.ListIdentitiesRequest
+	93,  // 127: dockreeve.v1.ClusterService.GetIdentity:input_type -> dockreeve.v1.GetIdentityRequest
+	98,  // 128: dockreeve.v1.ClusterService.ListExposures:input_type -> dockreeve.v1.ListExposuresRequest
+	101, // 129: dockreeve.v1.ClusterService.ListAudit:input_type -> dockreeve.v1.ListAuditRequest
+	103, // 130: dockreeve.v1.ClusterService.GetAuditEvent:input_type -> dockreeve.v1.GetAuditEventRequest
+	105, // 131: dockreeve.v1.ClusterService.CreateJoinToken:input_type -> dockreeve.v1.CreateJoinTokenRequest
+	107, // 132: dockreeve.v1.GovernanceService.GetGovernance:input_type -> dockreeve.v1.GetGovernanceRequest
+	109, // 133: dockreeve.v1.GovernanceService.ListGovernance:input_type -> dockreeve.v1.ListGovernanceRequest
+	112, // 134: dockreeve.v1.GovernanceService.GetGovernanceCluster:input_type -> dockreeve.v1.GetGovernanceClusterRequest
+	114, // 135: dockreeve.v1.GovernanceService.GetCost:input_type -> dockreeve.v1.GetCostRequest
+	117, // 136: dockreeve.v1.GovernanceService.GetCompliance:input_type -> dockreeve.v1.GetComplianceRequest
+	119, // 137: dockreeve.v1.GovernanceService.ListReviews:input_type -> dockreeve.v1.ListReviewsRequest
+	121, // 138: dockreeve.v1.GovernanceService.AddReview:input_type -> dockreeve.v1.AddReviewRequest
+	123, // 139: dockreeve.v1.GovernanceService.SubmitSnapshot:input_type -> dockreeve.v1.SubmitSnapshotRequest
+	125, // 140: dockreeve.v1.GovernanceService.SubmitCharges:input_type -> dockreeve.v1.SubmitChargesRequest
+	127, // 141: dockreeve.v1.GovernanceService.Reevaluate:input_type -> dockreeve.v1.ReevaluateRequest
+	13,  // 142: dockreeve.v1.AlertService.ListAlerts:output_type -> dockreeve.v1.ListAlertsResponse
+	15,  // 143: dockreeve.v1.AlertService.GetAlert:output_type -> dockreeve.v1.GetAlertResponse
+	17,  // 144: dockreeve.v1.AlertService.ListOccurrences:output_type -> dockreeve.v1.ListOccurrencesResponse
+	19,  // 145: dockreeve.v1.AlertService.SetAlertStatus:output_type -> dockreeve.v1.SetAlertStatusResponse
+	21,  // 146: dockreeve.v1.ChangeService.Watch:output_type -> dockreeve.v1.WatchResponse
+	25,  // 147: dockreeve.v1.StatusService.GetStatus:output_type -> dockreeve.v1.GetStatusResponse
+	31,  // 148: dockreeve.v1.StatusService.ListRules:output_type -> dockreeve.v1.ListRulesResponse
+	45,  // 149: dockreeve.v1.ImageService.ListImages:output_type -> dockreeve.v1.ListImagesResponse
+	48,  // 150: dockreeve.v1.ImageService.GetImage:output_type -> dockreeve.v1.GetImageResponse
+	53,  // 151: dockreeve.v1.ImageService.ListImageVulnerabilities:output_type -> dockreeve.v1.ListImageVulnerabilitiesResponse
+	55,  // 152: dockreeve.v1.ImageService.ListImagePackages:output_type -> dockreeve.v1.ListImagePackagesResponse
+	58,  // 153: dockreeve.v1.ImageService.ListVulnerabilities:output_type -> dockreeve.v1.ListVulnerabilitiesResponse
+	60,  // 154: dockreeve.v1.ImageService.GetVulnerability:output_type -> dockreeve.v1.GetVulnerabilityResponse
+	63,  // 155: dockreeve.v1.ImageService.GetAdvisoryStatus:output_type -> dockreeve.v1.GetAdvisoryStatusResponse
+	67,  // 156: dockreeve.v1.ImageService.SubmitScan:output_type -> dockreeve.v1.SubmitScanResponse
+	69,  // 157: dockreeve.v1.ImageService.GetVerdict:output_type -> dockreeve.v1.GetVerdictResponse
+	71,  // 158: dockreeve.v1.ImageService.RecordGate:output_type -> dockreeve.v1.RecordGateResponse
+	73,  // 159: dockreeve.v1.ImageService.GetRemediation:output_type -> dockreeve.v1.GetRemediationResponse
+	77,  // 160: dockreeve.v1.ClusterService.ListClusters:output_type -> dockreeve.v1.ListClustersResponse
+	79,  // 161: dockreeve.v1.ClusterService.GetCluster:output_type -> dockreeve.v1.GetClusterResponse
+	86,  // 162: dockreeve.v1.ClusterService.ListWorkloads:output_type -> dockreeve.v1.ListWorkloadsResponse
+	88,  // 163: dockreeve.v1.ClusterService.GetWorkload:output_type -> dockreeve.v1.GetWorkloadResponse
+	92,  // 164: dockreeve.v1.ClusterService.ListIdentities:output_type -> dockreeve.v1.ListIdentitiesResponse
+	94,  // 165: dockreeve.v1.ClusterService.GetIdentity:output_type -> dockreeve.v1.GetIdentityResponse
+	99,  // 166: dockreeve.v1.ClusterService.ListExposures:output_type -> dockreeve.v1.ListExposuresResponse
+	102, // 167: dockreeve.v1.ClusterService.ListAudit:output_type -> dockreeve.v1.ListAuditResponse
+	104, // 168: dockreeve.v1.ClusterService.GetAuditEvent:output_type -> dockreeve.v1.GetAuditEventResponse
+	106, // 169: dockreeve.v1.ClusterService.CreateJoinToken:output_type -> dockreeve.v1.CreateJoinTokenResponse
+	108, // 170: dockreeve.v1.GovernanceService.GetGovernance:output_type -> dockreeve.v1.GetGovernanceResponse
+	110, // 171: dockreeve.v1.GovernanceService.ListGovernance:output_type -> dockreeve.v1.ListGovernanceResponse
+	113, // 172: dockreeve.v1.GovernanceService.GetGovernanceCluster:output_type -> dockreeve.v1.GetGovernanceClusterResponse
+	115, // 173: dockreeve.v1.GovernanceService.GetCost:output_type -> dockreeve.v1.GetCostResponse
+	118, // 174: dockreeve.v1.GovernanceService.GetCompliance:output_type -> dockreeve.v1.GetComplianceResponse
+	120, // 175: dockreeve.v1.GovernanceService.ListReviews:output_type -> dockreeve.v1.ListReviewsResponse
+	122, // 176: dockreeve.v1.GovernanceService.AddReview:output_type -> dockreeve.v1.AddReviewResponse
+	124, // 177: dockreeve.v1.GovernanceService.SubmitSnapshot:output_type -> dockreeve.v1.SubmitSnapshotResponse
+	126, // 178: dockreeve.v1.GovernanceService.SubmitCharges:output_type -> dockreeve.v1.SubmitChargesResponse
+	128, // 179: dockreeve.v1.GovernanceService.Reevaluate:output_type -> dockreeve.v1.ReevaluateResponse
+	142, // [142:180] is the sub-list for method output_type
+	104, // [104:142] is the sub-list for method input_type
+	104, // [104:104] is the sub-list for extension type_name
+	104, // [104:104] is the sub-list for extension extendee
+	0,   // [0:104] is the sub-list for field type_name
 }
 
 func init() { file_dockreeve_v1_dockreeve_proto_init() }
@@ -10874,9 +12351,9 @@ func file_dockreeve_v1_dockreeve_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dockreeve_v1_dockreeve_proto_rawDesc), len(file_dockreeve_v1_dockreeve_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   105,
+			NumMessages:   127,
 			NumExtensions: 0,
-			NumServices:   5,
+			NumServices:   6,
 		},
 		GoTypes:           file_dockreeve_v1_dockreeve_proto_goTypes,
 		DependencyIndexes: file_dockreeve_v1_dockreeve_proto_depIdxs,

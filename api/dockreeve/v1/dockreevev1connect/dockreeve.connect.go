@@ -37,6 +37,8 @@ const (
 	ImageServiceName = "dockreeve.v1.ImageService"
 	// ClusterServiceName is the fully-qualified name of the ClusterService service.
 	ClusterServiceName = "dockreeve.v1.ClusterService"
+	// GovernanceServiceName is the fully-qualified name of the GovernanceService service.
+	GovernanceServiceName = "dockreeve.v1.GovernanceService"
 )
 
 // These constants are the fully-qualified names of the RPCs defined in this package. They're
@@ -121,6 +123,36 @@ const (
 	// ClusterServiceCreateJoinTokenProcedure is the fully-qualified name of the ClusterService's
 	// CreateJoinToken RPC.
 	ClusterServiceCreateJoinTokenProcedure = "/dockreeve.v1.ClusterService/CreateJoinToken"
+	// GovernanceServiceGetGovernanceProcedure is the fully-qualified name of the GovernanceService's
+	// GetGovernance RPC.
+	GovernanceServiceGetGovernanceProcedure = "/dockreeve.v1.GovernanceService/GetGovernance"
+	// GovernanceServiceListGovernanceProcedure is the fully-qualified name of the GovernanceService's
+	// ListGovernance RPC.
+	GovernanceServiceListGovernanceProcedure = "/dockreeve.v1.GovernanceService/ListGovernance"
+	// GovernanceServiceGetGovernanceClusterProcedure is the fully-qualified name of the
+	// GovernanceService's GetGovernanceCluster RPC.
+	GovernanceServiceGetGovernanceClusterProcedure = "/dockreeve.v1.GovernanceService/GetGovernanceCluster"
+	// GovernanceServiceGetCostProcedure is the fully-qualified name of the GovernanceService's GetCost
+	// RPC.
+	GovernanceServiceGetCostProcedure = "/dockreeve.v1.GovernanceService/GetCost"
+	// GovernanceServiceGetComplianceProcedure is the fully-qualified name of the GovernanceService's
+	// GetCompliance RPC.
+	GovernanceServiceGetComplianceProcedure = "/dockreeve.v1.GovernanceService/GetCompliance"
+	// GovernanceServiceListReviewsProcedure is the fully-qualified name of the GovernanceService's
+	// ListReviews RPC.
+	GovernanceServiceListReviewsProcedure = "/dockreeve.v1.GovernanceService/ListReviews"
+	// GovernanceServiceAddReviewProcedure is the fully-qualified name of the GovernanceService's
+	// AddReview RPC.
+	GovernanceServiceAddReviewProcedure = "/dockreeve.v1.GovernanceService/AddReview"
+	// GovernanceServiceSubmitSnapshotProcedure is the fully-qualified name of the GovernanceService's
+	// SubmitSnapshot RPC.
+	GovernanceServiceSubmitSnapshotProcedure = "/dockreeve.v1.GovernanceService/SubmitSnapshot"
+	// GovernanceServiceSubmitChargesProcedure is the fully-qualified name of the GovernanceService's
+	// SubmitCharges RPC.
+	GovernanceServiceSubmitChargesProcedure = "/dockreeve.v1.GovernanceService/SubmitCharges"
+	// GovernanceServiceReevaluateProcedure is the fully-qualified name of the GovernanceService's
+	// Reevaluate RPC.
+	GovernanceServiceReevaluateProcedure = "/dockreeve.v1.GovernanceService/Reevaluate"
 )
 
 // AlertServiceClient is a client for the dockreeve.v1.AlertService service.
@@ -1091,4 +1123,316 @@ func (UnimplementedClusterServiceHandler) GetAuditEvent(context.Context, *connec
 
 func (UnimplementedClusterServiceHandler) CreateJoinToken(context.Context, *connect.Request[v1.CreateJoinTokenRequest]) (*connect.Response[v1.CreateJoinTokenResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.ClusterService.CreateJoinToken is not implemented"))
+}
+
+// GovernanceServiceClient is a client for the dockreeve.v1.GovernanceService service.
+type GovernanceServiceClient interface {
+	// GetGovernance gives the whole without its lists: govern.Evaluation without clusters, subscriptions, recommendations and findings.
+	GetGovernance(context.Context, *connect.Request[v1.GetGovernanceRequest]) (*connect.Response[v1.GetGovernanceResponse], error)
+	ListGovernance(context.Context, *connect.Request[v1.ListGovernanceRequest]) (*connect.Response[v1.ListGovernanceResponse], error)
+	GetGovernanceCluster(context.Context, *connect.Request[v1.GetGovernanceClusterRequest]) (*connect.Response[v1.GetGovernanceClusterResponse], error)
+	GetCost(context.Context, *connect.Request[v1.GetCostRequest]) (*connect.Response[v1.GetCostResponse], error)
+	GetCompliance(context.Context, *connect.Request[v1.GetComplianceRequest]) (*connect.Response[v1.GetComplianceResponse], error)
+	ListReviews(context.Context, *connect.Request[v1.ListReviewsRequest]) (*connect.Response[v1.ListReviewsResponse], error)
+	AddReview(context.Context, *connect.Request[v1.AddReviewRequest]) (*connect.Response[v1.AddReviewResponse], error)
+	// SubmitSnapshot takes what `dockreeve azure collect` wrote, in pieces; it replaces the tenant when the last piece is stored.
+	SubmitSnapshot(context.Context) *connect.ClientStreamForClient[v1.SubmitSnapshotRequest, v1.SubmitSnapshotResponse]
+	// SubmitCharges takes FOCUS rows (CSV or Parquet is the client's to read): JSON lines of cost.Charge.
+	SubmitCharges(context.Context) *connect.ClientStreamForClient[v1.SubmitChargesRequest, v1.SubmitChargesResponse]
+	// Reevaluate computes everything again now.
+	Reevaluate(context.Context, *connect.Request[v1.ReevaluateRequest]) (*connect.Response[v1.ReevaluateResponse], error)
+}
+
+// NewGovernanceServiceClient constructs a client for the dockreeve.v1.GovernanceService service. By
+// default, it uses the Connect protocol with the binary Protobuf Codec, asks for gzipped responses,
+// and sends uncompressed requests. To use the gRPC or gRPC-Web protocols, supply the
+// connect.WithGRPC() or connect.WithGRPCWeb() options.
+//
+// The URL supplied here should be the base URL for the Connect or gRPC server (for example,
+// http://api.acme.com or https://acme.com/grpc).
+func NewGovernanceServiceClient(httpClient connect.HTTPClient, baseURL string, opts ...connect.ClientOption) GovernanceServiceClient {
+	baseURL = strings.TrimRight(baseURL, "/")
+	governanceServiceMethods := v1.File_dockreeve_v1_dockreeve_proto.Services().ByName("GovernanceService").Methods()
+	return &governanceServiceClient{
+		getGovernance: connect.NewClient[v1.GetGovernanceRequest, v1.GetGovernanceResponse](
+			httpClient,
+			baseURL+GovernanceServiceGetGovernanceProcedure,
+			connect.WithSchema(governanceServiceMethods.ByName("GetGovernance")),
+			connect.WithClientOptions(opts...),
+		),
+		listGovernance: connect.NewClient[v1.ListGovernanceRequest, v1.ListGovernanceResponse](
+			httpClient,
+			baseURL+GovernanceServiceListGovernanceProcedure,
+			connect.WithSchema(governanceServiceMethods.ByName("ListGovernance")),
+			connect.WithClientOptions(opts...),
+		),
+		getGovernanceCluster: connect.NewClient[v1.GetGovernanceClusterRequest, v1.GetGovernanceClusterResponse](
+			httpClient,
+			baseURL+GovernanceServiceGetGovernanceClusterProcedure,
+			connect.WithSchema(governanceServiceMethods.ByName("GetGovernanceCluster")),
+			connect.WithClientOptions(opts...),
+		),
+		getCost: connect.NewClient[v1.GetCostRequest, v1.GetCostResponse](
+			httpClient,
+			baseURL+GovernanceServiceGetCostProcedure,
+			connect.WithSchema(governanceServiceMethods.ByName("GetCost")),
+			connect.WithClientOptions(opts...),
+		),
+		getCompliance: connect.NewClient[v1.GetComplianceRequest, v1.GetComplianceResponse](
+			httpClient,
+			baseURL+GovernanceServiceGetComplianceProcedure,
+			connect.WithSchema(governanceServiceMethods.ByName("GetCompliance")),
+			connect.WithClientOptions(opts...),
+		),
+		listReviews: connect.NewClient[v1.ListReviewsRequest, v1.ListReviewsResponse](
+			httpClient,
+			baseURL+GovernanceServiceListReviewsProcedure,
+			connect.WithSchema(governanceServiceMethods.ByName("ListReviews")),
+			connect.WithClientOptions(opts...),
+		),
+		addReview: connect.NewClient[v1.AddReviewRequest, v1.AddReviewResponse](
+			httpClient,
+			baseURL+GovernanceServiceAddReviewProcedure,
+			connect.WithSchema(governanceServiceMethods.ByName("AddReview")),
+			connect.WithClientOptions(opts...),
+		),
+		submitSnapshot: connect.NewClient[v1.SubmitSnapshotRequest, v1.SubmitSnapshotResponse](
+			httpClient,
+			baseURL+GovernanceServiceSubmitSnapshotProcedure,
+			connect.WithSchema(governanceServiceMethods.ByName("SubmitSnapshot")),
+			connect.WithClientOptions(opts...),
+		),
+		submitCharges: connect.NewClient[v1.SubmitChargesRequest, v1.SubmitChargesResponse](
+			httpClient,
+			baseURL+GovernanceServiceSubmitChargesProcedure,
+			connect.WithSchema(governanceServiceMethods.ByName("SubmitCharges")),
+			connect.WithClientOptions(opts...),
+		),
+		reevaluate: connect.NewClient[v1.ReevaluateRequest, v1.ReevaluateResponse](
+			httpClient,
+			baseURL+GovernanceServiceReevaluateProcedure,
+			connect.WithSchema(governanceServiceMethods.ByName("Reevaluate")),
+			connect.WithClientOptions(opts...),
+		),
+	}
+}
+
+// governanceServiceClient implements GovernanceServiceClient.
+type governanceServiceClient struct {
+	getGovernance        *connect.Client[v1.GetGovernanceRequest, v1.GetGovernanceResponse]
+	listGovernance       *connect.Client[v1.ListGovernanceRequest, v1.ListGovernanceResponse]
+	getGovernanceCluster *connect.Client[v1.GetGovernanceClusterRequest, v1.GetGovernanceClusterResponse]
+	getCost              *connect.Client[v1.GetCostRequest, v1.GetCostResponse]
+	getCompliance        *connect.Client[v1.GetComplianceRequest, v1.GetComplianceResponse]
+	listReviews          *connect.Client[v1.ListReviewsRequest, v1.ListReviewsResponse]
+	addReview            *connect.Client[v1.AddReviewRequest, v1.AddReviewResponse]
+	submitSnapshot       *connect.Client[v1.SubmitSnapshotRequest, v1.SubmitSnapshotResponse]
+	submitCharges        *connect.Client[v1.SubmitChargesRequest, v1.SubmitChargesResponse]
+	reevaluate           *connect.Client[v1.ReevaluateRequest, v1.ReevaluateResponse]
+}
+
+// GetGovernance calls dockreeve.v1.GovernanceService.GetGovernance.
+func (c *governanceServiceClient) GetGovernance(ctx context.Context, req *connect.Request[v1.GetGovernanceRequest]) (*connect.Response[v1.GetGovernanceResponse], error) {
+	return c.getGovernance.CallUnary(ctx, req)
+}
+
+// ListGovernance calls dockreeve.v1.GovernanceService.ListGovernance.
+func (c *governanceServiceClient) ListGovernance(ctx context.Context, req *connect.Request[v1.ListGovernanceRequest]) (*connect.Response[v1.ListGovernanceResponse], error) {
+	return c.listGovernance.CallUnary(ctx, req)
+}
+
+// GetGovernanceCluster calls dockreeve.v1.GovernanceService.GetGovernanceCluster.
+func (c *governanceServiceClient) GetGovernanceCluster(ctx context.Context, req *connect.Request[v1.GetGovernanceClusterRequest]) (*connect.Response[v1.GetGovernanceClusterResponse], error) {
+	return c.getGovernanceCluster.CallUnary(ctx, req)
+}
+
+// GetCost calls dockreeve.v1.GovernanceService.GetCost.
+func (c *governanceServiceClient) GetCost(ctx context.Context, req *connect.Request[v1.GetCostRequest]) (*connect.Response[v1.GetCostResponse], error) {
+	return c.getCost.CallUnary(ctx, req)
+}
+
+// GetCompliance calls dockreeve.v1.GovernanceService.GetCompliance.
+func (c *governanceServiceClient) GetCompliance(ctx context.Context, req *connect.Request[v1.GetComplianceRequest]) (*connect.Response[v1.GetComplianceResponse], error) {
+	return c.getCompliance.CallUnary(ctx, req)
+}
+
+// ListReviews calls dockreeve.v1.GovernanceService.ListReviews.
+func (c *governanceServiceClient) ListReviews(ctx context.Context, req *connect.Request[v1.ListReviewsRequest]) (*connect.Response[v1.ListReviewsResponse], error) {
+	return c.listReviews.CallUnary(ctx, req)
+}
+
+// AddReview calls dockreeve.v1.GovernanceService.AddReview.
+func (c *governanceServiceClient) AddReview(ctx context.Context, req *connect.Request[v1.AddReviewRequest]) (*connect.Response[v1.AddReviewResponse], error) {
+	return c.addReview.CallUnary(ctx, req)
+}
+
+// SubmitSnapshot calls dockreeve.v1.GovernanceService.SubmitSnapshot.
+func (c *governanceServiceClient) SubmitSnapshot(ctx context.Context) *connect.ClientStreamForClient[v1.SubmitSnapshotRequest, v1.SubmitSnapshotResponse] {
+	return c.submitSnapshot.CallClientStream(ctx)
+}
+
+// SubmitCharges calls dockreeve.v1.GovernanceService.SubmitCharges.
+func (c *governanceServiceClient) SubmitCharges(ctx context.Context) *connect.ClientStreamForClient[v1.SubmitChargesRequest, v1.SubmitChargesResponse] {
+	return c.submitCharges.CallClientStream(ctx)
+}
+
+// Reevaluate calls dockreeve.v1.GovernanceService.Reevaluate.
+func (c *governanceServiceClient) Reevaluate(ctx context.Context, req *connect.Request[v1.ReevaluateRequest]) (*connect.Response[v1.ReevaluateResponse], error) {
+	return c.reevaluate.CallUnary(ctx, req)
+}
+
+// GovernanceServiceHandler is an implementation of the dockreeve.v1.GovernanceService service.
+type GovernanceServiceHandler interface {
+	// GetGovernance gives the whole without its lists: govern.Evaluation without clusters, subscriptions, recommendations and findings.
+	GetGovernance(context.Context, *connect.Request[v1.GetGovernanceRequest]) (*connect.Response[v1.GetGovernanceResponse], error)
+	ListGovernance(context.Context, *connect.Request[v1.ListGovernanceRequest]) (*connect.Response[v1.ListGovernanceResponse], error)
+	GetGovernanceCluster(context.Context, *connect.Request[v1.GetGovernanceClusterRequest]) (*connect.Response[v1.GetGovernanceClusterResponse], error)
+	GetCost(context.Context, *connect.Request[v1.GetCostRequest]) (*connect.Response[v1.GetCostResponse], error)
+	GetCompliance(context.Context, *connect.Request[v1.GetComplianceRequest]) (*connect.Response[v1.GetComplianceResponse], error)
+	ListReviews(context.Context, *connect.Request[v1.ListReviewsRequest]) (*connect.Response[v1.ListReviewsResponse], error)
+	AddReview(context.Context, *connect.Request[v1.AddReviewRequest]) (*connect.Response[v1.AddReviewResponse], error)
+	// SubmitSnapshot takes what `dockreeve azure collect` wrote, in pieces; it replaces the tenant when the last piece is stored.
+	SubmitSnapshot(context.Context, *connect.ClientStream[v1.SubmitSnapshotRequest]) (*connect.Response[v1.SubmitSnapshotResponse], error)
+	// SubmitCharges takes FOCUS rows (CSV or Parquet is the client's to read): JSON lines of cost.Charge.
+	SubmitCharges(context.Context, *connect.ClientStream[v1.SubmitChargesRequest]) (*connect.Response[v1.SubmitChargesResponse], error)
+	// Reevaluate computes everything again now.
+	Reevaluate(context.Context, *connect.Request[v1.ReevaluateRequest]) (*connect.Response[v1.ReevaluateResponse], error)
+}
+
+// NewGovernanceServiceHandler builds an HTTP handler from the service implementation. It returns
+// the path on which to mount the handler and the handler itself.
+//
+// By default, handlers support the Connect, gRPC, and gRPC-Web protocols with the binary Protobuf
+// and JSON codecs. They also support gzip compression.
+func NewGovernanceServiceHandler(svc GovernanceServiceHandler, opts ...connect.HandlerOption) (string, http.Handler) {
+	governanceServiceMethods := v1.File_dockreeve_v1_dockreeve_proto.Services().ByName("GovernanceService").Methods()
+	governanceServiceGetGovernanceHandler := connect.NewUnaryHandler(
+		GovernanceServiceGetGovernanceProcedure,
+		svc.GetGovernance,
+		connect.WithSchema(governanceServiceMethods.ByName("GetGovernance")),
+		connect.WithHandlerOptions(opts...),
+	)
+	governanceServiceListGovernanceHandler := connect.NewUnaryHandler(
+		GovernanceServiceListGovernanceProcedure,
+		svc.ListGovernance,
+		connect.WithSchema(governanceServiceMethods.ByName("ListGovernance")),
+		connect.WithHandlerOptions(opts...),
+	)
+	governanceServiceGetGovernanceClusterHandler := connect.NewUnaryHandler(
+		GovernanceServiceGetGovernanceClusterProcedure,
+		svc.GetGovernanceCluster,
+		connect.WithSchema(governanceServiceMethods.ByName("GetGovernanceCluster")),
+		connect.WithHandlerOptions(opts...),
+	)
+	governanceServiceGetCostHandler := connect.NewUnaryHandler(
+		GovernanceServiceGetCostProcedure,
+		svc.GetCost,
+		connect.WithSchema(governanceServiceMethods.ByName("GetCost")),
+		connect.WithHandlerOptions(opts...),
+	)
+	governanceServiceGetComplianceHandler := connect.NewUnaryHandler(
+		GovernanceServiceGetComplianceProcedure,
+		svc.GetCompliance,
+		connect.WithSchema(governanceServiceMethods.ByName("GetCompliance")),
+		connect.WithHandlerOptions(opts...),
+	)
+	governanceServiceListReviewsHandler := connect.NewUnaryHandler(
+		GovernanceServiceListReviewsProcedure,
+		svc.ListReviews,
+		connect.WithSchema(governanceServiceMethods.ByName("ListReviews")),
+		connect.WithHandlerOptions(opts...),
+	)
+	governanceServiceAddReviewHandler := connect.NewUnaryHandler(
+		GovernanceServiceAddReviewProcedure,
+		svc.AddReview,
+		connect.WithSchema(governanceServiceMethods.ByName("AddReview")),
+		connect.WithHandlerOptions(opts...),
+	)
+	governanceServiceSubmitSnapshotHandler := connect.NewClientStreamHandler(
+		GovernanceServiceSubmitSnapshotProcedure,
+		svc.SubmitSnapshot,
+		connect.WithSchema(governanceServiceMethods.ByName("SubmitSnapshot")),
+		connect.WithHandlerOptions(opts...),
+	)
+	governanceServiceSubmitChargesHandler := connect.NewClientStreamHandler(
+		GovernanceServiceSubmitChargesProcedure,
+		svc.SubmitCharges,
+		connect.WithSchema(governanceServiceMethods.ByName("SubmitCharges")),
+		connect.WithHandlerOptions(opts...),
+	)
+	governanceServiceReevaluateHandler := connect.NewUnaryHandler(
+		GovernanceServiceReevaluateProcedure,
+		svc.Reevaluate,
+		connect.WithSchema(governanceServiceMethods.ByName("Reevaluate")),
+		connect.WithHandlerOptions(opts...),
+	)
+	return "/dockreeve.v1.GovernanceService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		switch r.URL.Path {
+		case GovernanceServiceGetGovernanceProcedure:
+			governanceServiceGetGovernanceHandler.ServeHTTP(w, r)
+		case GovernanceServiceListGovernanceProcedure:
+			governanceServiceListGovernanceHandler.ServeHTTP(w, r)
+		case GovernanceServiceGetGovernanceClusterProcedure:
+			governanceServiceGetGovernanceClusterHandler.ServeHTTP(w, r)
+		case GovernanceServiceGetCostProcedure:
+			governanceServiceGetCostHandler.ServeHTTP(w, r)
+		case GovernanceServiceGetComplianceProcedure:
+			governanceServiceGetComplianceHandler.ServeHTTP(w, r)
+		case GovernanceServiceListReviewsProcedure:
+			governanceServiceListReviewsHandler.ServeHTTP(w, r)
+		case GovernanceServiceAddReviewProcedure:
+			governanceServiceAddReviewHandler.ServeHTTP(w, r)
+		case GovernanceServiceSubmitSnapshotProcedure:
+			governanceServiceSubmitSnapshotHandler.ServeHTTP(w, r)
+		case GovernanceServiceSubmitChargesProcedure:
+			governanceServiceSubmitChargesHandler.ServeHTTP(w, r)
+		case GovernanceServiceReevaluateProcedure:
+			governanceServiceReevaluateHandler.ServeHTTP(w, r)
+		default:
+			http.NotFound(w, r)
+		}
+	})
+}
+
+// UnimplementedGovernanceServiceHandler returns CodeUnimplemented from all methods.
+type UnimplementedGovernanceServiceHandler struct{}
+
+func (UnimplementedGovernanceServiceHandler) GetGovernance(context.Context, *connect.Request[v1.GetGovernanceRequest]) (*connect.Response[v1.GetGovernanceResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.GovernanceService.GetGovernance is not implemented"))
+}
+
+func (UnimplementedGovernanceServiceHandler) ListGovernance(context.Context, *connect.Request[v1.ListGovernanceRequest]) (*connect.Response[v1.ListGovernanceResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.GovernanceService.ListGovernance is not implemented"))
+}
+
+func (UnimplementedGovernanceServiceHandler) GetGovernanceCluster(context.Context, *connect.Request[v1.GetGovernanceClusterRequest]) (*connect.Response[v1.GetGovernanceClusterResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.GovernanceService.GetGovernanceCluster is not implemented"))
+}
+
+func (UnimplementedGovernanceServiceHandler) GetCost(context.Context, *connect.Request[v1.GetCostRequest]) (*connect.Response[v1.GetCostResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.GovernanceService.GetCost is not implemented"))
+}
+
+func (UnimplementedGovernanceServiceHandler) GetCompliance(context.Context, *connect.Request[v1.GetComplianceRequest]) (*connect.Response[v1.GetComplianceResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.GovernanceService.GetCompliance is not implemented"))
+}
+
+func (UnimplementedGovernanceServiceHandler) ListReviews(context.Context, *connect.Request[v1.ListReviewsRequest]) (*connect.Response[v1.ListReviewsResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.GovernanceService.ListReviews is not implemented"))
+}
+
+func (UnimplementedGovernanceServiceHandler) AddReview(context.Context, *connect.Request[v1.AddReviewRequest]) (*connect.Response[v1.AddReviewResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.GovernanceService.AddReview is not implemented"))
+}
+
+func (UnimplementedGovernanceServiceHandler) SubmitSnapshot(context.Context, *connect.ClientStream[v1.SubmitSnapshotRequest]) (*connect.Response[v1.SubmitSnapshotResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.GovernanceService.SubmitSnapshot is not implemented"))
+}
+
+func (UnimplementedGovernanceServiceHandler) SubmitCharges(context.Context, *connect.ClientStream[v1.SubmitChargesRequest]) (*connect.Response[v1.SubmitChargesResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.GovernanceService.SubmitCharges is not implemented"))
+}
+
+func (UnimplementedGovernanceServiceHandler) Reevaluate(context.Context, *connect.Request[v1.ReevaluateRequest]) (*connect.Response[v1.ReevaluateResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.GovernanceService.Reevaluate is not implemented"))
 }

@@ -1,0 +1,3 @@
+package cost
+
+func anomalies(in *Input, r *Report) {}

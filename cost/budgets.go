@@ -1,0 +1,3 @@
+package cost
+
+func budgets(in *Input, r *Report) {}

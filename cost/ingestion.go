@@ -1,0 +1,3 @@
+package cost
+
+func ingestion(in *Input, r *Report) {}

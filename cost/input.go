@@ -1,0 +1,59 @@
+package cost
+
+import (
+	"github.com/dockreeve/dockreeve/inventory"
+	"github.com/dockreeve/dockreeve/inventory/cloud"
+)
+
+// Input is all that Compute judges money from. Times are Unix nanoseconds.
+type Input struct {
+	Now      int64
+	From     int64  // start of the window, UTC midnight; 0 = start of the month of Now
+	Currency string // of the totals; "" = the one most is billed in
+	Tenant   *cloud.Tenant
+	Charges  []Charge
+	Prices   []Price           // in order of trust: negotiated before list before shipped
+	Sizes    []cloud.Size      // beside Tenant.Sizes
+	Usage    []inventory.Usage // what namespaces and clusters used, by hour
+	Owners   map[string]string // ARM id of a cluster → owner; "cluster id|namespace" → owner
+	Scans    map[string]int    // images scanned this month, by cluster id
+	Miners   []Miner
+	Agents   []AgentCost     // what agents reserve
+	Here     map[string]bool // clusters where Dockreeve's agents run, by id
+}
+
+// Miner is an alert that says that something mines.
+type Miner struct {
+	Alert     string
+	Cluster   string // id
+	Namespace string
+	Workload  string
+	First     int64
+	Last      int64
+}
+
+// AgentCost is what the agents of one provider reserve: per node and per cluster.
+type AgentCost struct {
+	Provider      string  `json:"provider"`
+	NodeCPU       float64 `json:"nodeCPU"`    // cores per node
+	NodeMemory    float64 `json:"nodeMemory"` // GiB per node
+	ClusterCPU    float64 `json:"clusterCPU"`
+	ClusterMemory float64 `json:"clusterMemory"`
+	AsOf          string  `json:"asOf"`
+	Source        string  `json:"source"`
+	Verified      bool    `json:"verified"`
+}
+
+// Compute says what the tenant's money means. It never fails on a bad row: what it could
+// not use is counted in Report.Bad and told in Report.Gaps.
+func Compute(in *Input) *Report {
+	r := &Report{}
+	protect(in, r)
+	allocate(in, r)
+	budgets(in, r)
+	ingestion(in, r)
+	increases(in, r)
+	anomalies(in, r)
+	reconcile(in, r)
+	return r
+}

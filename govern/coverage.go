@@ -1,0 +1,3 @@
+package govern
+
+func coverage(in *Input, ev *Evaluation) {}

@@ -1,0 +1,3 @@
+package govern
+
+func findings(in *Input, ev *Evaluation) {}

@@ -1,0 +1,3 @@
+package govern
+
+func playbook(in *Input, ev *Evaluation) {}

@@ -1,0 +1,3 @@
+package govern
+
+func recommendations(in *Input, ev *Evaluation) {}

@@ -1,0 +1,3 @@
+package govern
+
+func remember(in *Input, ev *Evaluation) {}
