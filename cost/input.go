@@ -20,6 +20,8 @@ type Input struct {
 	Miners   []Miner
 	Agents   []AgentCost     // what agents reserve
 	Here     map[string]bool // clusters where Dockreeve's agents run, by id
+
+	belongs *belonging // made by Compute: see clusterOf
 }
 
 // Miner is an alert that says that something mines.
@@ -47,6 +49,9 @@ type AgentCost struct {
 // Compute says what the tenant's money means. It never fails on a bad row: what it could
 // not use is counted in Report.Bad and told in Report.Gaps.
 func Compute(in *Input) *Report {
+	given := *in
+	given.belongs = belongingOf(in)
+	in = &given
 	r := &Report{}
 	protect(in, r)
 	allocate(in, r)
