@@ -22,6 +22,7 @@ type Input struct {
 	Here     map[string]bool // clusters where Dockreeve's agents run, by id
 
 	belongs *belonging // made by Compute: see clusterOf
+	bill    *ledger    // made by Compute: see billOf
 }
 
 // Miner is an alert that says that something mines.
@@ -52,6 +53,7 @@ func Compute(in *Input) *Report {
 	given := *in
 	given.belongs = belongingOf(in)
 	in = &given
+	given.bill = newLedger(in)
 	r := &Report{}
 	protect(in, r)
 	allocate(in, r)

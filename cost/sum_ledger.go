@@ -1,0 +1,301 @@
+package cost
+
+import (
+	"fmt"
+	"math"
+	"sort"
+	"time"
+
+	"github.com/dockreeve/dockreeve/inventory"
+)
+
+const (
+	hour = int64(time.Hour)
+	day  = 24 * hour
+
+	// mostOfRow is the largest amount a row may have, either way: a trillion units.
+	mostOfRow = Amount(1_000_000_000_000) * Unit
+)
+
+// ledger is the bill as all parts of a report read it: which rows count, in which
+// currency, on which day, for which cluster. It is made once and not changed.
+//
+// The amounts of its rows, all taken as positive, add up to what an Amount can hold, in
+// each currency. So no sum of some of them can overflow.
+type ledger struct {
+	in       *Input
+	currency string
+	from, to int64 // the window
+	month    int64 // start of the month of Now
+	rows     []row
+	last     string             // newest day that has rows, YYYY-MM-DD
+	lastDay  int64              // as a number of days since 1970
+	bySub    map[string][]int   // rows by subscription; "" = of none
+	known    map[string]dayset  // days for which a subscription has any row
+	others   map[string]*others // by currency
+	bad      map[string]int     // reason → rows
+
+	usage    map[string][]inventory.Usage // of a cluster, by hour and namespace
+	badUsage int
+}
+
+// row is a charge that counts.
+type row struct {
+	*Charge
+	cluster string
+	start   int64
+	end     int64
+	day     int64 // since 1970, of start
+	spend   Amount
+}
+
+type others struct {
+	sum  Amount
+	rows int
+}
+
+type dayset map[int64]bool
+
+// billOf gives the ledger of an input, which Compute made, or makes it.
+func billOf(in *Input) *ledger {
+	if in.bill != nil {
+		return in.bill
+	}
+	return newLedger(in)
+}
+
+func newLedger(in *Input) *ledger {
+	l := &ledger{in: in, currency: in.Currency, from: in.From, to: in.Now,
+		bySub: map[string][]int{}, known: map[string]dayset{}, others: map[string]*others{}, bad: map[string]int{}}
+	now := time.Unix(0, in.Now).UTC()
+	l.month = time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC).UnixNano()
+	if l.from == 0 {
+		l.from = l.month
+	}
+	if l.currency == "" {
+		l.currency = mostBilledIn(in.Charges)
+	}
+	if in.belongs == nil {
+		given := *in
+		given.belongs = belongingOf(in)
+		l.in = &given
+	}
+	l.read()
+	l.readUsage()
+	return l
+}
+
+// mostBilledIn is the currency of most rows; of several the first by name.
+func mostBilledIn(charges []Charge) string {
+	n := map[string]int{}
+	for i := range charges {
+		if c := charges[i].Currency; isCurrency(c) {
+			n[c]++
+		}
+	}
+	best := ""
+	for c, k := range n {
+		if best == "" || k > n[best] || k == n[best] && c < best {
+			best = c
+		}
+	}
+	return best
+}
+
+func isCurrency(c string) bool {
+	if len(c) != 3 {
+		return false
+	}
+	for i := 0; i < 3; i++ {
+		if c[i] < 'A' || c[i] > 'Z' {
+			return false
+		}
+	}
+	return true
+}
+
+func (l *ledger) read() {
+	sums := map[string]Amount{} // of absolute amounts
+	charges := l.in.Charges
+	l.rows = make([]row, 0, len(charges))
+	for i := range charges {
+		c := &charges[i]
+		end := c.End
+		if end <= c.Start {
+			end = c.Start + day
+		}
+		billed, effective := absolute(c.Billed), absolute(c.Effective)
+		switch {
+		case !isCurrency(c.Currency):
+			l.bad["no currency of three capital letters"]++
+			continue
+		case c.Start <= 0 || end <= 0 || end-c.Start > 10*366*day:
+			l.bad["no charge period"]++
+			continue
+		case billed > mostOfRow || effective > mostOfRow:
+			l.bad["an amount above a trillion"]++
+			continue
+		}
+		all, ok := add(sums[c.Currency], max(billed, effective))
+		if !ok {
+			l.bad["the sum is larger than can be held"]++
+			continue
+		}
+		sums[c.Currency] = all
+		if c.Currency != l.currency {
+			if c.Start >= l.from && c.Start < l.to {
+				o := l.others[c.Currency]
+				if o == nil {
+					o = &others{}
+					l.others[c.Currency] = o
+				}
+				o.sum += c.Billed
+				o.rows++
+			}
+			continue
+		}
+		r := row{Charge: c, start: c.Start, end: end, day: c.Start / day, spend: c.Billed}
+		if c.Effective != 0 {
+			r.spend = c.Effective
+		}
+		r.cluster, _ = clusterOf(l.in, c)
+		sub := subOf(c)
+		if l.known[sub] == nil {
+			l.known[sub] = dayset{}
+		}
+		if isUsage(c) {
+			for d := r.day; d*day < end && d < r.day+32; d++ {
+				l.known[sub][d] = true
+			}
+			if r.start < l.to && r.day > l.lastDay {
+				l.lastDay = r.day
+			}
+		}
+		l.bySub[sub] = append(l.bySub[sub], len(l.rows))
+		l.rows = append(l.rows, r)
+	}
+	if l.lastDay > 0 {
+		l.last = dayName(l.lastDay)
+	}
+}
+
+// readUsage sorts what was used by cluster, hour and namespace. Of two rows of one thing
+// the one with more samples counts.
+func (l *ledger) readUsage() {
+	l.usage = map[string][]inventory.Usage{}
+	n := map[string]int{}
+	for i := range l.in.Usage {
+		n[l.in.Usage[i].Cluster]++
+	}
+	for i := range l.in.Usage {
+		u := l.in.Usage[i]
+		if u.Hour <= 0 || !plain(u.Requested) || !plain(u.Used) || !plain(u.Charged) || !plain(u.Cores) || !plain(u.Nodes) || !plain(u.Egress) {
+			l.badUsage++
+			continue
+		}
+		u.Hour -= u.Hour % hour
+		id := lower(u.Cluster)
+		if l.usage[id] == nil {
+			l.usage[id] = make([]inventory.Usage, 0, n[u.Cluster])
+		}
+		l.usage[id] = append(l.usage[id], u)
+	}
+	for id, us := range l.usage {
+		sort.SliceStable(us, func(a, b int) bool {
+			x, y := &us[a], &us[b]
+			if x.Hour != y.Hour {
+				return x.Hour < y.Hour
+			}
+			if x.Namespace != y.Namespace {
+				return x.Namespace < y.Namespace
+			}
+			return x.Samples > y.Samples
+		})
+		kept := us[:0]
+		for i := range us {
+			if k := len(kept); k > 0 && kept[k-1].Hour == us[i].Hour && kept[k-1].Namespace == us[i].Namespace {
+				l.badUsage++
+				continue
+			}
+			kept = append(kept, us[i])
+		}
+		l.usage[id] = kept
+	}
+}
+
+// hours gives what a cluster used in a time, by hour and namespace.
+func (l *ledger) hours(cluster string, from, to int64) []inventory.Usage {
+	us := l.usage[cluster]
+	lo := sort.Search(len(us), func(i int) bool { return us[i].Hour >= from })
+	hi := lo + sort.Search(len(us)-lo, func(i int) bool { return us[lo+i].Hour >= to })
+	return us[lo:hi]
+}
+
+// money is an amount of the bill.
+func (l *ledger) money(a Amount) Money {
+	return Money{Amount: a, Currency: l.currency, AsOf: l.last, Source: "bill"}
+}
+
+func (l *ledger) none(format string, args ...any) Money {
+	return Money{Currency: l.currency, NotAssessed: fmt.Sprintf(format, args...)}
+}
+
+// within says whether a row is in the window: where its charge period begins decides.
+func (l *ledger) within(r *row) bool { return r.start >= l.from && r.start < l.to }
+
+// tell writes what of the bill was not used into the report.
+func (l *ledger) tell(r *Report) {
+	reasons := make([]string, 0, len(l.bad))
+	for why := range l.bad {
+		reasons = append(reasons, why)
+	}
+	sort.Strings(reasons)
+	for _, why := range reasons {
+		r.Bad += l.bad[why]
+		r.Gaps = append(r.Gaps, Gap{What: fmt.Sprintf("%d rows of the bill", l.bad[why]), Reason: why + ": their amounts are in no total",
+			Remedy: "export the bill again; if it stays, look at the rows in the export"})
+	}
+	if l.badUsage > 0 {
+		r.Gaps = append(r.Gaps, Gap{What: fmt.Sprintf("%d hours of usage", l.badUsage), Reason: "they were told twice or hold numbers below zero or that are none"})
+	}
+	codes := make([]string, 0, len(l.others))
+	for c := range l.others {
+		codes = append(codes, c)
+	}
+	sort.Strings(codes)
+	for _, c := range codes {
+		o := l.others[c]
+		r.Others = append(r.Others, Money{Amount: o.sum, Currency: c, AsOf: l.last, Source: "bill"})
+		r.Gaps = append(r.Gaps, Gap{What: fmt.Sprintf("%d rows billed in %s", o.rows, c),
+			Reason: "amounts of different currencies are never added: they are in no total, allocation or budget in " + l.currency,
+			Remedy: "compute the report in " + c + " to see them allocated"})
+	}
+}
+
+func subOf(c *Charge) string {
+	if s := subscriptionOf(lower(c.Resource)); s != "" {
+		return s
+	}
+	return lower(c.SubAccount)
+}
+
+// isUsage says whether a charge is for what ran: no purchase, tax, credit, adjustment
+// and no correction of an earlier bill. Only such charges say what a day is like.
+func isUsage(c *Charge) bool {
+	return (c.Category == "" || c.Category == "Usage") && c.Class == ""
+}
+
+func absolute(a Amount) Amount {
+	if a < 0 {
+		if a == math.MinInt64 {
+			return math.MaxInt64
+		}
+		return -a
+	}
+	return a
+}
+
+// plain says whether a number is one, and not below zero.
+func plain(f float64) bool { return f >= 0 && f <= math.MaxFloat32 }
+
+func dayName(d int64) string { return time.Unix(0, d*day).UTC().Format(time.DateOnly) }
