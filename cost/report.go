@@ -35,18 +35,20 @@ type Gap struct {
 
 // ClusterCost is one cluster's money.
 type ClusterCost struct {
-	MonthToDate Money        `json:"monthToDate"`
-	Forecast    Money        `json:"forecast"`           // of the whole month
-	Budget      Money        `json:"budget"`             // that applies to it alone; else not assessed
-	Protection  []Protection `json:"protection"`         // month to date, by provider
-	PerVCore    Money        `json:"perVCore"`           // protection by vCore and month
-	Share       float64      `json:"share"`              // protection ÷ cluster, 0…1
-	ShareWhy    string       `json:"shareWhy,omitempty"` // why Share means nothing
-	VCores      float64      `json:"vcores"`
-	Idle        Money        `json:"idle"`
-	Days        []DayCost    `json:"days"`
-	Pools       []PoolCost   `json:"pools"`
-	Gaps        []Gap        `json:"gaps,omitempty"`
+	MonthToDate  Money        `json:"monthToDate"`
+	Forecast     Money        `json:"forecast"`    // of the whole month
+	ForecastLow  Money        `json:"forecastLow"` // eight of ten such months end between these
+	ForecastHigh Money        `json:"forecastHigh"`
+	Budget       Money        `json:"budget"`             // that applies to it alone; else not assessed
+	Protection   []Protection `json:"protection"`         // month to date, by provider
+	PerVCore     Money        `json:"perVCore"`           // protection by vCore and month
+	Share        float64      `json:"share"`              // protection ÷ cluster, 0…1
+	ShareWhy     string       `json:"shareWhy,omitempty"` // why Share means nothing
+	VCores       float64      `json:"vcores"`
+	Idle         Money        `json:"idle"`
+	Days         []DayCost    `json:"days"`
+	Pools        []PoolCost   `json:"pools"`
+	Gaps         []Gap        `json:"gaps,omitempty"`
 }
 
 // PoolCost is one node pool in the window.
@@ -109,17 +111,25 @@ type Reconciliation struct {
 
 // BudgetState is a budget against what is spent.
 type BudgetState struct {
-	ID         string      `json:"id"`
-	Name       string      `json:"name"`
-	Scope      string      `json:"scope"`
-	Security   bool        `json:"security,omitempty"` // filtered to security and ingestion meters
-	Amount     Money       `json:"amount"`
-	Spent      Money       `json:"spent"`
-	Forecast   Money       `json:"forecast"` // at the end of its period
-	Burn       float64     `json:"burn"`     // spent ÷ amount
-	Expected   float64     `json:"expected"` // share of the period that is over
-	Thresholds []Threshold `json:"thresholds"`
-	Breach     string      `json:"breach,omitempty"` // date on which it breaks, at this rate
+	ID            string      `json:"id"`
+	Name          string      `json:"name"`
+	Scope         string      `json:"scope"`
+	Security      bool        `json:"security,omitempty"` // filtered to security and ingestion meters
+	Amount        Money       `json:"amount"`
+	Spent         Money       `json:"spent"`
+	Forecast      Money       `json:"forecast"`    // at the end of its period, by our model
+	ForecastLow   Money       `json:"forecastLow"` // eight of ten such periods end between these
+	ForecastHigh  Money       `json:"forecastHigh"`
+	AzureSpent    Money       `json:"azureSpent"` // as the budget itself says
+	AzureForecast Money       `json:"azureForecast"`
+	From          int64       `json:"from"` // of the current period
+	To            int64       `json:"to"`
+	Cluster       string      `json:"cluster,omitempty"` // that it applies to alone
+	Notes         []string    `json:"notes,omitempty"`   // what was taken for granted
+	Burn          float64     `json:"burn"`              // spent ÷ amount
+	Expected      float64     `json:"expected"`          // share of the period that is over
+	Thresholds    []Threshold `json:"thresholds"`
+	Breach        string      `json:"breach,omitempty"` // date on which it breaks, at this rate
 }
 
 // Threshold is a threshold of a budget.
