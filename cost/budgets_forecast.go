@@ -14,6 +14,7 @@ type habit struct {
 	factor [7]float64
 	spread float64 // robust standard deviation of a day around that
 	days   int     // that it was learned from
+	weekly bool    // weekdays count
 	why    string  // why it says nothing
 }
 
@@ -62,6 +63,7 @@ func learn(days map[int64]Amount, known dayset, before int64) habit {
 		for _, b := range by {
 			full = full && len(b) >= 3
 		}
+		h.weekly = full
 		for w := range by {
 			if full {
 				// A weekday that usually costs nothing would divide by it.
@@ -103,6 +105,7 @@ func foresee(all, usage map[int64]Amount, known dayset, from, to, today int64, l
 	}
 	h := learn(usage, known, today)
 	run, factors, guessed := 0.0, 0.0, 0
+	var by [7]float64
 	for d := from; d < to; d++ {
 		run += all[d].Float()
 		if (d >= today || !known[d]) && h.why == "" {
@@ -113,6 +116,7 @@ func foresee(all, usage map[int64]Amount, known dayset, from, to, today int64, l
 			}
 			run += more
 			factors += h.factor[weekday(d)]
+			by[weekday(d)]++
 			guessed++
 		}
 		if limit > 0 && o.breach == 0 && run > limit.Float() {
@@ -124,9 +128,16 @@ func foresee(all, usage map[int64]Amount, known dayset, from, to, today int64, l
 		return o
 	}
 	o.end = bounded(run)
-	// A day's own noise averages out over days; that of the level, learned from few, does not.
-	n := float64(guessed)
-	wide := 1.2816 * h.spread * math.Sqrt(n+1.57*factors*factors/float64(min(h.days, recent)))
+	// A day's own noise averages out over days; that of the level and of the weekdays,
+	// learned from few, does not. A median's variance is 1.57 times that of a mean.
+	last := float64(min(h.days, recent))
+	noise := float64(guessed) + 1.57*factors*factors/last
+	if h.weekly {
+		for _, n := range by {
+			noise += 1.57 * n * n * 7 / float64(h.days)
+		}
+	}
+	wide := 1.2816 * h.spread * last / (last - 0.8) * math.Sqrt(noise)
 	o.low, o.high = bounded(run-wide), bounded(run+wide)
 	return o
 }

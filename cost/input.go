@@ -21,6 +21,10 @@ type Input struct {
 	Agents   []AgentCost     // what agents reserve
 	Here     map[string]bool // clusters where Dockreeve's agents run, by id
 
+	Budgets    []cloud.Budget     // of a user's own, beside Tenant.Budgets
+	AuditLoses []string           // rules that need what kube-audit-admin leaves out (get and list), by id; nil = not told
+	AuditKeeps map[string]float64 // share of the bytes of kube-audit that kube-audit-admin keeps, 0…1, as measured, by cluster id
+
 	belongs *belonging // made by Compute: see clusterOf
 	bill    *ledger    // made by Compute: see billOf
 }
