@@ -145,7 +145,8 @@ type AlertFact struct {
 	Count    int64            `json:"count"`
 	Image    string           `json:"image,omitempty"`
 	Digest   string           `json:"digest,omitempty"`
-	Miner    bool             `json:"miner,omitempty"` // it says that something mines
+	Tactics  []string         `json:"tactics,omitempty"` // ATT&CK names of its rule
+	Miner    bool             `json:"miner,omitempty"`   // it says that something mines
 }
 
 // Suppressed says what a rule or suppression keeps quiet.
