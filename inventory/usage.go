@@ -5,6 +5,7 @@ package inventory
 // nanoseconds, the hour begins at a full hour in UTC.
 type Usage struct {
 	Cluster   string  `json:"cluster"`
+	Boot      int64   `json:"boot,omitempty"` // when the agent that tells it started: parts of an hour told by two starts are two rows, which add up
 	Hour      int64   `json:"hour"`
 	Namespace string  `json:"namespace,omitempty"`
 	Owner     string  `json:"owner,omitempty"`

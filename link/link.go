@@ -76,10 +76,12 @@ const (
 	KindLoss    Kind = 2 // JSON of event.Loss
 	KindStatus  Kind = 3 // JSON of link.Status
 	// KindRules is 4, beside its type.
-	KindUse       Kind = 5 // JSON of inuse.Report: what a container loads; travels on LaneEvent
-	KindInventory Kind = 6 // JSON of inventory.Delta; travels on LaneInventory
-	KindAudit     Kind = 7 // JSON of event.Event of an audit source, for history; travels on LaneEvent
-	KindHabits    Kind = 8 // JSON of inventory.Habits; travels on LaneInventory
+	KindUse       Kind = 5  // JSON of inuse.Report: what a container loads; travels on LaneEvent
+	KindInventory Kind = 6  // JSON of inventory.Delta; travels on LaneInventory
+	KindAudit     Kind = 7  // JSON of event.Event of an audit source, for history; travels on LaneEvent
+	KindHabits    Kind = 8  // JSON of inventory.Habits; travels on LaneInventory
+	KindUsage     Kind = 9  // JSON of inventory.UsageReport; travels on LaneInventory
+	KindCanary    Kind = 10 // JSON of inventory.CanaryReport; travels on LaneInventory
 
 	// Downwards, from cluster agent to node or from hub to cluster agent.
 	KindPods      Kind = 16 // JSON of inventory.PodsFor

@@ -54,6 +54,10 @@ type Options struct {
 	Auditor  audit.Options // Proxies and Settle; the rest is set here
 	StateDir string        // what was learned is kept here; "" = it is forgotten at the end
 
+	// CanaryEvery is how often the API server's audit log has to prove that it arrives; 0
+	// means six hours, less than 0 never.
+	CanaryEvery time.Duration
+
 	Clock clock.Clock  // nil = the machine's
 	Log   *slog.Logger // nil = nowhere
 }
@@ -168,6 +172,8 @@ func (a *Agent) Run(ctx context.Context, ways ...Way) error {
 			return nil
 		})
 		group.Go(func() error { return a.tellPods(ctx) })
+		group.Go(func() error { return a.tellUsage(ctx, synced) })
+		group.Go(func() error { return a.canary(ctx, synced) })
 		group.Go(func() error {
 			select {
 			case <-a.opt.Objects.Synced():

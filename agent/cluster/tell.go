@@ -26,6 +26,10 @@ const (
 	habitsEvery    = 15 * time.Second
 	saveEvery      = 5 * time.Minute
 	statusEvery    = 5 * time.Second
+	usageEvery     = time.Minute
+	usageTold      = 5 // samples
+	canaryEvery    = 6 * time.Hour
+	canaryFirst    = 30 * time.Second
 )
 
 // deltaBytes is about how much one message of the inventory holds.

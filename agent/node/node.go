@@ -48,6 +48,9 @@ type Options struct {
 
 	// StatusEvery is the interval of status reports; 0 means one second.
 	StatusEvery time.Duration
+	// CanaryEvery is how often the sensor has to prove that it sees; 0 means six hours,
+	// less than 0 never. A replay sends none.
+	CanaryEvery time.Duration
 }
 
 // Node runs the node role once.
@@ -165,6 +168,7 @@ func (n *Node) Run(ctx context.Context) error {
 		}
 	}
 	n.beginUse(n.sensor.Since(), n.sensor.Snapshot().Processes, "")
+	go n.canaries(ctx)
 	return n.report(ctx, func() error {
 		err := n.sensor.Run(ctx, sensor.Handler{Event: n.event, Loss: n.loss, Replace: n.replace})
 		n.engine.Flush(n.send)

@@ -8,4 +8,8 @@ import (
 	"github.com/dockreeve/dockreeve/agent/node"
 )
 
-func main() { os.Exit(node.Main(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	if !node.IsCanary(os.Args) {
+		os.Exit(node.Main(os.Args[1:], os.Stdout, os.Stderr))
+	}
+}

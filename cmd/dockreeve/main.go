@@ -4,7 +4,12 @@ package main
 import (
 	"os"
 
+	"github.com/dockreeve/dockreeve/agent/node"
 	"github.com/dockreeve/dockreeve/cli"
 )
 
-func main() { os.Exit(cli.Main(os.Args[1:], os.Stdout, os.Stderr)) }
+func main() {
+	if !node.IsCanary(os.Args) {
+		os.Exit(cli.Main(os.Args[1:], os.Stdout, os.Stderr))
+	}
+}
