@@ -1,3 +1,56 @@
 package govern
 
-func remember(in *Input, ev *Evaluation) {}
+// remember fills the day that is kept for trends and drift: numbers, and of each cluster
+// just what the next evaluation compares with.
+func remember(in *Input, ev *Evaluation) {
+	d := Day{At: in.Now, Values: map[string]float64{}, Clusters: map[string]DayRow{}, Findings: map[string]int64{}, Recommendations: map[string]int64{}}
+	for name, r := range map[string]Ratio{"subscriptions": ev.Coverage.Subscriptions, "clusters": ev.Coverage.Clusters, "production": ev.Coverage.Production,
+		"profile": ev.Coverage.Profile, "any": ev.Coverage.Any, "owned": ev.Coverage.Owned} {
+		if _, ok := r.Share(); ok {
+			d.Values["coverage."+name+".n"], d.Values["coverage."+name+".of"], d.Values["coverage."+name+".unknown"] = float64(r.N), float64(r.Of), float64(r.Unknown)
+		}
+	}
+	for _, k := range ev.KPIs {
+		if k.Value != nil {
+			d.Values["kpi."+k.ID], d.Values["kpi."+k.ID+".of"] = *k.Value, k.Of
+		}
+	}
+	for _, s := range ev.Scores[""] {
+		if s.Pass+s.Fail > 0 {
+			d.Values["score."+s.Framework] = s.Ratio
+		}
+	}
+	for i := range ev.Clusters {
+		r := &ev.Clusters[i]
+		d.Clusters[r.ID] = DayRow{Protected: word(r.Protected), Profile: word(r.Profile), Plan: word(r.Plan), Agents: word(r.Agents), Owner: r.Ownership.Owner,
+			Score: r.Score, Since: r.UncoveredSince, First: r.FirstSeen}
+	}
+	var before map[string]int64
+	var recs map[string]int64
+	if n := len(in.History); n > 0 {
+		before, recs = in.History[n-1].Findings, in.History[n-1].Recommendations
+	}
+	for i := range ev.Findings {
+		f := &ev.Findings[i]
+		if at, ok := before[f.Key]; ok {
+			f.At = at // since when it holds
+		}
+		d.Findings[f.Key] = f.At
+	}
+	for i := range ev.Recommendations {
+		r := &ev.Recommendations[i]
+		if r.Fixed > 0 {
+			continue
+		}
+		key := r.ID + "@" + r.Owner
+		at := r.FirstSeen
+		if at == 0 {
+			at = in.Now
+		}
+		if old, ok := recs[key]; ok && old < at {
+			at = old
+		}
+		d.Recommendations[key] = at
+	}
+	ev.Day = d
+}

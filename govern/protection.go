@@ -1,0 +1,249 @@
+package govern
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/dockreeve/dockreeve/inventory"
+	"github.com/dockreeve/dockreeve/inventory/cloud"
+)
+
+// protect fills the four rows of a cluster and whether it is protected. A row is closed
+// when a provider that the configuration accepts closes it; a provider that the
+// configuration does not accept is named in the sentence only.
+func (x *index) protect(r *ClusterRow, c *cloud.Cluster, o *Observed) {
+	r.Inside = x.join(x.defenderInside(r, c, o), x.ourInside(r, o))
+	r.Images = x.join(x.defenderImages(r), x.ourImages(r, o))
+	r.Runtime = x.join(x.defenderRuntime(r, c, o), x.ourRuntime(r, o))
+	r.Enforcement = x.join(x.defenderEnforcement(r, c, o), x.ourEnforcement(r, o))
+	r.Protected = inventory.Assessed{Value: true}
+	for _, p := range []struct {
+		name string
+		row  Row
+	}{{"inside pods", r.Inside}, {"images", r.Images}, {"runtime threats", r.Runtime}} { // stopping things is a choice; seeing them is not
+		switch p.row.State {
+		case RowOpen:
+			r.Protected = inventory.Assessed{}
+			return
+		case RowNotAssessed:
+			r.Protected = inventory.Assessed{NotAssessed: p.name + ": " + p.row.Why}
+		}
+	}
+}
+
+// join makes one row of what the two providers say of it.
+func (x *index) join(defender, ours Row) Row {
+	var accepted []Row
+	if x.config.Provider != providerDockreeve {
+		accepted = append(accepted, defender)
+	}
+	if x.config.Provider != providerDefender {
+		accepted = append(accepted, ours)
+	}
+	out := accepted[0]
+	for _, r := range accepted[1:] {
+		switch {
+		case r.State == RowClosed && out.State == RowClosed:
+			out.By = append(slices.Clone(out.By), r.By...)
+			out.Why += "; " + r.Why
+			if r.At > out.At {
+				out.Proof, out.At = r.Proof, r.At
+			}
+		case r.State == RowClosed, r.State == RowNotAssessed && out.State == RowOpen:
+			out = r
+		case out.State == RowOpen && r.State == RowOpen:
+			out.Why += "; " + r.Why
+		}
+	}
+	if out.State == RowClosed {
+		out.Do = ""
+	}
+	return out
+}
+
+func open(why, do string) Row    { return Row{State: RowOpen, Why: why, Do: do} }
+func unknown(why, do string) Row { return Row{State: RowNotAssessed, Why: why, Do: do} }
+
+func (x *index) defenderInside(r *ClusterRow, c *cloud.Cluster, o *Observed) Row {
+	if c == nil {
+		return open("Defender is not known to watch it", "")
+	}
+	do := fmt.Sprintf("az aks update --enable-defender -g %s -n %s", shellWord(r.ResourceGroup), shellWord(r.Name))
+	if r.Kind == cloud.KindArc {
+		do = fmt.Sprintf("az k8s-extension create --extension-type microsoft.azuredefender.kubernetes --cluster-type connectedClusters -g %s -c %s -n microsoft.azuredefender.kubernetes", shellWord(r.ResourceGroup), shellWord(r.Name))
+	}
+	switch {
+	case r.Plan.NotAssessed != "":
+		return unknown("whether Defender's plan is on is not known: "+r.Plan.NotAssessed, "dockreeve azure export-role")
+	case !r.Plan.Value:
+		return open("Defender's plan is off", "az security pricing create --name Containers --tier Standard --subscription "+shellWord(guid(r.Subscription)))
+	case r.Stopped:
+		return unknown("the cluster is stopped", "")
+	}
+	looked := o != nil && r.Sensor.NotAssessed == ""
+	switch {
+	case looked && r.Sensor.Seen && r.Sensor.Ready < r.Sensor.Wanted:
+		return open(fmt.Sprintf("Defender's sensor is ready on %d of %d nodes", r.Sensor.Ready, r.Sensor.Wanted), "kubectl -n kube-system describe daemonset microsoft-defender-collector-ds")
+	case looked && r.Sensor.Seen:
+		how := "as a profile"
+		if !r.Profile.Value {
+			how = "although Azure says that its profile is off: it was installed with Helm"
+		}
+		return Row{State: RowClosed, By: []string{providerDefender}, Why: "Defender's sensor runs, " + how, Proof: "seen in the cluster: " + strings.Join(r.Sensor.Where, ", "), At: r.Sensor.At}
+	case looked && r.Profile.Value:
+		return open("Defender's profile is on, but no sensor runs in the cluster", do)
+	case r.Profile.NotAssessed != "":
+		return unknown("whether Defender's profile is on is not known: "+r.Profile.NotAssessed, "dockreeve azure export-role")
+	case r.Profile.Value:
+		return Row{State: RowClosed, By: []string{providerDefender}, Why: "Defender's profile is on, as Azure says; nobody looked whether the sensor runs", Proof: "ARM: securityProfile.defender.securityMonitoring.enabled", At: x.tenant.Collected}
+	case !looked:
+		return open("Defender's profile is off, as Azure says; a sensor installed with Helm would not be seen", do)
+	}
+	return open("Defender's profile is off and no sensor runs in the cluster", do)
+}
+
+func (x *index) ourInside(r *ClusterRow, o *Observed) Row {
+	if o == nil {
+		return open("Dockreeve is not there", r.Onboard)
+	}
+	if why := x.agentsUp(o); why != "" {
+		return open("Dockreeve: "+why, "dockreeve status")
+	}
+	return x.proven(CanaryExec, o, fmt.Sprintf("Dockreeve's sensor reports from all %d nodes", o.Nodes))
+}
+
+// proven closes a row only when the canary of its kind came back: running is not detecting.
+func (x *index) proven(kind string, o *Observed, runs string) Row {
+	var newest, oldest int64
+	var silent []string
+	n, why := 0, ""
+	for _, c := range o.Canaries {
+		if c.Kind != kind {
+			continue
+		}
+		if c.NotAssessed != "" {
+			why = c.NotAssessed
+			continue
+		}
+		n++
+		stale := max(int64(x.config.StaleCanary), 2*c.Every)
+		if c.Seen == 0 || x.now-c.Seen > stale {
+			silent = append(silent, c.Node)
+		}
+		newest = max(newest, c.Seen)
+		if oldest == 0 || c.Seen < oldest {
+			oldest = c.Seen
+		}
+	}
+	switch {
+	case len(silent) > 0:
+		slices.Sort(silent)
+		at := strings.Join(slices.DeleteFunc(silent[:min(3, len(silent))], func(s string) bool { return s == "" }), ", ")
+		if at != "" {
+			at = " (" + at + ")"
+		}
+		return open(fmt.Sprintf("%s, but %d of %d canaries did not come back in time%s: it runs and does not detect", runs, len(silent), n, at), "dockreeve status")
+	case n == 0:
+		if why == "" {
+			why = "no canary was sent"
+		}
+		return unknown(runs+"; that it detects is not proven: "+why, "docs/governance.md: canaries")
+	}
+	return Row{State: RowClosed, By: []string{providerDockreeve}, Why: runs, Proof: fmt.Sprintf("canary came back %s ago", ago(x.now-oldest)), At: newest}
+}
+
+func (x *index) defenderImages(r *ClusterRow) Row {
+	switch {
+	case r.Kind == "other":
+		return open("Defender is not known to scan its images", "")
+	case r.Plan.NotAssessed != "":
+		return unknown("whether Defender's plan is on is not known: "+r.Plan.NotAssessed, "dockreeve azure export-role")
+	case !r.Plan.Value:
+		return open("Defender's plan is off", "az security pricing create --name Containers --tier Standard --subscription "+shellWord(guid(r.Subscription)))
+	case !enabled(r.Extensions, cloud.ExtRegistries):
+		return open("Defender's plan is on without its scanning of registries ("+cloud.ExtRegistries+")", "az security pricing create --name Containers --tier Standard --extensions name="+cloud.ExtRegistries+" isEnabled=True --subscription "+shellWord(guid(r.Subscription)))
+	}
+	return Row{State: RowClosed, By: []string{providerDefender}, Why: "Defender scans the registries of its subscription", Proof: "ARM: pricings/Containers, extension " + cloud.ExtRegistries, At: x.tenant.Collected}
+}
+
+func (x *index) ourImages(r *ClusterRow, o *Observed) Row {
+	switch {
+	case o == nil:
+		return open("Dockreeve is not there", r.Onboard)
+	case o.Running == nil:
+		return unknown("Dockreeve has no verdict on its images: "+cmp.Or(o.RunningWhy, "none was scanned"), "docs/images.md")
+	case x.now-o.LastWord > int64(x.config.StaleAgent):
+		return open("what runs there was last heard "+ago(x.now-o.LastWord)+" ago", "dockreeve status")
+	}
+	for _, c := range o.Canaries {
+		if c.Kind == CanaryImage {
+			return x.proven(CanaryImage, o, "Dockreeve scans what runs there")
+		}
+	}
+	return Row{State: RowClosed, By: []string{providerDockreeve}, Why: "Dockreeve scans what runs there", Proof: "verdicts on its running images", At: o.LastWord}
+}
+
+func (x *index) defenderRuntime(r *ClusterRow, c *cloud.Cluster, o *Observed) Row {
+	in := x.defenderInside(r, c, o)
+	if in.State == RowClosed {
+		in.Why = strings.Replace(in.Why, "Defender's", "runtime threats and the API server are watched by Defender:", 1)
+		return in
+	}
+	if in.State == RowOpen && r.Plan.Value {
+		in.Why = "Defender watches the API server only: " + in.Why
+	}
+	return in
+}
+
+func (x *index) ourRuntime(r *ClusterRow, o *Observed) Row {
+	in := x.ourInside(r, o)
+	if o == nil || in.State == RowOpen {
+		return in
+	}
+	if o.AuditLast == 0 {
+		return open("Dockreeve's sensor runs, but its API server is not watched", "docs/audit.md")
+	}
+	audit := x.proven(CanaryAudit, o, "Dockreeve watches kernels and the API server")
+	if audit.State != RowClosed || in.State == RowClosed {
+		return audit
+	}
+	return in
+}
+
+func (x *index) defenderEnforcement(r *ClusterRow, c *cloud.Cluster, o *Observed) Row {
+	addon := r.PolicyAddon.Value || o != nil && o.PolicyAddon.Seen
+	switch {
+	case c == nil && !addon:
+		return open("nothing is known that stops workloads there", "")
+	case c != nil && c.DefenderGating != nil && *c.DefenderGating && r.Plan.Value:
+		return Row{State: RowClosed, By: []string{providerDefender}, Why: "Defender's gate judges images before they run", Proof: "ARM: securityProfile.defender.securityGating", At: x.tenant.Collected}
+	case addon:
+		return unknown("the Azure Policy add-on runs; whether one of its policies denies or only audits is not judged yet", "")
+	case r.PolicyAddon.NotAssessed != "":
+		return unknown("whether the Azure Policy add-on is on is not known: "+r.PolicyAddon.NotAssessed, "dockreeve azure export-role")
+	}
+	return open("neither the Azure Policy add-on nor Defender's gate is on", fmt.Sprintf("az aks enable-addons --addons azure-policy -g %s -n %s", shellWord(r.ResourceGroup), shellWord(r.Name)))
+}
+
+func (x *index) ourEnforcement(r *ClusterRow, o *Observed) Row {
+	if o == nil {
+		return open("Dockreeve is not there", r.Onboard)
+	}
+	for _, c := range o.Canaries {
+		if c.Kind == CanaryDenial && c.NotAssessed == "" {
+			return x.proven(CanaryDenial, o, "a forbidden workload is denied")
+		}
+	}
+	return open("Dockreeve does not stop workloads in this version", "")
+}
+
+// by reports whether one provider alone protects a cluster.
+func (x *index) by(provider string, r *ClusterRow, c *cloud.Cluster, o *Observed) inventory.Assessed {
+	y := *x
+	y.config.Provider = provider
+	copied := *r
+	y.protect(&copied, c, o)
+	return copied.Protected
+}
