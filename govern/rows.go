@@ -86,9 +86,9 @@ func wholeGaps(in *Input, x *index, ev *Evaluation) {
 		what, reason string
 		remedy       string
 	}{
-		{in.Costs == nil, "cost", "no bill and no prices were read", "dockreeve cost import FILE, or rights on Cost Management"},
-		{in.Alerts == nil, "alerts", "no alerts are kept where this was computed", "ask a hub: dockreeve coverage --hub"},
-		{in.Images == nil, "images", "running images are not known where this was computed", "ask a hub: dockreeve coverage --hub"},
+		{in.Costs == nil, "cost", "no bill and no prices were read", "--charges FILE, dockreeve cost import FILE for a server, or rights on Cost Management"},
+		{in.Alerts == nil, "alerts", "no alerts are kept where this was computed", "without --snapshot, "dockreeve coverage" asks the server, which knows"},
+		{in.Images == nil, "images", "running images are not known where this was computed", "without --snapshot, "dockreeve coverage" asks the server, which knows"},
 		{in.Gates == nil, "gates", "no pipeline told the outcome of a gate", "docs/images.md: scan --record"},
 	} {
 		if g.nothing {
