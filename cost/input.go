@@ -14,19 +14,21 @@ type Input struct {
 	Charges  []Charge
 	Prices   []Price           // in order of trust: negotiated before list before shipped
 	Sizes    []cloud.Size      // beside Tenant.Sizes
+	Meters   []Meter           // by what charges are recognised; none = the shipped ones
 	Usage    []inventory.Usage // what namespaces and clusters used, by hour
 	Owners   map[string]string // ARM id of a cluster → owner; "cluster id|namespace" → owner
 	Scans    map[string]int    // images scanned this month, by cluster id
 	Miners   []Miner
-	Agents   []AgentCost     // what agents reserve
+	Agents   []AgentCost     // what agents reserve; before the shipped ones
 	Here     map[string]bool // clusters where Dockreeve's agents run, by id
 
 	Budgets    []cloud.Budget     // of a user's own, beside Tenant.Budgets
 	AuditLoses []string           // rules that need what kube-audit-admin leaves out (get and list), by id; nil = not told
 	AuditKeeps map[string]float64 // share of the bytes of kube-audit that kube-audit-admin keeps, 0…1, as measured, by cluster id
 
-	belongs *belonging // made by Compute: see clusterOf
-	bill    *ledger    // made by Compute: see billOf
+	belongs   *belonging // made by Compute: see clusterOf
+	protected *protector // made by protect, for reconcile
+	bill      *ledger    // made by Compute: see billOf
 }
 
 // Miner is an alert that says that something mines.
