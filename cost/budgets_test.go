@@ -54,7 +54,9 @@ func TestBudgetsThatCannotBeAppliedSayWhy(t *testing.T) {
 		change func(*cloud.Budget)
 		want   string
 	}{
-		{"dimension", func(b *cloud.Budget) { b.Filters = []cloud.BudgetFilter{{Name: "InvoiceSectionId", Values: []string{"a"}}} }, "InvoiceSectionId"},
+		{"dimension", func(b *cloud.Budget) {
+			b.Filters = []cloud.BudgetFilter{{Name: "InvoiceSectionId", Values: []string{"a"}}}
+		}, "InvoiceSectionId"},
 		{"currency", func(b *cloud.Budget) { b.Currency = "USD" }, "USD"},
 		{"too long ago", func(b *cloud.Budget) { b.Grain = "Annually" }, "the bill begins on 2026-10-01"},
 		{"scope", func(b *cloud.Budget) { b.Scope = "/providers/Microsoft.Billing/billingAccounts/1" }, "scope"},
