@@ -66,7 +66,10 @@ type pot struct {
 // with.
 func allocate(in *Input, r *Report) {
 	l := billOf(in)
-	r.From, r.To, r.Currency, r.Rows = l.from, l.to, l.currency, len(in.Charges)
+	r.From, r.To, r.Rows = l.from, l.to, len(in.Charges)
+	if l.currency != "" {
+		r.Currency = l.currency
+	}
 	l.tell(r)
 	if r.Clusters == nil {
 		r.Clusters = map[string]ClusterCost{}
