@@ -48,6 +48,9 @@ func (s *State) touch(old, o *Object) {
 		s.touchWork(old, o, came)
 	case k == KindNode:
 		m.nodes[x.Name], m.cluster = true, true
+		if o == nil {
+			delete(s.kubelets, x.Name)
+		}
 		if came || !slices.Equal(old.Node.Addresses, o.Node.Addresses) || !slices.Equal(old.Node.External, o.Node.External) {
 			m.exposeAll = true
 		}

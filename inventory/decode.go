@@ -152,6 +152,10 @@ func decode(doc []byte, apiVersion, kind string) (*Object, error) {
 	if name == "" {
 		return nil, fmt.Errorf("%s without metadata.name", r.Kind)
 	}
+	var profiles map[string]string
+	if k == KindPod {
+		profiles = appArmor(r.Metadata.Annotations)
+	}
 	o := &Object{
 		Key:        Key{Kind: k, Namespace: cut(r.Metadata.Namespace, maxName), Name: cut(name, maxName)},
 		APIVersion: cut(r.APIVersion, maxName),
@@ -167,7 +171,7 @@ func decode(doc []byte, apiVersion, kind string) (*Object, error) {
 	if k.Folds() {
 		o.Key.As = o.APIKind
 	}
-	d := decoder{o: o, r: &r, unread: unread}
+	d := decoder{o: o, r: &r, unread: unread, profiles: profiles}
 	d.section(k)
 	if d.err != nil {
 		return nil, d.err
@@ -178,7 +182,6 @@ func decode(doc []byte, apiVersion, kind string) (*Object, error) {
 	return o, nil
 }
 
-// decoder reads the sections of one object. The first error ends it.
 // full names a list that is as long as is kept, and so may have had more.
 func full(o *Object) string {
 	p := specOf(o)
@@ -189,6 +192,12 @@ func full(o *Object) string {
 		return "volumes (no more are read)"
 	case slices.ContainsFunc(p.Containers, func(c Container) bool { return len(c.Mounts) == maxMounts }):
 		return "volumeMounts (no more are read)"
+	case len(p.Sysctls) == maxLabels:
+		return "sysctls (no more are read)"
+	case slices.ContainsFunc(p.Containers, func(c Container) bool { return len(c.Ports) == maxPorts }):
+		return "ports (no more are read)"
+	case slices.ContainsFunc(p.Containers, func(c Container) bool { return max(len(c.AddCaps), len(c.DropCaps)) == maxLabels }):
+		return "capabilities (no more are read)"
 	case o.Binding != nil && len(o.Binding.Subjects) == maxSubjects:
 		return "subjects (no more are read)"
 	case o.Role != nil && (len(o.Role.Rules) == maxRules || slices.ContainsFunc(o.Role.Rules, func(r Rule) bool {
@@ -199,11 +208,14 @@ func full(o *Object) string {
 	return ""
 }
 
+// decoder reads the sections of one object. The first error ends it.
 type decoder struct {
 	o      *Object
 	r      *rawObject
 	unread string
 	err    error
+
+	profiles map[string]string // of a pod's AppArmor annotations, by container
 }
 
 func (d *decoder) section(k Kind) {

@@ -2,6 +2,7 @@ package inventory
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 
 	"github.com/dockreeve/dockreeve/event"
@@ -21,20 +22,54 @@ type rawPodSpec struct {
 	Security       struct {
 		RunAsUser    *int64     `json:"runAsUser"`
 		RunAsNonRoot *bool      `json:"runAsNonRoot"`
-		Seccomp      rawSeccomp `json:"seccompProfile"`
+		Seccomp      rawProfile `json:"seccompProfile"`
+		AppArmor     rawProfile `json:"appArmorProfile"`
+		SELinux      rawSELinux `json:"seLinuxOptions"`
+		Windows      rawWindows `json:"windowsOptions"`
+		Sysctls      []rawRef   `json:"sysctls"`
 	} `json:"securityContext"`
+	OS         rawRef         `json:"os"`
 	Init       []rawContainer `json:"initContainers"`
 	Ephemeral  []rawContainer `json:"ephemeralContainers"`
 	Containers []rawContainer `json:"containers"`
 	Volumes    []rawVolume    `json:"volumes"`
 }
 
-type rawSeccomp struct {
+// rawProfile is a seccomp or AppArmor profile.
+type rawProfile struct {
 	Type      string `json:"type"`
 	Localhost string `json:"localhostProfile"`
 }
 
-func (s rawSeccomp) String() string {
+type rawSELinux struct {
+	User string `json:"user"`
+	Role string `json:"role"`
+	Type string `json:"type"`
+}
+
+// String is user:role:type, none of which may hold a colon; "" when none is set.
+func (s rawSELinux) String() string {
+	if s.User == "" && s.Role == "" && s.Type == "" {
+		return ""
+	}
+	return cut(s.User, maxName) + ":" + cut(s.Role, maxName) + ":" + cut(s.Type, maxName)
+}
+
+type rawWindows struct {
+	HostProcess bool `json:"hostProcess"` // what privileged is elsewhere
+}
+
+// rawHandler is a probe or lifecycle hook, as far as it names a host.
+type rawHandler struct {
+	HTTP struct {
+		Host string `json:"host"`
+	} `json:"httpGet"`
+	TCP struct {
+		Host string `json:"host"`
+	} `json:"tcpSocket"`
+}
+
+func (s rawProfile) String() string {
 	if s.Localhost != "" {
 		return cut(s.Type+":"+s.Localhost, maxText)
 	}
@@ -74,20 +109,28 @@ type rawContainer struct {
 		ReadOnly    bool   `json:"readOnly"`
 		Propagation string `json:"mountPropagation"`
 	} `json:"volumeMounts"`
+	Liveness  rawHandler `json:"livenessProbe"`
+	Readiness rawHandler `json:"readinessProbe"`
+	Startup   rawHandler `json:"startupProbe"`
+	Lifecycle struct {
+		PostStart rawHandler `json:"postStart"`
+		PreStop   rawHandler `json:"preStop"`
+	} `json:"lifecycle"`
 	Resources struct {
 		Requests map[string]text `json:"requests"`
 		Limits   map[string]text `json:"limits"`
 	} `json:"resources"`
 	Security struct {
-		Privileged bool   `json:"privileged"`
-		Escalation *bool  `json:"allowPrivilegeEscalation"`
-		RunAsUser  *int64 `json:"runAsUser"`
-		ReadOnly   bool   `json:"readOnlyRootFilesystem"`
-		ProcMount  string `json:"procMount"`
-		Windows    struct {
-			HostProcess bool `json:"hostProcess"` // what privileged is elsewhere
-		} `json:"windowsOptions"`
-		Seccomp      rawSeccomp `json:"seccompProfile"`
+		Privileged   bool       `json:"privileged"`
+		Escalation   *bool      `json:"allowPrivilegeEscalation"`
+		RunAsUser    *int64     `json:"runAsUser"`
+		ReadOnly     bool       `json:"readOnlyRootFilesystem"`
+		ProcMount    string     `json:"procMount"`
+		RunAsNonRoot *bool      `json:"runAsNonRoot"`
+		Windows      rawWindows `json:"windowsOptions"`
+		Seccomp      rawProfile `json:"seccompProfile"`
+		AppArmor     rawProfile `json:"appArmorProfile"`
+		SELinux      rawSELinux `json:"seLinuxOptions"`
 		Capabilities struct {
 			Add  []string `json:"add"`
 			Drop []string `json:"drop"`
@@ -191,13 +234,37 @@ func projected(doc json.RawMessage) string {
 	return cut(strings.Join(parts, ","), maxText)
 }
 
-func (r *rawPodSpec) reduce() PodSpec {
+// appArmorAs is the annotation that named a container's AppArmor profile before there
+// was a field for it.
+const appArmorAs = "container.apparmor.security.beta.kubernetes.io/"
+
+// appArmor picks a container's profiles out of annotations, before these are cut.
+func appArmor(annotations map[string]string) map[string]string {
+	var out map[string]string
+	for k, v := range annotations {
+		if name, ok := strings.CutPrefix(k, appArmorAs); ok {
+			if out == nil {
+				out = map[string]string{}
+			}
+			out[name] = v
+		}
+	}
+	return out
+}
+
+// reduce keeps what decides a pod's powers; profiles are those of appArmor.
+func (r *rawPodSpec) reduce(profiles map[string]string) PodSpec {
 	p := PodSpec{
 		ServiceAccount: cut(r.ServiceAccount, maxName), Automount: r.Automount,
 		HostPID: r.HostPID, HostIPC: r.HostIPC, HostNetwork: r.HostNetwork, HostUsers: r.HostUsers,
 		RunAsUser: r.Security.RunAsUser, RunAsNonRoot: r.Security.RunAsNonRoot,
+		Seccomp: r.Security.Seccomp.String(), AppArmor: r.Security.AppArmor.String(), SELinux: r.Security.SELinux.String(),
+		HostProcess: r.Security.Windows.HostProcess, OS: cut(r.OS.Name, 64),
 		RuntimeClass: cut(r.RuntimeClass, maxName),
 		NodeSelector: words(r.NodeSelector, maxLabels, maxName),
+	}
+	for _, x := range r.Security.Sysctls[:min(len(r.Security.Sysctls), maxLabels)] {
+		p.Sysctls = append(p.Sysctls, cut(x.Name, maxName))
 	}
 	if p.ServiceAccount == "" {
 		p.ServiceAccount = cut(r.OldAccount, maxName)
@@ -216,8 +283,9 @@ func (r *rawPodSpec) reduce() PodSpec {
 			c := part.list[i].reduce()
 			c.Role = part.role
 			if c.Seccomp == "" {
-				c.Seccomp = r.Security.Seccomp.String()
+				c.Seccomp = p.Seccomp
 			}
+			c.AppArmorAs = cut(profiles[part.list[i].Name], maxText)
 			p.Containers = append(p.Containers, c)
 		}
 	}
@@ -240,9 +308,11 @@ func (r *rawContainer) reduce() Container {
 	s := &r.Security
 	c := Container{
 		Name: cut(r.Name, maxName), Image: cut(r.Image, maxText),
-		Privileged: s.Privileged || s.Windows.HostProcess, Escalation: s.Escalation, RunAsUser: s.RunAsUser, ReadOnly: s.ReadOnly,
+		Privileged: s.Privileged || s.Windows.HostProcess, HostProcess: s.Windows.HostProcess, Escalation: s.Escalation,
+		RunAsUser: s.RunAsUser, RunAsNonRoot: s.RunAsNonRoot, ReadOnly: s.ReadOnly,
 		AddCaps: caps(s.Capabilities.Add), DropCaps: caps(s.Capabilities.Drop),
-		Seccomp: s.Seccomp.String(), ProcMount: cut(s.ProcMount, maxName),
+		AddCapsAs: capsAs(s.Capabilities.Add), DropCapsAs: capsAs(s.Capabilities.Drop),
+		Seccomp: s.Seccomp.String(), AppArmor: s.AppArmor.String(), SELinux: s.SELinux.String(), ProcMount: cut(s.ProcMount, maxName),
 		CPU: quantity(string(r.Resources.Requests["cpu"]), 1000), Memory: quantity(string(r.Resources.Requests["memory"]), 1),
 		CPULimit: quantity(string(r.Resources.Limits["cpu"]), 1000), MemLimit: quantity(string(r.Resources.Limits["memory"]), 1),
 		Args: arguments(r.Command, r.Args),
@@ -255,6 +325,9 @@ func (r *rawContainer) reduce() Container {
 			Volume: volumeName(m.Name), Path: cut(m.Path, maxText), SubPath: cut(m.SubPath, maxText),
 			ReadOnly: m.ReadOnly, Propagation: cut(m.Propagation, maxName),
 		})
+	}
+	for _, h := range []*rawHandler{&r.Liveness, &r.Readiness, &r.Startup, &r.Lifecycle.PostStart, &r.Lifecycle.PreStop} {
+		c.ProbeHosts = addWord(addWord(c.ProbeHosts, cut(h.HTTP.Host, maxName)), cut(h.TCP.Host, maxName))
 	}
 	for _, e := range r.Env {
 		if e.From.Secret != nil {
@@ -305,6 +378,14 @@ func caps(in []string) []string {
 		out[i] = strings.TrimPrefix(strings.ToUpper(s), "CAP_")
 	}
 	return out
+}
+
+// capsAs is the list as it is written; nil where caps changes nothing in it.
+func capsAs(in []string) []string {
+	if slices.Equal(texts(in, maxLabels, 64), caps(in)) {
+		return nil
+	}
+	return texts(in, maxLabels, 64)
 }
 
 // arguments joins command and args, redacted and cut to maxArgs bytes in all.
@@ -387,7 +468,7 @@ func (d *decoder) pod() {
 		return
 	}
 	p := &Pod{
-		PodSpec: spec.reduce(), NodeName: cut(spec.NodeName, maxName),
+		PodSpec: spec.reduce(d.profiles), NodeName: cut(spec.NodeName, maxName),
 		HostIP: cut(status.HostIP, 64), Phase: cut(status.Phase, 64), Started: nanos(status.Started),
 	}
 	for _, ip := range status.PodIPs[:min(len(status.PodIPs), 8)] {
@@ -500,8 +581,9 @@ func (d *decoder) workload() {
 	}
 	w.Selector = selector(spec.Selector)
 	w.Labels = words(t.Metadata.Labels, maxLabels, maxName)
+	profiles := appArmor(t.Metadata.Annotations)
 	w.Annotations = annotations(t.Metadata.Annotations)
-	w.Template = t.Spec.reduce()
+	w.Template = t.Spec.reduce(profiles)
 	d.o.Workload = w
 }
 

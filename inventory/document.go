@@ -116,6 +116,7 @@ type NodeDoc struct {
 	Pods    int               `json:"pods"`
 	Tenants []string          `json:"tenants,omitempty"` // whose pods run on it
 	Owner   string            `json:"owner"`
+	Kubelet *Kubelet          `json:"kubelet,omitempty"` // nil = nothing was told of it
 }
 
 // NamespaceDoc is a namespace.
@@ -128,6 +129,7 @@ type NamespaceDoc struct {
 	Since       int64             `json:"since,omitempty"`
 	Pods        int               `json:"pods"`
 	PodSecurity string            `json:"podSecurity,omitempty"` // enforce level of its labels
+	Policies    int               `json:"policies,omitempty"`    // network policies in it
 	Isolated    Assessed          `json:"isolated"`              // a network policy limits what reaches all its pods
 }
 
@@ -168,7 +170,7 @@ type WorkloadDoc struct {
 	Apps         []string   `json:"apps,omitempty"`
 	Secrets      []string   `json:"secrets,omitempty"`     // names it mounts or reads
 	SharedNodes  []string   `json:"sharedNodes,omitempty"` // other tenants that run on the same nodes
-	Template     *PodSpec   `json:"template,omitempty"`
+	Template     *PodSpec   `json:"template,omitempty"`    // of its object; of what has none that of a pod, without its state
 }
 
 // MaxPodDocs bounds WorkloadDoc.Pods.

@@ -20,6 +20,22 @@ func (s *State) SetCluster(base ClusterDoc) {
 	s.marks.cluster = true
 }
 
+// SetKubelet gives what is known of a node's kubelet, which no object of the API tells.
+// What was given of a node is forgotten with the node. The value belongs to the state
+// from then on. Safe for concurrent use.
+func (s *State) SetKubelet(k *Kubelet) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k == nil || s.get(Key{Kind: KindNode, Name: k.Node}) == nil {
+		return
+	}
+	if len(k.Files) > MaxNodeFiles {
+		k.Files = k.Files[:MaxNodeFiles]
+	}
+	s.kubelets[k.Node] = k
+	s.marks.nodes[k.Node] = true
+}
+
 // Dirty returns the documents that changed, and the names of those that are gone, since
 // the last call: each once however often it changed, and none that is again as it was
 // sent. The first call returns all. Order is by kind and key.
@@ -292,7 +308,10 @@ func (s *State) nodeDocument(name string) *Document {
 	if o == nil || o.Node == nil {
 		return nil
 	}
-	d := &NodeDoc{Name: name, Node: *o.Node, Labels: o.Labels, Since: o.Created, Pods: len(s.onNode[name]), Tenants: s.nodeTenants(name, "")}
+	d := &NodeDoc{
+		Name: name, Node: *o.Node, Labels: o.Labels, Since: o.Created, Pods: len(s.onNode[name]), Tenants: s.nodeTenants(name, ""),
+		Kubelet: s.kubelets[name],
+	}
 	d.Owner, _ = s.ownerOf(o)
 	return &Document{Node: d}
 }
@@ -316,6 +335,7 @@ func (s *State) namespaceDocument(name string) *Document {
 	d := &NamespaceDoc{
 		Name: name, Labels: o.Labels, Tenant: s.tenant(name), Since: o.Created,
 		Pods: len(s.kinds[KindPod][name]), PodSecurity: o.Labels["pod-security.kubernetes.io/enforce"], Isolated: s.isolated(name),
+		Policies: len(s.kinds[KindNetworkPolicy][name]),
 	}
 	d.Owner, d.OwnerFrom = s.namespaceOwner(name)
 	return &Document{Namespace: d}

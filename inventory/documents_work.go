@@ -29,6 +29,7 @@ func (s *State) workloadDocument(key string) *Document {
 		w := v.obj.Workload
 		d.Wanted, d.Ready, d.Schedule, d.Suspended, d.Template = w.Replicas, w.Ready, w.Schedule, w.Suspended, &w.Template
 	} else {
+		d.Template = stateless(spec)
 		for _, p := range v.pods {
 			if !ended(p.Pod) {
 				d.Wanted++
@@ -49,6 +50,17 @@ func (s *State) workloadDocument(key string) *Document {
 	}
 	d.Pods = v.podDocs()
 	return &Document{Workload: d}
+}
+
+// stateless is a pod's specification without what changes while it runs.
+func stateless(p *PodSpec) *PodSpec {
+	out := *p
+	out.Containers = slices.Clone(p.Containers)
+	for i := range out.Containers {
+		c := &out.Containers[i]
+		c.ImageID, c.Digest, c.ID, c.Started, c.Running, c.Reason, c.Restarts = "", "", "", 0, false, "", 0
+	}
+	return &out
 }
 
 // podDocs describes the newest pods.

@@ -149,6 +149,12 @@ type PodSpec struct {
 	HostUsers      *bool             `json:"hostUsers,omitempty"`
 	RunAsUser      *int64            `json:"runAsUser,omitempty"`
 	RunAsNonRoot   *bool             `json:"runAsNonRoot,omitempty"`
+	Seccomp        string            `json:"seccomp,omitempty"`     // of the pod as a whole
+	AppArmor       string            `json:"appArmor,omitempty"`    // of the pod as a whole
+	SELinux        string            `json:"seLinux,omitempty"`     // user:role:type, where one is set
+	HostProcess    bool              `json:"hostProcess,omitempty"` // of Windows
+	Sysctls        []string          `json:"sysctls,omitempty"`     // names, at most 64
+	OS             string            `json:"os,omitempty"`          // spec.os.name
 	RuntimeClass   string            `json:"runtimeClass,omitempty"`
 	NodeSelector   map[string]string `json:"nodeSelector,omitempty"`
 	Containers     []Container       `json:"containers,omitempty"` // init, ephemeral and ordinary, in this order, at most 64
@@ -157,33 +163,43 @@ type PodSpec struct {
 
 // Container is one container of a pod or template.
 type Container struct {
-	Name       string            `json:"name"`
-	Role       string            `json:"role,omitempty"` // "", init, ephemeral
-	Image      string            `json:"image"`          // as written
-	ImageID    string            `json:"imageID,omitempty"`
-	Digest     string            `json:"digest,omitempty"` // sha256:… of ImageID, where it names a manifest
-	ID         string            `json:"id,omitempty"`     // container id without the runtime's prefix
-	Started    int64             `json:"started,omitempty"`
-	Running    bool              `json:"running,omitempty"`
-	Reason     string            `json:"reason,omitempty"` // why it waits or ended: ImagePullBackOff, OOMKilled…
-	Restarts   int32             `json:"restarts,omitempty"`
-	Privileged bool              `json:"privileged,omitempty"`
-	Escalation *bool             `json:"escalation,omitempty"` // allowPrivilegeEscalation
-	RunAsUser  *int64            `json:"runAsUser,omitempty"`
-	ReadOnly   bool              `json:"readOnly,omitempty"` // root file system
-	AddCaps    []string          `json:"addCaps,omitempty"`
-	DropCaps   []string          `json:"dropCaps,omitempty"`
-	Seccomp    string            `json:"seccomp,omitempty"`
-	ProcMount  string            `json:"procMount,omitempty"`
-	Ports      []Port            `json:"ports,omitempty"`
-	Mounts     []Mount           `json:"mounts,omitempty"`
-	Env        map[string]string `json:"env,omitempty"`    // only names in the list of settings that decide exposure (POSTGRES_HOST_AUTH_METHOD…); presence of a password is "set", never its value
-	Args       []string          `json:"args,omitempty"`   // command and args, redacted, at most 4 KiB
-	CPU        int64             `json:"cpu,omitempty"`    // request, millicores
-	Memory     int64             `json:"memory,omitempty"` // request, bytes
-	CPULimit   int64             `json:"cpuLimit,omitempty"`
-	MemLimit   int64             `json:"memLimit,omitempty"`
-	SecretEnv  []string          `json:"secretEnv,omitempty"` // names of secrets that its environment reads
+	Name         string   `json:"name"`
+	Role         string   `json:"role,omitempty"` // "", init, ephemeral
+	Image        string   `json:"image"`          // as written
+	ImageID      string   `json:"imageID,omitempty"`
+	Digest       string   `json:"digest,omitempty"` // sha256:… of ImageID, where it names a manifest
+	ID           string   `json:"id,omitempty"`     // container id without the runtime's prefix
+	Started      int64    `json:"started,omitempty"`
+	Running      bool     `json:"running,omitempty"`
+	Reason       string   `json:"reason,omitempty"` // why it waits or ended: ImagePullBackOff, OOMKilled…
+	Restarts     int32    `json:"restarts,omitempty"`
+	Privileged   bool     `json:"privileged,omitempty"` // or a host process of Windows
+	Escalation   *bool    `json:"escalation,omitempty"` // allowPrivilegeEscalation
+	RunAsUser    *int64   `json:"runAsUser,omitempty"`
+	RunAsNonRoot *bool    `json:"runAsNonRoot,omitempty"`
+	ReadOnly     bool     `json:"readOnly,omitempty"` // root file system
+	AddCaps      []string `json:"addCaps,omitempty"`
+	DropCaps     []string `json:"dropCaps,omitempty"`
+	// Capabilities as they are written, where one of AddCaps or DropCaps is written
+	// otherwise: Pod Security compares letter by letter, runtimes do not.
+	AddCapsAs   []string          `json:"addCapsAs,omitempty"`
+	DropCapsAs  []string          `json:"dropCapsAs,omitempty"`
+	Seccomp     string            `json:"seccomp,omitempty"`     // its own, else the pod's
+	AppArmor    string            `json:"appArmor,omitempty"`    // its own field
+	AppArmorAs  string            `json:"appArmorAs,omitempty"`  // of the older annotation for it
+	SELinux     string            `json:"seLinux,omitempty"`     // user:role:type, where one is set
+	HostProcess bool              `json:"hostProcess,omitempty"` // of Windows; Privileged is set too
+	ProbeHosts  []string          `json:"probeHosts,omitempty"`  // hosts that probes and lifecycle hooks name
+	ProcMount   string            `json:"procMount,omitempty"`
+	Ports       []Port            `json:"ports,omitempty"`
+	Mounts      []Mount           `json:"mounts,omitempty"`
+	Env         map[string]string `json:"env,omitempty"`    // only names in the list of settings that decide exposure (POSTGRES_HOST_AUTH_METHOD…); presence of a password is "set", never its value
+	Args        []string          `json:"args,omitempty"`   // command and args, redacted, at most 4 KiB
+	CPU         int64             `json:"cpu,omitempty"`    // request, millicores
+	Memory      int64             `json:"memory,omitempty"` // request, bytes
+	CPULimit    int64             `json:"cpuLimit,omitempty"`
+	MemLimit    int64             `json:"memLimit,omitempty"`
+	SecretEnv   []string          `json:"secretEnv,omitempty"` // names of secrets that its environment reads
 }
 
 // Port is a port of a container or service.

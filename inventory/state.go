@@ -38,6 +38,7 @@ type State struct {
 	bindings map[Subject]map[Key]bool
 	boundBy  map[Key]map[Key]bool // role → bindings that give it
 	seen     map[Subject][]string // users that used the API → the groups they came with, sorted
+	kubelets map[string]*Kubelet  // by node that is known
 	recent   recent
 
 	marks    marks
@@ -61,7 +62,8 @@ func NewState(opt Options) *State {
 		onNode: map[string]map[Key]*Object{}, nodeNS: map[string]map[string]int{}, children: map[Key]map[Key]bool{},
 		works: map[string]map[string]*work{}, workOf: map[Key]*work{},
 		bindings: map[Subject]map[Key]bool{}, boundBy: map[Key]map[Key]bool{}, seen: map[Subject][]string{},
-		marks: newMarks(), base: ClusterDoc{Name: opt.Cluster},
+		kubelets: map[string]*Kubelet{},
+		marks:    newMarks(), base: ClusterDoc{Name: opt.Cluster},
 		exposed: map[string]*ExposureDoc{}, exposeNS: map[string]map[string]bool{}, ways: map[string]map[string]*ExposureDoc{},
 		sent: map[docKey]uint64{}, podSent: map[string]sentPod{},
 	}

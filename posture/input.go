@@ -12,6 +12,16 @@ type Input struct {
 	Clusters   []Cluster                                            // whose objects are known
 	Exempt     func(control, resource string) (why string, ok bool) // nil = nothing is exempt
 	Frameworks []string                                             // limits what is judged; nil = all
+	Settings   Settings
+}
+
+// Settings are what an organisation decides for itself. The zero value is strict.
+type Settings struct {
+	Registries       []string // that images may come from (host, or host/path), beside the tenant's own and mcr.microsoft.com
+	ServicePorts     []int    // that may be reached from outside; nil = it was not decided: not assessed
+	HostPaths        []string // that pods may mount, with all below them
+	SystemNamespaces []string // left out of the controls of workloads; nil = SystemNamespaces()
+	StaleAfter       int64    // nanoseconds after which what a cluster told proves nothing; 0 = 24 hours
 }
 
 // Cluster is a cluster from the inside. A nil slice with its name in Missing is not assessed.
@@ -25,34 +35,21 @@ type Cluster struct {
 	Identities []inventory.IdentityDoc
 	Exposures  []inventory.ExposureDoc
 	Kubelets   []Kubelet
-	Missing    map[string]string // workloads, nodes, kubelets… → why it is not known
+	Scan       *Scan             // nil = nothing scanned what runs there
+	Missing    map[string]string // workloads, nodes, namespaces, identities, exposures, kubelets → why it is not all known
 }
 
-// Kubelet is what a node's kubelet and files say (inside the cluster: GET
-// /api/v1/nodes/NODE/proxy/configz; on the node: modes and owners of files).
-type Kubelet struct {
-	Node   string            `json:"node"`
-	At     int64             `json:"at"`
-	Config map[string]string `json:"config,omitempty"` // authentication.anonymous.enabled → false
-	Files  []File            `json:"files,omitempty"`
-	Why    map[string]string `json:"why,omitempty"` // config, files → why it is not known
+// Scan is what is known of the vulnerabilities of images that run in a cluster.
+type Scan struct {
+	At      int64    // when it was last matched
+	Running int      // digests
+	Scanned int      // of them
+	Failing []string // images with an open, fixable vulnerability of high or critical severity; at most MaxEvidence
+	Count   int      // of all that fail
 }
 
-// File is a file on a node.
-type File struct {
-	Path   string `json:"path"` // kubelet.conf, azure.json… as found
-	Role   string `json:"role"` // kubeconfig, kubelet-config, azure-json
-	Mode   uint32 `json:"mode"` // permission bits
-	UID    uint32 `json:"uid"`
-	GID    uint32 `json:"gid"`
-	Absent bool   `json:"absent,omitempty"`
-}
-
-// Evaluate judges every control at everything it speaks of, in a stable order.
-func Evaluate(in *Input) []Result { return nil }
-
-// Controls are the controls that this build knows, in a stable order.
-func Controls() []Control { return nil }
-
-// Scores add results up: by framework over everything.
-func Scores(results []Result) []Score { return nil }
+// Kubelet and File are what a node tells of itself.
+type (
+	Kubelet = inventory.Kubelet
+	File    = inventory.NodeFile
+)

@@ -77,6 +77,9 @@ const (
 	ReadAlerts         = "defender-alerts"
 	ReadAssessments    = "defender-assessments"
 	ReadSuppressions   = "defender-suppressions"
+	ReadOthers         = "other-resources" // counted only
+	ReadSnapshot       = "snapshot"        // a file of earlier reads; partial = it is cut short
+	ReadExport         = "export"          // a file of az's output
 )
 
 // What came of a read.
