@@ -87,8 +87,8 @@ func wholeGaps(in *Input, x *index, ev *Evaluation) {
 		remedy       string
 	}{
 		{in.Costs == nil, "cost", "no bill and no prices were read", "--charges FILE, dockreeve cost import FILE for a server, or rights on Cost Management"},
-		{in.Alerts == nil, "alerts", "no alerts are kept where this was computed", "without --snapshot, "dockreeve coverage" asks the server, which knows"},
-		{in.Images == nil, "images", "running images are not known where this was computed", "without --snapshot, "dockreeve coverage" asks the server, which knows"},
+		{in.Alerts == nil, "alerts", "no alerts are kept where this was computed", "dockreeve coverage without --snapshot asks the server, which knows"},
+		{in.Images == nil, "images", "running images are not known where this was computed", "dockreeve coverage without --snapshot asks the server, which knows"},
 		{in.Gates == nil, "gates", "no pipeline told the outcome of a gate", "docs/images.md: scan --record"},
 	} {
 		if g.nothing {
