@@ -34,6 +34,11 @@ func TestManualListsTheFields(t *testing.T) {
 		{"identities", IdentityFields()},
 		{"exposures", ExposureFields()},
 		{"audit events", AuditFields()},
+		{"governed clusters", GovernanceFields(GovCluster)},
+		{"subscriptions", GovernanceFields(GovSubscription)},
+		{"results of controls", GovernanceFields(GovResult)},
+		{"recommendations", GovernanceFields(GovRecommendation)},
+		{"governance findings", GovernanceFields(GovFinding)},
 	} {
 		before, rest, ok := strings.Cut(want, "## Fields of "+l.title+"\n")
 		if !ok {

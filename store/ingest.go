@@ -34,6 +34,9 @@ type Item struct {
 	Inventory *inventory.Delta
 	Habits    *inventory.Habits
 	Audit     *AuditEvent
+	Usage     *inventory.UsageReport
+	Canaries  *inventory.CanaryReport
+	CameBack  *CameBack
 }
 
 // Ingested says what a batch did.
@@ -89,6 +92,12 @@ func (t *tx) ingest(items []Item, out *Ingested) error {
 			err = t.habits(it.Habits, out.StoredAt)
 		case it.Audit != nil:
 			err = t.audit(it.Audit)
+		case it.Usage != nil:
+			err = t.govUsage(it.Usage)
+		case it.Canaries != nil:
+			err = t.govCanaries(it.Canaries)
+		case it.CameBack != nil:
+			err = t.canaryBack(it.CameBack)
 		}
 		if err != nil {
 			return err

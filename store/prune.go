@@ -54,6 +54,9 @@ func (db *DB) Prune(ctx context.Context) (Pruned, error) {
 			if err := db.pruneClusters(ctx); err != nil {
 				return total, err
 			}
+			if err := db.pruneGovernance(ctx); err != nil {
+				return total, fmt.Errorf("prune governance: %w", err)
+			}
 			return total, db.pruneImages(ctx)
 		}
 	}

@@ -83,6 +83,10 @@ type DB struct {
 	run       int64     // the last change of advisories; under images
 	rematched Rematched // in all since the start; under images
 
+	// Both take several transactions.
+	gov        sync.Mutex // held by whoever replaces the evaluation
+	delivering sync.Mutex // held by whoever takes charges in
+
 	soon soon          // changes held back for a second
 	zip  *zstd.Encoder // of audit events; safe for concurrent use
 

@@ -76,6 +76,10 @@ func sender(origin string, name *string) {
 // process. Nobody joins under such a name: identities begin with their role.
 const localOrigin = "local"
 
+func local(origin string) bool {
+	return origin == "" || origin == localOrigin || strings.HasPrefix(origin, localOrigin+"/")
+}
+
 // mayName holds a sender to its cluster. An agent speaks for its own; a node for none,
 // as what it relays comes under its agent's name.
 func mayName(origin, cluster string) error {
@@ -85,7 +89,7 @@ func mayName(origin, cluster string) error {
 	if strings.ContainsFunc(cluster, func(r rune) bool { return r < ' ' || r == 0x7f }) {
 		return fmt.Errorf("%w: cluster name %.80q holds control characters", errInvalid, cluster)
 	}
-	if origin == "" || origin == localOrigin || strings.HasPrefix(origin, localOrigin+"/") {
+	if local(origin) {
 		return nil
 	}
 	if own, ok := strings.CutPrefix(origin, agentPrefix); !ok || own != cluster {

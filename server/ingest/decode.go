@@ -58,6 +58,9 @@ func decode(e link.Envelope) (item store.Item, dropped int, err error) {
 		if cut {
 			it.Raw = nil // the store writes what is left
 		}
+		if kind := canaryRules[f.Rule.ID]; kind != "" {
+			it.Finding, it.Raw, it.CameBack = nil, nil, cameBack(&f, kind)
+		}
 	case link.KindLoss:
 		var l event.Loss
 		if err := json.Unmarshal(e.Bytes, &l); err != nil {
@@ -106,6 +109,14 @@ func decode(e link.Envelope) (item store.Item, dropped int, err error) {
 		}
 	case link.KindHabits:
 		if it.Habits, dropped, err = decodeHabits(e); err != nil {
+			return it, 0, err
+		}
+	case link.KindUsage:
+		if it.Usage, dropped, err = decodeUsage(e); err != nil {
+			return it, 0, err
+		}
+	case link.KindCanary:
+		if it.Canaries, dropped, err = decodeCanaries(e); err != nil {
 			return it, 0, err
 		}
 	case link.KindAudit:

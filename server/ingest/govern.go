@@ -1,0 +1,120 @@
+package ingest
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/dockreeve/dockreeve/finding"
+	"github.com/dockreeve/dockreeve/inventory"
+	"github.com/dockreeve/dockreeve/link"
+	"github.com/dockreeve/dockreeve/store"
+)
+
+// Bounds of what an agent may say of use and canaries.
+const (
+	maxUsages   = 5000
+	maxCanaries = 5000
+	// maxHours is core-hours, GiB-hours or nodes beyond which a number is a mistake; maxEgress
+	// the same of bytes.
+	maxHours  = 1e7
+	maxEgress = 1e18
+	maxCannot = 1024 // bytes of a reason
+)
+
+// decodeUsage reads what namespaces used. What makes no sense is left out and counted: a
+// sum of money must not rest on it.
+func decodeUsage(e link.Envelope) (*inventory.UsageReport, int, error) {
+	var r inventory.UsageReport
+	if err := json.Unmarshal(e.Bytes, &r); err != nil {
+		return nil, 0, fmt.Errorf("use of a cluster: %w", err)
+	}
+	if err := mayName(e.Origin, r.Cluster); err != nil {
+		return nil, 0, err
+	}
+	switch {
+	case r.Time <= 0:
+		return nil, 0, fmt.Errorf("%w: use of %s has time %d", errInvalid, r.Cluster, r.Time)
+	case len(r.List) > maxUsages:
+		return nil, 0, fmt.Errorf("%w: %d hours of use of %s, at most %d", errInvalid, len(r.List), r.Cluster, maxUsages)
+	}
+	dropped := 0
+	keep := r.List[:0]
+	for i := range r.List {
+		u := r.List[i]
+		if !goodUsage(&u) || u.Hour > r.Time {
+			dropped++
+			continue
+		}
+		u.Cluster = r.Cluster
+		keep = append(keep, u)
+	}
+	r.List = keep
+	return &r, dropped, nil
+}
+
+func goodUsage(u *inventory.Usage) bool {
+	for _, f := range []float64{u.Requested, u.Used, u.Charged, u.Memory, u.Nodes, u.Cores} {
+		if math.IsNaN(f) || f < 0 || f > maxHours {
+			return false
+		}
+	}
+	return u.Hour > 0 && u.Hour%int64(time.Hour) == 0 && u.Samples >= 0 && u.Egress >= 0 && u.Egress <= maxEgress && len(u.Namespace) <= maxNodeName && len(u.Owner) <= maxKey && len(u.UsedWhy) <= maxCannot &&
+		utf8.ValidString(u.Namespace) && utf8.ValidString(u.Owner)
+}
+
+// canaryKinds are those of govern.Canary.
+var canaryKinds = map[string]bool{"exec": true, "audit": true, "image": true, "denial": true}
+
+func decodeCanaries(e link.Envelope) (*inventory.CanaryReport, int, error) {
+	var r inventory.CanaryReport
+	if err := json.Unmarshal(e.Bytes, &r); err != nil {
+		return nil, 0, fmt.Errorf("canaries: %w", err)
+	}
+	node := strings.HasPrefix(e.Origin, nodePrefix)
+	switch {
+	case node || r.Cluster == "" && local(e.Origin): // a node tells of its own
+		r.Cluster = clusterOf(e.Origin)
+	default:
+		if err := mayName(e.Origin, r.Cluster); err != nil {
+			return nil, 0, err
+		}
+	}
+	switch {
+	case r.Time <= 0:
+		return nil, 0, fmt.Errorf("%w: canaries of %s have time %d", errInvalid, r.Cluster, r.Time)
+	case len(r.List) > maxCanaries:
+		return nil, 0, fmt.Errorf("%w: %d canaries of %s, at most %d", errInvalid, len(r.List), r.Cluster, maxCanaries)
+	}
+	dropped := 0
+	keep := r.List[:0]
+	for i := range r.List {
+		c := r.List[i]
+		// One that came back after now, or before it was ever sent, proves nothing.
+		if !canaryKinds[c.Kind] || len(c.Node) > maxNodeName || len(c.NotAssessed) > maxCannot || c.Sent < 0 || c.Seen < 0 || c.Every < 0 || c.Sent > r.Time || c.Seen > r.Time || c.Seen > 0 && c.Sent == 0 {
+			dropped++
+			continue
+		}
+		if node {
+			own(e.Origin, &c.Node)
+		}
+		keep = append(keep, c)
+	}
+	r.List = keep
+	return &r, dropped, nil
+}
+
+// canaryRules are the rules by which canaries come back, with what each proves. A finding
+// of theirs is no alert.
+var canaryRules = map[string]string{"canary-exec": "exec", "canary-audit": "audit"}
+
+func cameBack(f *finding.Finding, kind string) *store.CameBack {
+	b := &store.CameBack{Cluster: f.Subject.Cluster, Kind: kind, Time: f.Time}
+	if kind == "exec" {
+		b.Node = f.Subject.Node
+	}
+	return b
+}
