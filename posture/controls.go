@@ -92,8 +92,8 @@ func (c *Control) valid() error {
 		return fmt.Errorf("severity %q: want critical, high, medium or low", c.Severity)
 	case c.Effort < 1 || c.Effort > 3:
 		return fmt.Errorf("effort %d: want 1, 2 or 3", c.Effort)
-	case !slices.Contains([]string{OnCluster, OnRegistry, OnSubscription}, c.On):
-		return fmt.Errorf("on %q: want cluster, registry or subscription", c.On)
+	case !slices.Contains([]string{OnCluster, OnRegistry, OnSubscription}, c.Scope):
+		return fmt.Errorf("scope %q: want cluster, registry or subscription", c.Scope)
 	case c.Manual != (c.ManualWhy != ""):
 		return fmt.Errorf("manual and manualWhy go together")
 	case len(c.Needs) == 0 || slices.ContainsFunc(c.Needs, func(n string) bool { return !slices.Contains([]string{FromARM, FromKubernetes, FromNode}, n) }):

@@ -41,7 +41,7 @@ func Evaluate(in *Input) []Result {
 			continue
 		}
 		judge := checks()[c.ID]
-		for _, s := range w.subjects[c.On] {
+		for _, s := range w.subjects[c.Scope] {
 			t := tally{control: c}
 			switch {
 			case c.Manual:

@@ -49,7 +49,7 @@ type Control struct {
 	Severity    string              `json:"severity"`    // critical, high, medium, low
 	Effort      int                 `json:"effort"`      // 1 = a setting, 2 = a change of a workload, 3 = a project
 	Needs       []string            `json:"needs"`       // arm, kubernetes, node
-	On          string              `json:"on"`          // what it is judged at: cluster, registry, subscription
+	Scope       string              `json:"scope"`       // what it is judged at: cluster, registry, subscription
 	Manual      bool                `json:"manual,omitempty"`
 	ManualWhy   string              `json:"manualWhy,omitempty"`   // why no machine judges it, and what a person looks at
 	Maps        map[string][]string `json:"maps"`                  // framework → its ids: "cis-aks-1.8": ["5.4.1"]
