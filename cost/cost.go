@@ -88,11 +88,12 @@ type Price struct {
 	Meter    string `json:"meter,omitempty"`
 	MeterID  string `json:"meterID,omitempty"`
 	Service  string `json:"service,omitempty"`
-	Region   string `json:"region,omitempty"` // ARM region name; "" = any
-	SKU      string `json:"sku,omitempty"`    // ARM SKU name: a VM size
-	Type     string `json:"type,omitempty"`   // Consumption, Reservation, DevTestConsumption; spot by Meter
-	Unit     string `json:"unit"`             // 1 Hour, 1 GB, vCore-month…
-	Amount   Amount `json:"amount"`           // per Unit
+	Region   string `json:"region,omitempty"`  // ARM region name; "" = any
+	SKU      string `json:"sku,omitempty"`     // ARM SKU name: a VM size
+	Product  string `json:"product,omitempty"` // productName: tells Windows from Linux
+	Type     string `json:"type,omitempty"`    // Consumption, Reservation, DevTestConsumption; spot by Meter
+	Unit     string `json:"unit"`              // 1 Hour, 1 GB, vCore-month…
+	Amount   Amount `json:"amount"`            // per Unit
 	Currency string `json:"currency"`
 	AsOf     string `json:"asOf"` // YYYY-MM-DD
 	Source   string `json:"source"`
