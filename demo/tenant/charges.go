@@ -209,21 +209,7 @@ func seriesOf(size string) string {
 	return s + size[strings.LastIndexByte(size, '_')+1:] + " Series"
 }
 
-// tables are the log tables that clusters of a subscription write to in a day, in GB.
-func (w *World) tables(s *subscription, n int) map[string]float64 {
-	gb := map[string]float64{}
-	for _, c := range s.clusters {
-		if c.Stopped || !c.Created.Before(w.day(n-1)) {
-			continue
-		}
-		for table, g := range w.tablesOf(c, n) {
-			gb[table] += g
-		}
-	}
-	return gb
-}
-
-// tablesOf are those of one cluster.
+// tablesOf are the log tables that a cluster writes to in a day, in GB.
 func (w *World) tablesOf(c *cluster, n int) map[string]float64 {
 	gb := map[string]float64{}
 	r := w.rng("logs|"+c.Name, n)
@@ -266,10 +252,7 @@ func (b *biller) subscription(n int) {
 			b.meter(n, "registry.day", 1, g.path(), "microsoft.containerregistry/registries", g.Region.Name, g.Tags, nil)
 		}
 	}
-	gb := w.tables(s, n)
-	for _, table := range []string{"AKSAudit", "AKSAuditAdmin", "AzureDiagnostics", "ContainerLogV2"} {
-		b.meter(n, "logs.analytics-gb", gb[table], s.Workspace, "microsoft.operationalinsights/workspaces", s.Region.Name, nil, map[string]string{"x_LogTable": table, "x_ResourceGroupName": "rg-observability"})
-	}
+	b.logs(n)
 	b.defender(n)
 	if id := s.reservation(); id != "" {
 		b.reservation(n, id)
@@ -281,6 +264,41 @@ func (b *biller) subscription(n int) {
 	}
 	if s.i%15 == 3 && n == 33 && len(s.clusters) > 0 {
 		b.correction(n, s.clusters[0])
+	}
+}
+
+// logTables are the tables that clusters write to, in the order of the bill.
+var logTables = []string{"AKSAudit", "AKSAuditAdmin", "AzureDiagnostics", "ContainerLogV2"}
+
+// logs bills what the subscription's workspace took in, by table, and by cluster where
+// the company has joined that to its bill: in every second subscription.
+func (b *biller) logs(n int) {
+	w, s := b.w, b.s
+	write := func(table string, gb float64, from string) {
+		more := map[string]string{"x_LogTable": table, "x_ResourceGroupName": "rg-observability"}
+		if from != "" {
+			more["x_SourceResourceId"] = from
+		}
+		b.meter(n, "logs.analytics-gb", gb, s.Workspace, "microsoft.operationalinsights/workspaces", s.Region.Name, nil, more)
+	}
+	joined := s.i%2 == 0
+	sum := map[string]float64{}
+	for _, c := range s.clusters {
+		if c.Stopped || !c.Created.Before(w.day(n-1)) {
+			continue
+		}
+		gb := w.tablesOf(c, n)
+		for _, table := range logTables {
+			if joined {
+				write(table, gb[table], c.id())
+			}
+			sum[table] += gb[table]
+		}
+	}
+	for _, table := range logTables {
+		if !joined {
+			write(table, sum[table], "")
+		}
 	}
 }
 

@@ -31,7 +31,7 @@ func (w *World) tell() {
 	if c := take("stolen-identity", func(c *cluster) bool { return c.production() && slices.Contains(c.Uses, "omsagent") }); c != nil {
 		add("stolen-identity", c, w.day(5).Add(22*time.Hour+41*time.Minute), "the identity of the monitoring add-on lists keys and creates a machine, from an address outside")
 	}
-	if c := take("audit-cost", func(c *cluster) bool { return c.production() }); c != nil {
+	if c := take("audit-cost", func(c *cluster) bool { return c.production() && c.sub.i%2 == 0 }); c != nil {
 		c.Logs = logs{Kind: "kube-audit", More: []string{"kube-apiserver", "guard"}, To: "workspace", Dedicated: true}
 		add("audit-cost", c, w.day(20), "kube-audit began to grow: a controller lists everything, every few seconds")
 	}
