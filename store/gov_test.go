@@ -321,7 +321,7 @@ func charge(at int64, resource, meter string, billed float64) cost.Charge {
 
 func (f *fixture) deliver(t *testing.T, replace bool, list ...cost.Charge) []string {
 	t.Helper()
-	d, err := f.NewDelivery(t.Context(), replace)
+	d, err := f.NewDelivery(t.Context(), ChargesBill, replace)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -339,7 +339,7 @@ func (f *fixture) deliver(t *testing.T, replace bool, list ...cost.Charge) []str
 
 func (f *fixture) charges(t *testing.T) (sum cost.Amount, n int) {
 	t.Helper()
-	if err := f.Charges(t.Context(), "0000", "9999", func(c *cost.Charge) error { sum += c.Billed; n++; return nil }); err != nil {
+	if err := f.Charges(t.Context(), ChargesBill, "0000", "9999", func(c *cost.Charge) error { sum += c.Billed; n++; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	return sum, n
@@ -375,8 +375,23 @@ func TestChargesAreReplacedByDayOrByMeter(t *testing.T) {
 	if sum, n := f.charges(t); n != 4 || sum != cost.FromFloat(13) {
 		t.Fatal(sum, n)
 	}
+	// Another subscription's day stays, and so does the other origin.
+	other := charge(d0, "vm", "cores", 3)
+	other.SubAccount = "/subscriptions/2"
+	f.deliver(t, true, other)
+	if sum, n := f.charges(t); n != 5 || sum != cost.FromFloat(16) {
+		t.Fatal(sum, n)
+	}
+	q, err := f.NewDelivery(t.Context(), ChargesQuery, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := q.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	f.deliver(t, true, other)
 	days, err := f.ChargeDays(t.Context())
-	if err != nil || days[dayOf(d0)] != 2 || days[dayOf(d0+day)] != 2 {
+	if err != nil || days[dayOf(d0)] != 3 || days[dayOf(d0+day)] != 2 {
 		t.Error(days, err)
 	}
 }
@@ -385,7 +400,7 @@ func TestADeliveryThatIsBrokenOffChangesNothing(t *testing.T) {
 	f := open(t, Options{})
 	at := f.now.Load()
 	f.deliver(t, true, charge(at, "vm", "cores", 5))
-	d, err := f.NewDelivery(t.Context(), true)
+	d, err := f.NewDelivery(t.Context(), ChargesBill, true)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -395,7 +410,7 @@ func TestADeliveryThatIsBrokenOffChangesNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if _, err := f.NewDelivery(t.Context(), true); !errors.Is(err, ErrBusy) {
+	if _, err := f.NewDelivery(t.Context(), ChargesBill, true); !errors.Is(err, ErrBusy) {
 		t.Errorf("two at once: %v", err)
 	}
 	if sum, _ := f.charges(t); sum != cost.FromFloat(5) {

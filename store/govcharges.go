@@ -33,6 +33,7 @@ var ErrBusy = errors.New("another delivery of charges is under way: try again wh
 type Delivery struct {
 	db      *DB
 	id      int64
+	origin  string
 	replace bool
 	days    map[string][]byte // JSON lines gathered
 	counts  map[string]int
@@ -40,14 +41,21 @@ type Delivery struct {
 	ended   bool
 }
 
-// NewDelivery begins a delivery. With replace, days that it speaks of hold nothing else
-// afterwards; without, charges that were there stay, but for those it tells anew: of the
-// same period, resource and meter. The error wraps ErrBusy while another one is under way.
-func (db *DB) NewDelivery(ctx context.Context, replace bool) (*Delivery, error) {
+// Where charges come from. Both tell the same money: cost.Merge says which counts.
+const (
+	ChargesBill  = "bill"  // exports that people hand in
+	ChargesQuery = "query" // what a snapshot of the tenant holds
+)
+
+// NewDelivery begins a delivery. With replace, the days that it speaks of hold nothing else
+// of the subscriptions it speaks of then; without, charges that were there stay, but for
+// those it tells anew: of the same period, resource and meter. The other origin is left
+// alone. The error wraps ErrBusy while another one is under way.
+func (db *DB) NewDelivery(ctx context.Context, origin string, replace bool) (*Delivery, error) {
 	if !db.delivering.TryLock() {
 		return nil, fmt.Errorf("take charges in: %w", ErrBusy)
 	}
-	d := &Delivery{db: db, replace: replace, days: map[string][]byte{}, counts: map[string]int{}, rows: map[string]int{}}
+	d := &Delivery{db: db, origin: origin, replace: replace, days: map[string][]byte{}, counts: map[string]int{}, rows: map[string]int{}}
 	err := db.update(ctx, func(t *tx) error {
 		// What a delivery left that was broken off.
 		if _, err := t.exec("DELETE FROM gov_charges WHERE valid = 0"); err != nil {
@@ -85,11 +93,11 @@ func (d *Delivery) flush(ctx context.Context, day string) error {
 	if n == 0 {
 		return nil
 	}
-	return d.db.update(ctx, func(t *tx) error { return t.chargePart(day, d.id, 0, n, t.db.zip.EncodeAll(doc, nil)) })
+	return d.db.update(ctx, func(t *tx) error { return t.chargePart(d.origin, day, d.id, 0, n, t.db.zip.EncodeAll(doc, nil)) })
 }
 
-func (t *tx) chargePart(day string, delivery, valid int64, n int, blob []byte) error {
-	_, err := t.exec("INSERT INTO gov_charges (n, day, delivery, valid, charges, doc) VALUES ((SELECT COALESCE(MAX(n),0)+1 FROM gov_charges),?,?,?,?,?)", day, delivery, valid, int64(n), blob)
+func (t *tx) chargePart(origin, day string, delivery, valid int64, n int, blob []byte) error {
+	_, err := t.exec("INSERT INTO gov_charges (n, origin, day, delivery, valid, charges, doc) VALUES ((SELECT COALESCE(MAX(n),0)+1 FROM gov_charges),?,?,?,?,?,?)", origin, day, delivery, valid, int64(n), blob)
 	return err
 }
 
@@ -106,20 +114,18 @@ func (d *Delivery) Commit(ctx context.Context) (days []string, err error) {
 	}
 	slices.Sort(days)
 	kept := map[string]packedCharges{}
-	if !d.replace {
-		for _, day := range days {
-			if kept[day], err = d.others(ctx, day); err != nil {
-				return nil, err
-			}
+	for _, day := range days {
+		if kept[day], err = d.others(ctx, day); err != nil {
+			return nil, err
 		}
 	}
 	err = d.db.update(ctx, func(t *tx) error {
 		for _, day := range days {
-			if _, err := t.exec("DELETE FROM gov_charges WHERE day = ? AND valid = 1", day); err != nil {
+			if _, err := t.exec("DELETE FROM gov_charges WHERE origin = ? AND day = ? AND valid = 1", d.origin, day); err != nil {
 				return err
 			}
 			if k := kept[day]; k.n > 0 {
-				if err := t.chargePart(day, d.id, 1, k.n, k.blob); err != nil {
+				if err := t.chargePart(d.origin, day, d.id, 1, k.n, k.blob); err != nil {
 					return err
 				}
 			}
@@ -170,9 +176,13 @@ func keyOfCharge(c *cost.Charge) chargeKey {
 
 // others are the charges of a day in force that the delivery does not tell anew.
 func (d *Delivery) others(ctx context.Context, day string) (packedCharges, error) {
+	keyOf := keyOfCharge
+	if d.replace {
+		keyOf = func(c *cost.Charge) chargeKey { return chargeKey{account: c.SubAccount} }
+	}
 	told := map[chargeKey]bool{}
-	err := d.db.chargesWhere(ctx, "day = ? AND delivery = ? AND valid = 0", []any{day, d.id}, func(c *cost.Charge) error {
-		told[keyOfCharge(c)] = true
+	err := d.db.chargesWhere(ctx, "origin = ? AND day = ? AND delivery = ? AND valid = 0", []any{d.origin, day, d.id}, func(c *cost.Charge) error {
+		told[keyOf(c)] = true
 		return nil
 	})
 	if err != nil {
@@ -181,8 +191,8 @@ func (d *Delivery) others(ctx context.Context, day string) (packedCharges, error
 	var b bytes.Buffer
 	var p packedCharges
 	enc := json.NewEncoder(&b)
-	err = d.db.chargesWhere(ctx, "day = ? AND valid = 1", []any{day}, func(c *cost.Charge) error {
-		if told[keyOfCharge(c)] {
+	err = d.db.chargesWhere(ctx, "origin = ? AND day = ? AND valid = 1", []any{d.origin, day}, func(c *cost.Charge) error {
+		if told[keyOf(c)] {
 			return nil
 		}
 		p.n++
@@ -220,10 +230,10 @@ func (db *DB) chargesWhere(ctx context.Context, where string, args []any, each f
 	return db.explain(rows.Err())
 }
 
-// Charges hands on every charge that begins on one of the days from..to (YYYY-MM-DD, both
-// included), by day. The charge is the callee's.
-func (db *DB) Charges(ctx context.Context, from, to string, each func(*cost.Charge) error) error {
-	return db.chargesWhere(ctx, "valid = 1 AND day >= ? AND day <= ?", []any{from, to}, each)
+// Charges hands on every charge of one origin that begins on one of the days from..to
+// (YYYY-MM-DD, both included), by day. The charge is the callee's.
+func (db *DB) Charges(ctx context.Context, origin, from, to string, each func(*cost.Charge) error) error {
+	return db.chargesWhere(ctx, "origin = ? AND valid = 1 AND day >= ? AND day <= ?", []any{origin, from, to}, each)
 }
 
 // ChargeDays says how many charges are kept, by day.

@@ -181,13 +181,14 @@ CREATE TABLE gov_reviews (
 -- Charges of one day, in parts. A part of a delivery that is not complete is not in force.
 CREATE TABLE gov_charges (
   n BIGINT PRIMARY KEY,
+  origin TEXT NOT NULL,          -- bill, query
   day TEXT NOT NULL,             -- YYYY-MM-DD, UTC, of the charge's beginning
   delivery BIGINT NOT NULL,
   valid BIGINT NOT NULL,
   charges BIGINT NOT NULL,       -- how many it holds
   doc BLOB NOT NULL              -- zstd of JSON lines of cost.Charge
 );
-CREATE INDEX gov_charges_day ON gov_charges (day, valid);
+CREATE INDEX gov_charges_day ON gov_charges (origin, day, valid);
 CREATE INDEX gov_charges_delivery ON gov_charges (delivery);
 
 CREATE TABLE gov_usage (
