@@ -43,7 +43,7 @@ var types = map[string]string{
 // rooms are the first steps of screens' addresses. What follows them are names of
 // others, which may have dots (a user alice@example.com), so that nothing beneath
 // is taken for a file.
-var rooms = []string{"alerts", "audit", "clusters", "exposure", "identities", "images", "vulnerabilities", "workloads"}
+var rooms = []string{"alerts", "audit", "clusters", "compliance", "exposure", "governance", "identities", "images", "recommendations", "vulnerabilities", "workloads"}
 
 type file struct {
 	body, packed []byte // packed is nil where gzip does not help

@@ -5,12 +5,14 @@
 //   DIST                         the built console to serve, ui/dist
 //   PORT, RATE                   address; seconds between invented live events (0 = none, default 5)
 //   POST /mock/...               drives it: raise, touch, cut, down, empty, gaps, scan, advisories, hostile-image, images-empty,
-//                       request, hostile-cluster, audit-alert, silent, clusters-empty
+//                       request, hostile-cluster, audit-alert, silent, clusters-empty,
+//                       governance-empty, hostile-governance, tenant?clusters=2000
 import { createServer } from "node:http";
 import { readFile } from "node:fs/promises";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { makeClusters } from "./cluster.mjs";
+import { makeGovernance } from "./governance.mjs";
 import { makeImages } from "./images.mjs";
 import { SEV, makeAlert, ns, rnd, rules, seedAlerts, unassessed } from "./data.mjs";
 
@@ -23,6 +25,7 @@ export function startMock({ port = 0, rate = 5, count = 137, host = "127.0.0.1",
   let kept = []; // what "empty" took away, until empty?v=0
   const pictures = makeImages(Date.now());
   const fleet = makeClusters(Date.now(), { images: pictures.of(), alerts: all });
+  let governed = makeGovernance(Date.now(), { alerts: all });
   let seq = 1000;
   let changes = [];
   let down = false;
@@ -62,6 +65,7 @@ export function startMock({ port = 0, rate = 5, count = 137, host = "127.0.0.1",
   const api = {
     ...pictures.api,
     ...fleet.api,
+    ...governed.api,
     "AlertService/ListAlerts": (q) => {
       const test = parse(q.filter ?? "");
       const order = q.order || "last_seen";
@@ -175,6 +179,9 @@ export function startMock({ port = 0, rate = 5, count = 137, host = "127.0.0.1",
     else if (what === "request") { out = { id: fleet.request() }; publish("audit", "prod-westeurope"); }
     else if (what === "hostile-cluster") out = fleet.hostile();
     else if (what === "audit-alert") out = { id: fleet.binding() };
+    else if (what === "governance-empty") { governed.empty(p.get("v") !== "0"); publish("governance", ""); }
+    else if (what === "hostile-governance") out = governed.hostile();
+    else if (what === "tenant") { governed = makeGovernance(Date.now(), { alerts: all, count: Number(p.get("clusters") ?? 200) }); Object.assign(api, governed.api); publish("governance", ""); }
     else if (what === "silent") { fleet.unwatch(); publish("cluster", "prod-westeurope"); }
     else if (what === "clusters-empty") { fleet.empty(); publish("cluster", ""); publish("audit", ""); }
     else if (what === "advisories") { pictures.advisories(p.get("state") ?? "good"); publish("advisories", "v"); }
@@ -201,7 +208,7 @@ async function read(req) { const parts = []; for await (const p of req) parts.pu
 const types = { ".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8", ".svg": "image/svg+xml", ".woff2": "font/woff2", ".txt": "text/plain; charset=utf-8" };
 async function file(path, res) {
   const name = normalize(path).replace(/^\/+/, "");
-  const asset = extname(name) && !/^(alerts|audit|clusters|exposure|identities|images|vulnerabilities|workloads)\//.test(name) ? name : "index.html";
+  const asset = extname(name) && !/^(alerts|audit|clusters|compliance|exposure|governance|identities|images|recommendations|vulnerabilities|workloads)\//.test(name) ? name : "index.html";
   try {
     const data = await readFile(join(dist, asset));
     res.writeHead(200, { "content-type": types[extname(asset)] ?? "application/octet-stream", "cache-control": "no-cache",

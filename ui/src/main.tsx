@@ -7,5 +7,6 @@ import "./styles/alerts.css";
 import "./styles/alert.css";
 import "./styles/images.css";
 import "./styles/cluster.css";
+import "./styles/govern.css";
 
 createRoot(document.getElementById("root")!).render(<App />);

@@ -2,7 +2,7 @@
 // like the documentation.
 import { Code, ConnectError, createClient, type Interceptor } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
-import { AlertService, ChangeService, ClusterService, ImageService, StatusService } from "../gen/dockreeve/v1/dockreeve_pb";
+import { AlertService, ChangeService, ClusterService, GovernanceService, ImageService, StatusService } from "../gen/dockreeve/v1/dockreeve_pb";
 import { atom } from "../lib/atom";
 import { reveal } from "../lib/text";
 
@@ -25,6 +25,7 @@ const transport = createConnectTransport({ baseUrl: location.origin, interceptor
 export const alerts = createClient(AlertService, transport);
 export const changes = createClient(ChangeService, transport);
 export const clusters = createClient(ClusterService, transport);
+export const governance = createClient(GovernanceService, transport);
 export const images = createClient(ImageService, transport);
 export const status = createClient(StatusService, transport);
 

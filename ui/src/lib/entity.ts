@@ -24,6 +24,9 @@ export const clusterAddress = (name: string): string => `/clusters/${step(name)}
 export const workloadAddress = (cluster: string, key: string): string => `/workloads/${step(cluster)}/${steps(key)}`;
 export const identityAddress = (cluster: string, key: string): string => `/identities/${step(cluster)}/${step(key)}`;
 export const exposureAddress = (cluster: string, key: string): string => `/exposure/${step(cluster)}/${steps(key)}`;
+export const governedAddress = (id: string): string => `/governance/${step(id)}`;
+export const controlAddress = (id: string): string => `/compliance/${step(id)}`;
+export const recommendationAddress = (key: string): string => `/recommendations/${step(key)}`;
 export const auditAddress = (id: string): string => `/audit/${step(id)}`;
 
 /** A key as the server has it: characters that lib/text wrote as \u{…} are themselves again. */

@@ -102,6 +102,8 @@ export const WORKLOADS: Place = { path: "/workloads", view: { filter: "", order:
 export const IDENTITIES: Place = { path: "/identities", view: { filter: "", order: "risk" } };
 export const EXPOSURE: Place = { path: "/exposure", view: { filter: "", order: "reach" } };
 export const AUDIT: Place = { path: "/audit", view: { filter: "", order: "" } };
+export const GOVERNANCE: Place = { path: "/governance", view: { filter: "", order: "risk" } };
+export const RECOMMENDATIONS: Place = { path: "/recommendations", view: { filter: "fixed:no", order: "rank" } };
 export const VULNERABILITIES: Place = { path: "/vulnerabilities", view: { filter: "", order: "rank" } };
 
 /** Reads a view from the address bar's search part. */

@@ -82,7 +82,7 @@ export function Command({ children }: { children: string }) {
 
 /** What to do about a gap: a command gets a copy button, a sentence stays one. */
 export function Remedy({ children }: { children: string }) {
-  const command = /^(sudo|dockreeve|sysctl|make|mount|kubectl|helm|apt|apt-get|modprobe|echo) \S/.test(children) && !/\s(where|if|when|unless|or|and|then|to|the|for|in)\s|[.;]\s/.test(children);
+  const command = /^(sudo|dockreeve|sysctl|make|mount|kubectl|helm|az|apt|apt-get|modprobe|echo) \S/.test(children) && !/\s(where|if|when|unless|or|and|then|to|the|for|in)\s|[.;]\s/.test(children);
   return command ? <Command>{children}</Command> : <p>{children}</p>;
 }
 

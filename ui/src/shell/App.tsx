@@ -5,7 +5,7 @@ import { useAtom } from "../lib/atom";
 import { keyOf, part } from "../lib/entity";
 import { useAddress } from "../lib/route";
 import { Link, Menu, Tips } from "../parts/bits";
-import { Bell, Book, Boxes, Bug, Check, Door, Hex, Keys, Layers, Ledger, Moon, Person, Pulse, Screen, SearchIcon, Sliders, Sun } from "../parts/icons";
+import { Bell, Book, Boxes, Bug, Check, Clipboard, Coin, Door, Hex, Keys, Layers, Ledger, Moon, Person, Pulse, Scales, Screen, SearchIcon, Shield, Sliders, Steps, Sun } from "../parts/icons";
 import { Toasts } from "../parts/toast";
 import { AlertsScreen } from "../screens/alerts/AlertsScreen";
 import { opened, typing } from "./commands";
@@ -32,6 +32,14 @@ const ImageScreen = lazy(() => import("../screens/image/ImageScreen"));
 const VulnerabilitiesScreen = lazy(() => import("../screens/vulnerabilities/VulnerabilitiesScreen"));
 const VulnerabilityScreen = lazy(() => import("../screens/vulnerability/VulnerabilityScreen"));
 const AdvisoriesScreen = lazy(() => import("../screens/advisories/AdvisoriesScreen"));
+const GovernanceScreen = lazy(() => import("../screens/governance/GovernanceScreen"));
+const GovernanceClusterScreen = lazy(() => import("../screens/governancecluster/GovernanceClusterScreen"));
+const CostScreen = lazy(() => import("../screens/cost/CostScreen"));
+const ComplianceScreen = lazy(() => import("../screens/compliance/ComplianceScreen"));
+const ControlScreen = lazy(() => import("../screens/compliance/ControlScreen"));
+const RecommendationsScreen = lazy(() => import("../screens/recommendations/RecommendationsScreen"));
+const RecommendationScreen = lazy(() => import("../screens/recommendations/RecommendationScreen"));
+const PlaybookScreen = lazy(() => import("../screens/playbook/PlaybookScreen"));
 const RulesScreen = lazy(() => import("../screens/rules/RulesScreen"));
 const HealthScreen = lazy(() => import("../screens/health/HealthScreen"));
 
@@ -42,6 +50,7 @@ const rooms: Array<{ group: string; items: Room[] }> = [
   { group: "Respond", items: [{ to: "/alerts", name: "Alerts", icon: <Bell /> }, { to: "/audit", name: "Audit", icon: <Ledger /> }] },
   { group: "Inventory", items: [{ to: "/clusters", name: "Clusters", icon: <Hex /> }, { to: "/workloads", name: "Workloads", icon: <Boxes /> }, { to: "/images", name: "Images", icon: <Layers /> }, { to: "/identities", name: "Identities", icon: <Person /> }] },
   { group: "Risk", items: [{ to: "/vulnerabilities", name: "Vulnerabilities", short: "Vulns", icon: <Bug /> }, { to: "/exposure", name: "Exposure", icon: <Door /> }] },
+  { group: "Govern", items: [{ to: "/governance", name: "Governance", short: "Govern", icon: <Shield /> }, { to: "/cost", name: "Cost", icon: <Coin /> }, { to: "/compliance", name: "Compliance", short: "Comply", icon: <Scales /> }, { to: "/recommendations", name: "Recommendations", short: "To do", icon: <Steps /> }, { to: "/playbook", name: "Playbook", icon: <Clipboard /> }] },
   { group: "Tune", items: [{ to: "/rules", name: "Rules", icon: <Sliders /> }, { to: "/advisories", name: "Advisories", icon: <Book /> }, { to: "/health", name: "Health", icon: <Pulse /> }] },
 ];
 
@@ -60,8 +69,11 @@ function screen(address: string) {
     if (inside === "identities") return <IdentityScreen cluster={cluster} id={key} key={at} />;
     return <ExposureScreen cluster={cluster} id={key} key={at} />;
   }
-  const [, room, one] = /^\/(clusters|audit)\/([^/]+)$/.exec(path) ?? [];
+  const [, room, one] = /^\/(clusters|audit|governance|compliance|recommendations)\/([^/]+)$/.exec(path) ?? [];
   if (one !== undefined && room === "clusters") return <ClusterScreen name={keyOf(one)} search={search} key={one} />;
+  if (one !== undefined && room === "governance") return <GovernanceClusterScreen id={keyOf(one)} search={search} key={one} />;
+  if (one !== undefined && room === "compliance") return <ControlScreen id={keyOf(one)} search={search} key={one} />;
+  if (one !== undefined && room === "recommendations") return <RecommendationScreen id={keyOf(one)} key={one} />;
   if (one !== undefined) return <AuditEventScreen id={keyOf(one)} key={one} />;
   switch (path.replace(/(.)\/$/, "$1")) {
     case "/images": return <ImagesScreen search={search} />;
@@ -71,6 +83,11 @@ function screen(address: string) {
     case "/audit": return <AuditScreen search={search} />;
     case "/exposure": return <ExposuresScreen search={search} />;
     case "/vulnerabilities": return <VulnerabilitiesScreen search={search} />;
+    case "/governance": return <GovernanceScreen search={search} />;
+    case "/cost": return <CostScreen search={search} />;
+    case "/compliance": return <ComplianceScreen search={search} />;
+    case "/recommendations": return <RecommendationsScreen search={search} />;
+    case "/playbook": return <PlaybookScreen search={search} />;
     case "/advisories": return <AdvisoriesScreen />;
     case "/rules": return <RulesScreen search={search} />;
     case "/health": return <HealthScreen />;

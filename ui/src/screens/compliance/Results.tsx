@@ -1,0 +1,68 @@
+import { useState } from "react";
+import type { Evidence, Result } from "../../gen/govern";
+import { controlAddress, governedAddress } from "../../lib/entity";
+import { at, lastStep, list } from "../../lib/govern";
+import { num, plural } from "../../lib/time";
+import { Ago, End, Link } from "../../parts/bits";
+import { Check, Chevron, Cross, Warn } from "../../parts/icons";
+
+const SAYS: Readonly<Record<string, string>> = { pass: "pass", fail: "fail", "not-assessed": "not assessed", exempt: "exempt", "not-applicable": "not applicable" };
+const RANK = ["fail", "not-assessed", "exempt", "pass", "not-applicable"];
+
+/** A verdict by word and shape. */
+export function Verdict({ of }: { of: string }) {
+  return <span className={`verdict-mark v-${of}`}>{of === "pass" ? <Check size={14} /> : of === "fail" ? <Cross size={14} /> : of === "exempt" ? <Warn size={14} /> : <span className="dashed" aria-hidden="true" />}{SAYS[of] ?? of}</span>;
+}
+
+/** Results, what fails first, each with what was seen. */
+export function Results({ of, none, by = "control" }: { of: readonly Result[]; none: string; by?: "control" | "resource" }) {
+  const [open, setOpen] = useState<string>("");
+  const [only, setOnly] = useState<string>("");
+  if (of.length === 0) return <p className="muted">{none}</p>;
+  const n = (v: string) => of.filter((r) => r.verdict === v).length;
+  const rows = [...of].filter((r) => !only || r.verdict === only).sort((a, b) => RANK.indexOf(a.verdict) - RANK.indexOf(b.verdict) || (a.control < b.control ? -1 : 1));
+  return (
+    <>
+      <div className="chips" role="group" aria-label="Verdicts">{RANK.filter((v) => n(v) > 0).map((v) => <button key={v} type="button" className={`chip${only === v ? " on" : ""}`} aria-pressed={only === v} onClick={() => setOnly(only === v ? "" : v)}>{SAYS[v]} <span className="chip-count">{num(n(v))}</span></button>)}</div>
+      <ResultTable rows={rows} by={by} open={open} onOpen={setOpen} />
+    </>
+  );
+}
+
+export function ResultTable({ rows, by, open, onOpen }: { rows: readonly Result[]; by: "control" | "resource"; open: string; onOpen: (k: string) => void }) {
+  return (
+    <div className="scroll-x" tabIndex={0} role="region" aria-label="Results">
+      <table className="plain results">
+        <thead><tr><th><span className="sr">evidence</span></th><th>Verdict</th><th>{by === "control" ? "Control" : "Where"}</th><th>Why</th><th>Seen</th></tr></thead>
+        {rows.map((r) => {
+          const key = `${r.control}@${r.resource}`, on = open === key;
+          return (
+            <tbody key={key} className={on ? "open" : ""}>
+              <tr onClick={(e) => { if (!(e.target as HTMLElement).closest("a, button")) onOpen(on ? "" : key); }}>
+                <td className="opener"><button type="button" aria-expanded={on} aria-label={`evidence of ${r.control}`} onClick={() => onOpen(on ? "" : key)}><Chevron size={14} /></button></td>
+                <td className="nowrap"><Verdict of={r.verdict} /></td>
+                <td className="node-name">{by === "control" ? <Link to={controlAddress(r.control)}><End>{r.control}</End></Link> : r.cluster ? <Link to={`${governedAddress(r.cluster)}?tab=compliance`}><End tip={r.resource}>{lastStep(r.resource || r.cluster)}</End></Link> : <End tip={r.resource}>{lastStep(r.resource)}</End>}</td>
+                <td className="wrap">{r.reason}{r.exempted && <p className="muted small">exempted: {r.exempted}</p>}</td>
+                <td className="nowrap">{r.at ? <Ago ns={at(r.at)} suffix /> : <span className="muted">not told</span>}</td>
+              </tr>
+              {on && <tr className="detail"><td colSpan={5}><Seen of={list(r.evidence)} checked={r.checked} failing={r.failing} resource={r.resource} /></td></tr>}
+            </tbody>
+          );
+        })}
+      </table>
+    </div>
+  );
+}
+
+function Seen({ of, checked, failing, resource }: { of: readonly Evidence[]; checked: number | undefined; failing: number | undefined; resource: string }) {
+  return (
+    <div className="stack">
+      {checked !== undefined && <p className="muted">{plural(checked, "object")} looked at{failing ? `, ${num(failing)} fail; the first of them:` : ""}</p>}
+      {of.length === 0 ? <p className="muted">Nothing was seen that it could be judged by.</p> : (
+        <table className="plain evidence-table"><thead><tr><th>Where</th><th>Field</th><th>Value</th><th>Read from</th></tr></thead>
+          <tbody>{of.map((e, i) => <tr key={i}><td className="wrap mono small">{e.where}</td><td className="wrap mono small">{e.field}</td><td className="wrap mono small"><b>{e.value}</b></td><td>{e.from}</td></tr>)}</tbody></table>
+      )}
+      <p className="muted small wrap">judged at <span className="mono">{resource}</span></p>
+    </div>
+  );
+}

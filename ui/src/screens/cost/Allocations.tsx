@@ -1,0 +1,63 @@
+import { useState } from "react";
+import type { Allocation, Report } from "../../gen/govern";
+import { governedAddress } from "../../lib/entity";
+import { dayOf, known, lastStep, list } from "../../lib/govern";
+import { filtered, GOVERNANCE, quote } from "../../lib/query";
+import { num } from "../../lib/time";
+import type { Field } from "../../lib/table";
+import { End, Link, NotAssessed } from "../../parts/bits";
+import { Sum } from "../../parts/govern";
+import { Download } from "../../parts/icons";
+import { download } from "../../parts/list/export";
+import { Owner } from "../../parts/cluster";
+
+const FIRST = 30;
+const by = (k: "owner" | "namespace") => [{ values: (a: Allocation): Field[] => showback(a, k) }];
+
+/** What a showback file tells of one share. An amount that is not known is never a nought. */
+export function showback(a: Allocation, kind: "owner" | "namespace"): Field[] {
+  const m = (v: Allocation["cost"]) => (known(v) ? v.micros / 1e6 : "not assessed");
+  return [
+    { key: kind, value: a.key }, ...(kind === "namespace" ? [{ key: "cluster", value: a.cluster ?? "" }, { key: "owner", value: a.owner ?? "" }] : []),
+    { key: "cost", value: m(a.cost) }, { key: "idle_share", value: m(a.idleShare) }, { key: "protection", value: m(a.protection) }, { key: "currency", value: a.cost.currency }, { key: "price_date", value: a.cost.asOf ?? "" }, { key: "source", value: a.cost.source ?? "" },
+    { key: "core_hours", value: a.coreHours }, { key: "requested_core_hours", value: a.requested }, { key: "used_core_hours", value: a.usedWhy ? `not assessed: ${a.usedWhy}` : a.used },
+  ];
+}
+
+/** Who is charged with what: by owner, and by namespace; idle stands beside, not in it. */
+export function Allocations({ of: r }: { of: Report }) {
+  const [kind, setKind] = useState<"owner" | "namespace">("owner");
+  const [all, setAll] = useState(false);
+  const rows = [...list(kind === "owner" ? r.teams : r.namespaces)].sort((a, b) => b.cost.micros - a.cost.micros);
+  const top = Math.max(1, ...rows.map((a) => a.cost.micros));
+  const shown = all ? rows.slice(0, 1000) : rows.slice(0, FIRST);
+  return (
+    <>
+      <div className="table-bar">
+        <div className="chips" role="group" aria-label="Charged by">{(["owner", "namespace"] as const).map((k) => <button key={k} type="button" className={`chip${kind === k ? " on" : ""}`} aria-pressed={kind === k} onClick={() => { setKind(k); setAll(false); }}>by {k}</button>)}</div>
+        <span className="grow" />
+        <button type="button" className="btn" disabled={rows.length === 0} onClick={() => download(`showback-${kind}-${dayOf(r.from)}`, rows, by(kind), "csv", new Date())}><Download size={14} />Showback CSV</button>
+        <a className="btn" href="/reports/focus.csv" download><Download size={14} />FOCUS 1.2</a>
+      </div>
+      <p className="muted small">By the greater of what was requested and what was used, in core-hours, {dayOf(r.from)} to {dayOf(r.to - 1)}. Idle is what nobody requested and nobody used: its share stands beside the cost, not in it.</p>
+      {rows.length === 0 ? <p><NotAssessed why="no usage by namespace is known: the cluster agents report it" /></p> : (
+        <div className="scroll-x" tabIndex={0} role="region" aria-label="Allocation">
+          <table className="plain wide-table alloc">
+            <thead><tr><th>{kind === "owner" ? "Owner" : "Namespace"}</th>{kind === "namespace" && <><th>Cluster</th><th>Owner</th></>}<th className="n">Cost</th><th><span className="sr">compared</span></th><th className="n">Share of idle</th><th className="n">Protection</th><th className="n">Core-hours</th><th className="n">Requested</th><th className="n">Used</th></tr></thead>
+            <tbody>{shown.map((a, i) => (
+              <tr key={`${a.key} ${i}`}>
+                <td className="node-name">{kind === "owner" ? <Link to={filtered(GOVERNANCE, `owner:${quote(a.key)}`)}><Owner of={a.key} /></Link> : <End tip={a.key}>{a.namespace || a.key}</End>}</td>
+                {kind === "namespace" && <><td className="node-name">{a.cluster ? <Link to={`${governedAddress(a.cluster)}?tab=cost`}><End tip={a.cluster}>{lastStep(a.cluster)}</End></Link> : "–"}</td><td><Owner of={a.owner ?? ""} /></td></>}
+                <td className="n nowrap"><Sum of={a.cost} /></td>
+                <td className="bar-cell">{known(a.cost) && <span className="hbar" aria-hidden="true"><span style={{ width: `${(Math.max(0, a.cost.micros) / top) * 100}%` }} /></span>}</td>
+                <td className="n nowrap"><Sum of={a.idleShare} /></td><td className="n nowrap"><Sum of={a.protection} /></td>
+                <td className="n">{num(Math.round(a.coreHours))}</td><td className="n">{num(Math.round(a.requested))}</td><td className="n">{a.usedWhy ? <span className="muted" data-tip={`not assessed: ${a.usedWhy}`}>not assessed</span> : num(Math.round(a.used))}</td>
+              </tr>
+            ))}</tbody>
+          </table>
+        </div>
+      )}
+      {!all && rows.length > FIRST && <p><button type="button" className="btn" onClick={() => setAll(true)}>Show {rows.length > 1000 ? "1 000 of " : "all "}{num(rows.length)}</button></p>}
+    </>
+  );
+}

@@ -1,0 +1,33 @@
+import type { BudgetState } from "../../gen/govern";
+import { budgetState, lastStep, list, percent } from "../../lib/govern";
+import { End, NotAssessed } from "../../parts/bits";
+import { BudgetBar, Sum } from "../../parts/govern";
+import { Check, Warn } from "../../parts/icons";
+
+/** Budgets with what is spent, what the period ends at, and which thresholds were crossed. */
+export function Budgets({ of }: { of: readonly BudgetState[] }) {
+  if (of.length === 0) return <p><NotAssessed why="no budget was read: Azure has none at the scopes that were read, or they may not be read" /></p>;
+  const rank = ["over", "near", "within", "none"];
+  const rows = [...of].sort((a, b) => rank.indexOf(budgetState(a)) - rank.indexOf(budgetState(b)) || b.burn - a.burn);
+  return (
+    <div className="scroll-x" tabIndex={0} role="region" aria-label="Budgets">
+      <table className="plain wide-table">
+        <thead><tr><th>Budget</th><th>Scope</th><th className="n">Amount</th><th className="n">Spent</th><th>Burn</th><th className="n">Forecast</th><th>Thresholds</th><th>Holds</th></tr></thead>
+        <tbody>{rows.map((b) => {
+          const s = budgetState(b);
+          return (
+            <tr key={b.id}>
+              <td><b>{b.name}</b>{b.security && <p className="muted small">security and ingestion meters</p>}</td>
+              <td className="node-name"><End tip={b.scope}>{lastStep(b.scope)}</End></td>
+              <td className="n nowrap"><Sum of={b.amount} /></td><td className="n nowrap"><Sum of={b.spent} /></td>
+              <td className="burn-cell"><BudgetBar spent={b.spent} budget={b.amount} forecast={b.forecast} thresholds={list(b.thresholds).map((t) => t.percent)} /><span className="muted small">{s === "none" ? "not assessed" : <>{percent(b.burn)} spent with {percent(b.expected)} of the period over</>}</span></td>
+              <td className="n nowrap"><Sum of={b.forecast} /></td>
+              <td className="nowrap">{list(b.thresholds).length === 0 ? <span className="muted">none</span> : list(b.thresholds).map((t, i) => <span key={i} className={t.crossed ? "threshold crossed" : "threshold"} data-tip={`${t.percent} % ${t.forecasted ? "of the forecast" : "of what is spent"}: ${t.crossed ? "crossed" : "not crossed"}`}>{t.percent} %{t.forecasted ? " forecast" : ""}{t.crossed ? " crossed" : ""}</span>)}</td>
+              <td className="nowrap">{b.breach ? <span className={s === "over" ? "bad-ink" : "amber"}><Warn size={13} />breaks on {b.breach}</span> : s === "none" ? <NotAssessed /> : <span className="row"><Check size={14} />holds at this rate</span>}</td>
+            </tr>
+          );
+        })}</tbody>
+      </table>
+    </div>
+  );
+}

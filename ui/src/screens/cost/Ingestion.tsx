@@ -1,0 +1,35 @@
+import type { Increase, Ingestion as Row } from "../../gen/govern";
+import { governedAddress } from "../../lib/entity";
+import { lastStep, list } from "../../lib/govern";
+import { End, Link, NotAssessed } from "../../parts/bits";
+import { Sum } from "../../parts/govern";
+import { Up } from "../../parts/icons";
+
+/** What exporting logs costs, what the cheaper audit log would cost, and what it would not see. */
+export function Ingestion({ of, increases }: { of: readonly Row[]; increases: readonly Increase[] }) {
+  return (
+    <>
+      <h2>What became dearer</h2>
+      {increases.length === 0 ? <p className="muted">Nothing costs notably more than the period before, as far as both are known.</p> : <ul className="increases">{increases.map((x, i) => <li key={i}><Up size={14} /><span className="wrap">{x.text}{x.cluster && <> <Link className="small" to={`${governedAddress(x.cluster)}?tab=cost`}>the cluster's cost</Link></>}</span><b className="n nowrap">+<Sum of={x.more} what={x.text} /></b></li>)}</ul>}
+      <h2>kube-audit against kube-audit-admin</h2>
+      {of.length === 0 ? <p><NotAssessed why="no diagnostic setting that exports logs was read, or no usage of their tables" /></p> : (
+        <div className="scroll-x" tabIndex={0} role="region" aria-label="Log ingestion">
+          <table className="plain wide-table">
+            <thead><tr><th>Cluster</th><th>Category</th><th className="n">GB a day</th><th className="n">Costs a month</th><th className="n">With kube-audit-admin</th><th>What that one could not detect</th></tr></thead>
+            <tbody>{of.map((r, i) => (
+              <tr key={i}>
+                <td className="node-name"><Link to={`${governedAddress(r.cluster)}?tab=cost`}><End tip={r.cluster}>{lastStep(r.cluster)}</End></Link></td>
+                <td className="nowrap">{r.category}{r.table && <span className="muted small"> {r.table}</span>}</td>
+                {r.notAssessed ? <td colSpan={4}><NotAssessed why={r.notAssessed} /></td> : <>
+                  <td className="n">{r.gbPerDay.toFixed(1)}</td><td className="n nowrap"><Sum of={r.money} /></td>
+                  <td className="n nowrap">{r.category === "kube-audit-admin" ? <span className="muted">it is that one</span> : <Sum of={r.cheaper} />}</td>
+                  <td>{list(r.loses).length === 0 ? <span className="muted">{r.category === "kube-audit-admin" ? "see the cluster's protection" : "nothing that is known"}</span> : <span className="wrap">{list(r.loses).join("; ")}</span>}</td>
+                </>}
+              </tr>
+            ))}</tbody>
+          </table>
+        </div>
+      )}
+    </>
+  );
+}

@@ -1,0 +1,80 @@
+import { useEffect } from "react";
+import { governance } from "../../api/client";
+import type { Alert } from "../../gen/dockreeve/v1/dockreeve_pb";
+import type { Anomaly, ClusterCost, ClusterRow, Point, Result } from "../../gen/govern";
+import { clusterAddress, governedAddress } from "../../lib/entity";
+import { at, change, doc, list, points, ROWS } from "../../lib/govern";
+import { addressOf, ALERTS, filtered, GOVERNANCE, quote, WORKLOADS } from "../../lib/query";
+import { num, plural } from "../../lib/time";
+import { Ago, Copy, End, Link, NotAssessed, Remedy } from "../../parts/bits";
+import { Owner } from "../../parts/cluster";
+import { Crumb, Nothing, NotUpToDate, useEntity, useEntityKeys } from "../../parts/entity";
+import { Gaps, Marks, Sum } from "../../parts/govern";
+import { Warn } from "../../parts/icons";
+import { type Tab, Tabs } from "../../parts/Tabs";
+import { Spent } from "../governance/columns";
+import { governedSource } from "../governance/GovernanceScreen";
+import { ClusterMoney } from "./ClusterMoney";
+import { Results } from "../compliance/Results";
+import { History } from "./History";
+import { Ownership } from "./Ownership";
+import { Protection } from "./Protection";
+
+export interface Got { c: ClusterRow; cost: ClusterCost | null; results: readonly Result[]; history: Record<string, Point[]>; anomalies: readonly Anomaly[]; alerts: readonly Alert[] }
+
+/** One cluster as governance sees it: each protection with its proof, whose it is, what it costs. */
+export default function GovernanceClusterScreen({ id, search }: { id: string; search: string }) {
+  const e = useEntity<Got>(id, ["governance"], async (k, signal) => {
+    const r = await governance.getGovernanceCluster({ id: k }, signal ? { signal } : undefined);
+    const c = doc<ClusterRow>(r.clusterJson);
+    return c && { c, cost: doc<ClusterCost>(r.costJson), results: list(doc<Result[]>(r.resultsJson)), history: doc<Record<string, Point[]>>(r.historyJson) ?? {}, anomalies: list(doc<Anomaly[]>(r.anomaliesJson)), alerts: r.alerts };
+  });
+  useEntityKeys(governedSource, id, governedAddress);
+  useEffect(() => { document.title = `${e.got?.c.name ?? "Cluster"}, governance · Dockreeve`; }, [e.got]);
+  const crumb = <Crumb source={governedSource} title="Governance" name={e.got?.c.name ?? id} address={governedAddress(id)} />;
+  if (!e.got) return <div className="page">{crumb}<Nothing of={e} what="the cluster" gone={<p><Link to={GOVERNANCE.path}>All clusters under governance</Link></p>} /></div>;
+  const { c, cost, results, history, anomalies, alerts } = e.got;
+  const of = `cluster:${quote(c.here ?? "")}`;
+  const open = ROWS.filter((n) => c[n].state === "open").length, blind = ROWS.filter((n) => c[n].state !== "open" && c[n].state !== "closed").length;
+  const fails = results.filter((r) => r.verdict === "fail").length;
+  const gaps = list(c.gaps);
+  const tabs: Tab[] = [
+    { key: "protection", label: "Protection", count: `${4 - open - blind} of 4`, warn: open + blind > 0, body: () => <Protection of={c} /> },
+    { key: "ownership", label: "Ownership", count: "", warn: c.ownership.owner === "unowned" || list(c.ownership.missing).length > 0, body: () => <Ownership of={c} /> },
+    { key: "compliance", label: "Compliance", count: fails ? `${num(fails)} fail` : "", warn: fails > 0, body: () => <Results of={results} none={c.here ? "No control was evaluated at it." : "No control was evaluated at it: it is not onboarded, and Azure told nothing of it."} /> },
+    { key: "cost", label: "Cost", count: "", warn: Boolean(c.anomaly), body: () => <ClusterMoney of={c} cost={cost} anomalies={anomalies} alerts={alerts} /> },
+    { key: "history", label: "History", count: "", body: () => <History of={history} c={c} /> },
+    { key: "gaps", label: "Not assessed", count: num(gaps.length), warn: gaps.length > 0, body: () => <Gaps of={gaps} none="Nothing of it that is known is left out." /> },
+  ];
+  const says = c.protected.notAssessed ? `Whether it is protected is not assessed: ${c.protected.notAssessed}` : c.protected.value ? "It is protected by what is accepted here" : open > 0 ? `${plural(open, "protection")} of 4 ${open === 1 ? "is" : "are"} open` : "It is not protected as it must be";
+  return (
+    <div className="page image governed">
+      {crumb}
+      <header className="alert-head">
+        <p className="kicker"><b className="wrap">{c.name}</b><span className="muted">{[c.kind.toUpperCase(), c.version, c.location, c.subscriptionName ?? c.subscription, c.stopped ? "stopped" : ""].filter(Boolean).join(", ")}</span></p>
+        <h1>{says}{c.uncoveredSince ? <>, since <Ago ns={at(c.uncoveredSince)} suffix /></> : ""}{blind > 0 && !c.protected.notAssessed ? `; ${num(blind)} not assessed` : ""}.</h1>
+        <div className="acts">
+          {c.here ? <><Link className="btn" to={clusterAddress(c.here)}>Inventory of it</Link><Link className="btn" to={filtered(WORKLOADS, `${of} critical:>0`)}>Critical vulnerabilities</Link><Link className="btn" to={addressOf({ ...ALERTS.view, filter: `${of} severity:>=high status:open` })}>Alerts</Link></> : null}
+          <Link className="btn" to={filtered(GOVERNANCE, `owner:${quote(c.ownership.owner)}`)}>All of this owner</Link>
+        </div>
+        <NotUpToDate of={e} />
+      </header>
+      {!c.here && <div className="notice warn onboard"><p className="row"><Warn />Not onboarded: Dockreeve's agents do not report from it, so what runs in it and what happens there is not assessed.</p>{c.onboard ? <Remedy>{c.onboard}</Remedy> : <Link to="/clusters?join=1">Make a join token</Link>}</div>}
+      <dl className="dl wide-facts">
+        <div><dt>owner</dt><dd><Owner of={c.ownership.owner} from={c.ownership.from} /><span className="muted small from">{c.ownership.from}</span></dd></div>
+        <div><dt>environment</dt><dd><span className="wrap">{c.environment}{c.production && c.environment !== "production" ? ", counts as production" : ""} <span className="muted small">{c.environmentFrom}</span></span></dd></div>
+        <div><dt>protection</dt><dd><Marks of={c} size={18} /></dd></div>
+        <div><dt>score</dt><dd>{c.score === undefined ? <NotAssessed why="its benchmark was not evaluated" /> : <span><b>{Math.round(points(c.score))}</b> of 100{c.scoreChange7d === undefined ? <span className="muted small"> no value 7 days ago to compare with</span> : <span className="muted small"> {change(points(c.scoreChange7d), 1)} in 7 days</span>}</span>}</dd></div>
+        <div><dt>critical</dt><dd>{c.critical === undefined ? <NotAssessed why={c.here ? "what runs in it was not scanned" : "it is not onboarded"} /> : <span>{plural(c.critical, "critical vulnerability", "critical vulnerabilities")} in what runs and was scanned{c.exploited ? <>, <b>{num(c.exploited)} known to be exploited</b></> : ""}</span>}</dd></div>
+        <div><dt>open alerts</dt><dd>{c.alertsOpen === undefined ? <NotAssessed why="nothing watches it here" /> : <span>{plural(c.alertsOpen, "high or critical alert")}</span>}</dd></div>
+        <div><dt>month to date</dt><dd className="wide-money"><Spent c={c} /></dd></div>
+        <div><dt>security cost</dt><dd><Sum of={c.security} what="what protection costs, month to date" dated /></dd></div>
+        <div><dt>risk</dt><dd><span className="wrap"><b>{Math.round(c.risk)}</b> of 100 <span className="muted small">{list(c.riskWhy).join("; ")}</span></span></dd></div>
+        {c.anomaly && <div><dt>unusual</dt><dd><span className="amber"><Warn size={13} /><span className="wrap">{c.anomaly}</span></span></dd></div>}
+        {c.firstSeen ? <div><dt>first seen</dt><dd><Ago ns={at(c.firstSeen)} suffix /></dd></div> : null}
+        <div className="full"><dt>id</dt><dd><End mono>{c.id}</End><Copy text={c.id} what="id" /></dd></div>
+      </dl>
+      <Tabs of={tabs} search={search} address={governedAddress(id)} label="Parts of the cluster's governance" />
+    </div>
+  );
+}

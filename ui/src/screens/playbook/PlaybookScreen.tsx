@@ -1,0 +1,136 @@
+import { useEffect, useState } from "react";
+import type { Check as Item, KPI, Review } from "../../gen/govern";
+import { useNow } from "../../lib/clock";
+import { at, list, told } from "../../lib/govern";
+import { ms, num, plural } from "../../lib/time";
+import { Ago, Command, Link, NotAssessed } from "../../parts/bits";
+import { count, Meter, Spark } from "../../parts/chart";
+import { Nothing, NotUpToDate } from "../../parts/entity";
+import { Gaps, NotEvaluated, Refs, useGovernance } from "../../parts/govern";
+import { Check, Chevron, Clipboard, Download, Warn } from "../../parts/icons";
+import { type Tab, Tabs } from "../../parts/Tabs";
+import { ReviewDialog } from "../recommendations/ReviewDialog";
+import { useReviews } from "../recommendations/RecommendationsScreen";
+
+/** Is it working: four numbers with their trend, the checks that nobody can tick, and the known ways to fool oneself. */
+export default function PlaybookScreen({ search }: { search: string }) {
+  const e = useGovernance();
+  const reviews = useReviews();
+  useEffect(() => { document.title = "Playbook · Dockreeve"; }, []);
+  if (!e.got) return <div className="page"><h1>Playbook</h1><Nothing of={e} what="the playbook" gone={null} /></div>;
+  const ev = e.got.of;
+  if (!ev) return <div className="page"><h1>Playbook</h1><NotEvaluated what="The playbook" why={e.got.answer.notAssessed} remedy={e.got.answer.remedy} /></div>;
+  const checks = list(ev.playbook), pitfalls = list(ev.pitfalls), kpis = list(ev.kpis);
+  const done = checks.filter((c) => c.state === "done").length, blind = checks.filter((c) => c.state === "not-assessed").length;
+  const fell = pitfalls.filter((c) => c.state === "open").length;
+  const tabs: Tab[] = [
+    { key: "checks", label: "Checks", count: `${done} of ${checks.length}`, warn: done < checks.length, body: () => <Checks of={checks} none="No check was evaluated." /> },
+    { key: "pitfalls", label: "Pitfalls", count: fell ? `${fell} found` : "none found", warn: fell > 0, body: () => <Checks of={pitfalls} none="No pitfall was looked for." pitfall /> },
+    { key: "reviews", label: "Reviews", count: num(list(reviews.got).length), body: () => <Reviews of={list(reviews.got)} onMade={reviews.reload} /> },
+    { key: "evidence", label: "Evidence", count: "", body: () => <Evidence /> },
+    { key: "gaps", label: "Not assessed", count: num(list(ev.gaps).length), warn: list(ev.gaps).length > 0, body: () => <Gaps of={list(ev.gaps)} none="Everything that was asked for could be read." /> },
+  ];
+  return (
+    <div className="page image governed">
+      <header className="alert-head">
+        <h1>{done} of {plural(checks.length, "check")} done{blind ? `, ${num(blind)} not assessed` : ""}; {fell === 0 ? "none of the known pitfalls found" : `${plural(fell, "pitfall")} found`}.</h1>
+        <p className="behind first"><span>evaluated <Ago ns={at(ev.at)} suffix /></span>{ev.tenantAt ? <span>Azure read <Ago ns={at(ev.tenantAt)} suffix /></span> : <span className="amber"><Warn size={13} />Azure was not read</span>}<span>none of it can be ticked by hand</span></p>
+        <div className="acts">{(["html", "pdf", "csv"] as const).map((f) => <a key={f} className="btn" href={`/reports/playbook.${f}`} {...(f === "html" ? { target: "_blank", rel: "noreferrer" } : { download: true })}><Download size={14} />{f.toUpperCase()}</a>)}</div>
+        <NotUpToDate of={e} />
+      </header>
+      <ul className="kpis" aria-label="Key figures">{kpis.map((k) => <Figure key={k.id} of={k} />)}{kpis.length === 0 && <li><NotAssessed why="no key figure was computed" /></li>}</ul>
+      <Tabs of={tabs} search={search} address="/playbook" label="Parts of the playbook" />
+    </div>
+  );
+}
+
+const UNIT: Readonly<Record<string, string>> = { percent: "%", days: "days" };
+const value = (v: number, unit: string): string => (unit === "percent" ? count(Math.round(v * 10) / 10) : Math.abs(v) < 0.1 && v !== 0 ? v.toPrecision(2) : count(v));
+
+function Figure({ of: k }: { of: KPI }) {
+  const [open, setOpen] = useState(false);
+  const trend = list(k.trend).map((p) => p.value);
+  const before = trend.at(-2), now = trend.at(-1);
+  const moved = before !== undefined && now !== undefined && before !== now;
+  const good = moved && (now > before) === (k.better === "up");
+  return (
+    <li className="kpi">
+      <p className="figure-name">{k.title}</p>
+      <p className="kpi-value">{k.value === undefined ? <b className="muted">not assessed</b> : <><b>{value(k.value, k.unit)}</b> <span className="muted">{UNIT[k.unit] ?? k.unit}</span></>}<span className="grow" /><Spark values={trend} says={`${k.title}: ${trend.length > 1 ? `from ${value(trend[0]!, k.unit)} to ${value(trend.at(-1)!, k.unit)} in ${trend.length} values` : "no trend yet"}`} width={110} height={26} /></p>
+      <p className="small">{k.value === undefined ? <span className="muted">{k.notAssessed || "nothing says why"}</span> : <><span className="muted">{num(Math.round(k.n))} of {num(Math.round(k.of))}</span>{moved && <span className={good ? "muted" : "amber"}>{!good && <Warn size={12} />}{good ? "better" : "worse"} than before</span>}</>}</p>
+      {k.note && <p className="small wrap">{k.note}</p>}
+      <button type="button" className="text-button small" aria-expanded={open} onClick={() => setOpen(!open)}>how it is computed{list(k.by).length > 0 ? ", and by whom" : ""}</button>
+      {open && <div className="stack"><p className="small muted">{k.rule}</p>{list(k.by).length > 0 && <By of={k} />}</div>}
+    </li>
+  );
+}
+
+function By({ of: k }: { of: KPI }) {
+  const names = [...new Set(list(k.by).flatMap((s) => Object.keys(s.values ?? {})))].sort();
+  return (
+    <div className="scroll-x" tabIndex={0} role="region" aria-label={`${k.title}, in parts`}>
+      <table className="plain"><thead><tr><th>Part</th>{names.map((n) => <th key={n} className="n">{n}</th>)}</tr></thead>
+        <tbody>{list(k.by).slice(0, 30).map((s) => <tr key={s.name}><td className="wrap">{s.name || "all"}</td>{names.map((n) => <td key={n} className="n">{s.values?.[n] === undefined ? <span className="muted" data-tip="not assessed">?</span> : value(s.values[n]!, k.unit)}</td>)}</tr>)}</tbody></table>
+    </div>
+  );
+}
+
+const SAYS = { done: "done", open: "open", "not-assessed": "not assessed" } as const;
+function Checks({ of, none, pitfall = false }: { of: readonly Item[]; none: string; pitfall?: boolean }) {
+  const [open, setOpen] = useState<string>("");
+  if (of.length === 0) return <p className="muted">{none}</p>;
+  return (
+    <ul className="checks">
+      {of.map((c) => {
+        const t = told(c.ratio), on = open === c.id;
+        const state = pitfall ? (c.state === "done" ? "not found" : c.state === "open" ? "found" : "not assessed") : SAYS[c.state as keyof typeof SAYS] ?? "not assessed";
+        const missing = pitfall ? list(c.found) : list(c.ratio.missing);
+        return (
+          <li key={c.id} className={`check check-${c.state}`}>
+            <button type="button" className="check-head" aria-expanded={on} onClick={() => setOpen(on ? "" : c.id)}>
+              <span className="check-mark">{c.state === "done" ? <Check size={16} /> : c.state === "open" ? <Warn size={16} /> : <span className="dashed" aria-hidden="true" />}</span>
+              <span className="check-title"><b>{c.title}</b> <span className="muted">{state}</span></span>
+              <span className="check-ratio">{t.value === null ? <span className="muted">{c.ratio.notAssessed ? "" : "no denominator"}</span> : pitfall ? <span className="muted">{t.text}</span> : <><Meter value={t.value} goal={c.ratio.goal} met={t.met} says={t.tip} /><span className="n">{t.text}</span></>}</span>
+              <Chevron size={14} />
+            </button>
+            {(c.ratio.notAssessed || c.note) && <p className="check-note muted wrap">{c.ratio.notAssessed && <>Not assessed: {c.ratio.notAssessed}. </>}{c.note}</p>}
+            {on && <div className="check-body stack"><p><b>Rule:</b> {c.rule}</p>{c.ratio.unknown ? <p className="amber"><Warn size={13} />{num(c.ratio.unknown)} could not be read, and count as not done.</p> : null}<Refs of={missing} more={pitfall ? 0 : c.ratio.more ?? 0} none={pitfall ? (c.state === "done" ? "No instance was found." : "No instance is named.") : c.state === "done" ? "Nothing is missing." : "What is missing is not named."} /></div>}
+          </li>
+        );
+      })}
+    </ul>
+  );
+}
+
+function Reviews({ of, onMade }: { of: readonly Review[]; onMade: () => void }) {
+  const now = useNow();
+  const [open, setOpen] = useState(false);
+  return (
+    <>
+      <p className="row"><button type="button" className="btn" onClick={() => setOpen(true)}><Clipboard size={14} />Record a review</button></p>
+      {of.length === 0 ? <p className="muted">No review is recorded. One says who looked at what, when, and when somebody must look again.</p> : (
+        <div className="scroll-x" tabIndex={0} role="region" aria-label="Reviews">
+          <table className="plain"><thead><tr><th>Of</th><th>By</th><th>When</th><th>Next due</th><th className="n">Open then</th><th>Note</th></tr></thead>
+            <tbody>{of.map((r) => { const over = r.nextDue > 0 && ms(at(r.nextDue)) < now; return <tr key={r.id}><td><b>{r.subject}</b>{r.scope && <span className="muted wrap"> {r.scope}</span>}</td><td className="wrap">{r.by}</td><td className="nowrap"><Ago ns={at(r.at)} suffix /></td><td className="nowrap">{r.nextDue ? over ? <span className="amber"><Warn size={13} />overdue for <Ago ns={at(r.nextDue)} /></span> : new Date(ms(at(r.nextDue))).toISOString().slice(0, 10) : "–"}</td><td className="n">{r.items === undefined ? <span className="muted" data-tip="not told">?</span> : num(r.items)}</td><td className="wrap">{r.note || <span className="muted">none</span>}</td></tr>; })}</tbody></table>
+        </div>
+      )}
+      {open && <ReviewDialog subject="recommendations" onClose={() => setOpen(false)} onMade={() => { setOpen(false); onMade(); }} />}
+    </>
+  );
+}
+
+function Evidence() {
+  const now = useNow();
+  const d = (t: number) => new Date(t).toISOString().slice(0, 10);
+  return (
+    <div className="stack">
+      <p>For auditors: one signed bundle of a period, with every denominator, gap and exemption in it.</p>
+      <Command>{`dockreeve report evidence --from ${d(now - 30 * 864e5)} --to ${d(now)} -o evidence.zip`}</Command>
+      <p className="muted">The same playbook in a terminal or a pipeline, from a snapshot and without this server:</p>
+      <Command>dockreeve report playbook --from snapshot.json</Command>
+      <p className="muted">What a team gets each week by mail: its clusters, five fixes, cost, and what expires.</p>
+      <Command>dockreeve report team --owner TEAM</Command>
+      <p className="muted">Results one by one, with what was seen, stand under <Link to="/compliance">Compliance</Link>.</p>
+    </div>
+  );
+}
