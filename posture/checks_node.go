@@ -2,6 +2,7 @@ package posture
 
 import (
 	"fmt"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -60,10 +61,10 @@ func (s *subject) files(t *tally, role string, yield func(where string, f *File)
 			}
 			found = true
 			if f.Absent {
-				t.saw(name+"/"+f.Path, "file", "does not exist", FromNode)
+				t.saw(path.Join(name, f.Path), "file", "does not exist", FromNode)
 				continue
 			}
-			yield(name+"/"+f.Path, f)
+			yield(path.Join(name, f.Path), f)
 		}
 		if !found {
 			t.unknown("nodes did not tell of " + role + " files: run the node agent there")
@@ -90,15 +91,15 @@ func fileOwner(role string) check {
 }
 
 // setting calls yield with a setting of each node's kubelet.
-func (s *subject) setting(t *tally, path string, windows bool, yield func(where, value string)) {
+func (s *subject) setting(t *tally, key string, windows bool, yield func(where, value string)) {
 	s.nodes(t, windows, func(name string, k *Kubelet) {
 		if why := k.Why["config"]; why != "" {
 			t.unknown("configurations of kubelets were not read: " + clip(why, 300))
 			return
 		}
-		v, ok := k.Config[path]
+		v, ok := k.Config[key]
 		if !ok {
-			t.unknown("kubelets did not tell " + path)
+			t.unknown("kubelets did not tell " + key)
 			return
 		}
 		yield(name+"/kubelet", v)
