@@ -250,7 +250,7 @@ func (b *Builder) diagnostic(scope string, n node) error {
 	if cluster == "" {
 		cluster = scope
 	}
-	if cluster == "" {
+	if cluster == "" || nameOf(n, id) == "" {
 		return errNoID
 	}
 	d := cloud.Diagnostic{

@@ -1,0 +1,133 @@
+package azure
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/dockreeve/dockreeve/inventory/cloud"
+)
+
+func folder(t testing.TB, files map[string]string) string {
+	t.Helper()
+	dir := t.TempDir()
+	for name, content := range files {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
+}
+
+func TestAFolderOfExportsIsReadByContent(t *testing.T) {
+	dir := folder(t, map[string]string{
+		"1.json":  `[{"cloudName":"AzureCloud","id":"` + guidA + `","name":"a","state":"Enabled","tenantId":"` + guidB + `","isDefault":true}]`,
+		"2.json":  "\xef\xbb\xbf[" + aksFlat + "]",
+		"3.json":  `{"value":[{"id":"` + subA + `/providers/Microsoft.Security/pricings/Containers","name":"Containers","type":"Microsoft.Security/pricings","pricingTier":"Standard","freeTrialRemainingTime":"0:00:00","extensions":[]}]}`,
+		"4.json":  `{"count":1,"data":[{"id":"` + subA + `/resourceGroups/rg-one","name":"rg-one","type":"microsoft.resources/subscriptions/resourcegroups","location":"westeurope"}],"skip_token":"abc","total_records":9}`,
+		"5.json":  `[{"id":"` + aksA + `/providers/microsoft.insights/diagnosticSettings/audit","name":"audit","logs":[{"category":"kube-audit","enabled":true}]}]`,
+		"6.json":  `[{"eventDataId":"e","eventTimestamp":"2026-11-01T00:00:00Z","operationName":{"value":"x/write"},"resourceId":"` + aksA + `","status":{"value":"Succeeded"}}]`,
+		"7.json":  `{"columns":[{"name":"Cost"},{"name":"UsageDate"},{"name":"Currency"},{"name":"ResourceId"}],"rows":[[1,20261101,"EUR","` + aksA + `"]],"id":"` + subA + `/providers/Microsoft.CostManagement/query/x","type":"Microsoft.CostManagement/query"}`,
+		"8.json":  `{"BillingCurrency":"USD","Items":[{"currencyCode":"USD","retailPrice":0.2,"meterId":"M","meterName":"D4s v5","unitOfMeasure":"1 Hour"}],"NextPageLink":null,"Count":1}`,
+		"9.json":  `[{"resourceType":"virtualMachines","name":"Standard_D4s_v5","capabilities":[{"name":"vCPUs","value":"4"}]}]`,
+		"a.json":  `[{"policyAssignmentId":"p","policyDefinitionId":"d","complianceState":"Compliant","resourceId":"` + aksA + `","timestamp":"2026-11-01T00:00:00+00:00"}]`,
+		"b.json":  `[{"id":"` + subA + `/providers/Microsoft.Web/sites/x","type":"Microsoft.Web/sites","name":"x"}]`,
+		"c.json":  `{"what":"is this"}`,
+		"d.json":  `[]`,
+		"e.json":  `[{"id":"` + arcA + `","type":"Microsoft.Kubernetes/connectedClusters","name":"arc-one"},{"id":"`,
+		"f.json":  ``,
+		"g.json":  "\xff\xfe[\x00]\x00",
+		"n.txt":   `not looked at`,
+		"h.json":  `[{"id":"` + aksA + `/providers/Microsoft.Security/pricings/Containers","name":"Containers","type":"Microsoft.Security/pricings","pricingTier":"Free"}]`,
+		"i.json":  `[{"displayName":"Root","id":"/providers/Microsoft.Management/managementGroups/root","name":"root","tenantId":"` + guidB + `","type":"Microsoft.Management/managementGroups"}]`,
+		"j1.json": `{"id":"/providers/Microsoft.Management/managementGroups/root","name":"root","type":"Microsoft.Management/managementGroups","displayName":"Root","children":[{"id":"` + subA + `","name":"` + guidA + `","displayName":"a","type":"/subscriptions"}]}`,
+	})
+	s, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tn := s.Tenant
+	if tn.Source != "exports" || tn.ID != guidB || tn.Finished == 0 {
+		t.Errorf("tenant: %+v", tn)
+	}
+	if len(tn.Subscriptions) != 1 || tn.Subscriptions[0].Group != "/providers/microsoft.management/managementgroups/root" || tn.Subscriptions[0].Plan == nil || !tn.Subscriptions[0].Plan.Standard {
+		t.Errorf("subscriptions: %+v", tn.Subscriptions)
+	}
+	if len(tn.Clusters) != 2 || len(tn.Clusters[0].Diagnostics) != 1 || tn.Clusters[0].Plan == nil {
+		t.Errorf("clusters: %+v", tn.Clusters)
+	}
+	if len(tn.ResourceGroups) != 1 || len(tn.Activity) != 1 || len(s.Charges) != 1 || len(s.Prices) != 1 || len(tn.Sizes) != 1 || len(tn.States) != 1 || tn.Others != 1 || len(tn.Groups) != 1 {
+		t.Errorf("got %+v, %d charges, %d prices", tn, len(s.Charges), len(s.Prices))
+	}
+	for _, c := range []struct{ what, scope, outcome, reason string }{
+		{cloud.ReadClusters, subA, cloud.ReadOK, ""},
+		{cloud.ReadDiagnostics, aksA, cloud.ReadOK, ""},
+		{cloud.ReadClusterPlan, aksA, cloud.ReadOK, ""},
+		{cloud.ReadResourceGroups, subA, cloud.ReadPartial, "only a part"},
+		{cloud.ReadArc, subA, cloud.ReadPartial, ""},
+		{cloud.ReadExport, "c.json", cloud.ReadFailed, "not recognised"},
+		{cloud.ReadExport, "d.json", cloud.ReadSkipped, "empty list"},
+		{cloud.ReadExport, "e.json", cloud.ReadPartial, "cut short"},
+		{cloud.ReadExport, "f.json", cloud.ReadFailed, "empty"},
+		{cloud.ReadExport, "g.json", cloud.ReadFailed, "UTF-16"},
+	} {
+		if r := readOf(t, s, c.what, c.scope); r.Outcome != c.outcome || !strings.Contains(r.Reason, c.reason) {
+			t.Errorf("%s of %s: %+v", c.what, c.scope, r)
+		}
+	}
+}
+
+func TestAFolderWithoutExports(t *testing.T) {
+	if _, err := Open(t.TempDir()); err == nil || !strings.Contains(err.Error(), "docs/azure.md") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestEveryDocumentIsRecognised holds that what Collect reads, saved as az would print it,
+// is known by its content.
+func TestEveryDocumentIsRecognised(t *testing.T) {
+	for _, r := range documents() {
+		if r.Doc == nil || r.What == cloud.ReadArc {
+			continue
+		}
+		n, err := open(r.Doc)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := recognise(n); got != r.What {
+			t.Errorf("%s: taken for %q: %s", r.What, got, r.Doc)
+		}
+		if scope := scopeOf(r.What, n); scope != r.Scope && r.What != cloud.ReadCosts && r.What != cloud.ReadAssessments {
+			t.Errorf("%s: scope %q, want %q", r.What, scope, r.Scope)
+		}
+	}
+}
+
+func FuzzExports(f *testing.F) {
+	for _, r := range documents() {
+		if r.Doc != nil {
+			f.Add([]byte(r.Doc))
+			f.Add([]byte("[" + string(r.Doc) + "," + string(r.Doc)))
+		}
+	}
+	f.Add([]byte(`{"value":[{}],"nextLink":"x"}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		b := NewBuilder()
+		told := 0
+		x := &exports{reads: map[readKey]*cloud.Read{}, each: func(r Record) error { told++; return b.Add(r) }}
+		if err := x.content("f.json", raw); err != nil {
+			t.Fatal(err)
+		}
+		if told == 0 {
+			t.Fatal("a file of which nothing is told")
+		}
+		if err := x.end(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := json.Marshal(b.Snapshot()); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
