@@ -1,6 +1,8 @@
 package cost
 
 import (
+	"fmt"
+
 	"github.com/dockreeve/dockreeve/inventory"
 	"github.com/dockreeve/dockreeve/inventory/cloud"
 )
@@ -12,6 +14,7 @@ type Input struct {
 	Currency string // of the totals; "" = the one most is billed in
 	Tenant   *cloud.Tenant
 	Charges  []Charge
+	Bad      int               // rows of the bill's files that were not understood: they are no charges
 	Prices   []Price           // in order of trust: negotiated before list before shipped
 	Sizes    []cloud.Size      // beside Tenant.Sizes
 	Meters   []Meter           // by what charges are recognised; none = the shipped ones
@@ -60,7 +63,11 @@ func Compute(in *Input) *Report {
 	given.belongs = belongingOf(in)
 	in = &given
 	given.bill = newLedger(in)
-	r := &Report{}
+	r := &Report{Bad: in.Bad}
+	if in.Bad > 0 {
+		r.Gaps = append(r.Gaps, Gap{What: fmt.Sprintf("%d rows of the bill's files", in.Bad), Reason: "they were not understood: their amounts are in no total",
+			Remedy: "read the bill again and look at the rows that are told"})
+	}
 	protect(in, r)
 	allocate(in, r)
 	budgets(in, r)
