@@ -165,7 +165,8 @@ func windows(hostProcess bool) *corev1.WindowsSecurityContextOptions {
 }
 
 // volume is the source of a volume by its type, empty otherwise: checks read no more. A
-// type that this version does not know stays without a source, which no check allows.
+// type that this version does not know stays without a source, which no check of the
+// restricted level allows.
 func volume(v inventory.PodVolume) corev1.VolumeSource {
 	switch v.Type {
 	case "hostPath":
@@ -176,7 +177,7 @@ func volume(v inventory.PodVolume) corev1.VolumeSource {
 		return corev1.VolumeSource{CSI: &corev1.CSIVolumeSource{}}
 	case "downwardAPI":
 		return corev1.VolumeSource{DownwardAPI: &corev1.DownwardAPIVolumeSource{}}
-	case "emptyDir":
+	case "emptyDir", "": // the API server makes an emptyDir of what names no source
 		return corev1.VolumeSource{EmptyDir: &corev1.EmptyDirVolumeSource{}}
 	case "ephemeral":
 		return corev1.VolumeSource{Ephemeral: &corev1.EphemeralVolumeSource{}}
