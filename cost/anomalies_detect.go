@@ -95,8 +95,12 @@ func (s *signal) find(since int64) ([]episode, bool) {
 		open = nil
 	}
 	for i := start; i < len(s.values); i++ {
-		if (i-start)%n == 0 && open == nil || p.factor == nil {
+		switch {
+		case p.factor == nil && (i-start)%n == 0, open == nil && (i-start)%per == 0, open == nil && s.daily:
 			p = s.profile(hist, i, per)
+		case open == nil && (i-start)%n == 0:
+			// The season of hours is learned anew each week, the level each day.
+			p.level = s.level(hist, i, per, p)
 		}
 		v := s.values[i]
 		if p.factor == nil || math.IsNaN(v) {
@@ -248,6 +252,20 @@ func (s *signal) profile(hist []float64, before, per int) profile {
 	}
 	p.sigma = 1.4826 * median(scratch)
 	return p
+}
+
+// level is that of the last week, as the profile's season sees it.
+func (s *signal) level(hist []float64, before, per int, p profile) float64 {
+	v := make([]float64, 0, per)
+	for i := max(0, before-per); i < before; i++ {
+		if f := p.factor[s.place(i)]; !math.IsNaN(hist[i]) && f > 0.02 {
+			v = append(v, hist[i]/f)
+		}
+	}
+	if len(v)*2 < per {
+		return p.level
+	}
+	return median(v)
 }
 
 // hourOfDay is the factor of an hour where its place in the week was seen too seldom.
