@@ -68,12 +68,43 @@ func registryVulnerabilities(s *subject, t *tally) {
 	t.unknown(why)
 }
 
-// approvedImage reports whether an image comes from one of the registries.
-func approvedImage(image string, registries []string) bool {
-	image = strings.ToLower(image)
-	for _, r := range registries {
-		r = strings.ToLower(strings.TrimSuffix(r, "/"))
-		if rest, ok := strings.CutPrefix(image, r); ok && r != "" && (strings.HasPrefix(rest, "/") || strings.Contains(r, "/") && (rest == "" || rest[0] == ':' || rest[0] == '@')) {
+// registries is a set of places that images may come from.
+type registries struct {
+	hosts map[string]bool
+	paths []string // host/path
+}
+
+func (r *registries) add(name string) {
+	switch name = strings.ToLower(strings.TrimSuffix(name, "/")); {
+	case name == "":
+	case strings.Contains(name, "/"):
+		r.paths = append(r.paths, name)
+	default:
+		if r.hosts == nil {
+			r.hosts = map[string]bool{}
+		}
+		r.hosts[name] = true
+	}
+}
+
+func (r *registries) empty() bool { return len(r.hosts)+len(r.paths) == 0 }
+
+// holds reports whether an image comes from one of the places. A name without a host is
+// one of docker.io.
+func (r *registries) holds(image string) bool {
+	image = strings.ToLower(clip(image, 1024))
+	host, rest, ok := strings.Cut(image, "/")
+	if !ok || !strings.ContainsAny(host, ".:") && host != "localhost" {
+		if !ok {
+			image = "library/" + image
+		}
+		host, image = "docker.io", "docker.io/"+image
+	}
+	if r.hosts[host] && (rest != "" || !ok) {
+		return true
+	}
+	for _, p := range r.paths {
+		if rest, ok := strings.CutPrefix(image, p); ok && (rest == "" || strings.ContainsRune("/:@", rune(rest[0]))) {
 			return true
 		}
 	}

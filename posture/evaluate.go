@@ -2,15 +2,20 @@ package posture
 
 import (
 	"cmp"
-	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/dockreeve/dockreeve/inventory/cloud"
 )
 
-// MaxEvidence bounds Result.Evidence. Failing and Checked count all.
-const MaxEvidence = 20
+// MaxEvidence bounds Result.Evidence of what fails, MaxProof that of what passes. Failing
+// and Checked count all.
+const (
+	MaxEvidence = 20
+	MaxProof    = 5
+)
 
 // Where evidence comes from.
 const (
@@ -34,27 +39,38 @@ type check func(*subject, *tally)
 // nothing of the input but texts.
 func Evaluate(in *Input) []Result {
 	w := newWorld(in)
-	var out []Result
-	for i := range controls() {
-		c := &controls()[i]
-		if !c.within(in.Frameworks) {
-			continue
-		}
-		judge := checks()[c.ID]
-		for _, s := range w.subjects[c.Scope] {
-			t := tally{control: c}
-			switch {
-			case c.Manual:
-				t.unknown("a person has to look: " + c.ManualWhy)
-			case s.unread != "":
-				t.unknown(s.unread)
-			default:
-				judge(s, &t)
+	all := controls()
+	byControl := make([][]Result, len(all))
+	total := 0
+	for _, scope := range []string{OnCluster, OnRegistry, OnSubscription} {
+		for _, s := range w.subjects[scope] {
+			for i := range all {
+				if c := &all[i]; c.Scope == scope && c.within(in.Frameworks) {
+					byControl[i] = append(byControl[i], w.judge(c, s))
+					total++
+				}
 			}
-			out = append(out, w.result(c, s, &t))
+			s.pods, s.judged = nil, false // what is large is needed no more
 		}
 	}
+	out := make([]Result, 0, total)
+	for _, list := range byControl {
+		out = append(out, list...)
+	}
 	return out
+}
+
+func (w *world) judge(c *Control, s *subject) Result {
+	t := tally{control: c}
+	switch {
+	case c.Manual:
+		t.unknown("a person has to look: " + c.ManualWhy)
+	case s.unread != "":
+		t.unknown(s.unread)
+	default:
+		checks()[c.ID](s, &t)
+	}
+	return w.result(c, s, &t)
 }
 
 // within reports whether a control belongs to one of the frameworks; no names mean all.
@@ -81,8 +97,8 @@ type tally struct {
 // saw notes something that is as it should be.
 func (t *tally) saw(where, field, value, from string) {
 	t.checked++
-	if len(t.seen) < MaxEvidence {
-		t.seen = append(t.seen, Evidence{Where: where, Field: field, Value: text(value), From: from})
+	if len(t.seen) < MaxProof {
+		t.seen = append(t.seen, Evidence{Where: text(where), Field: text(field), Value: text(value), From: from})
 	}
 }
 
@@ -91,7 +107,7 @@ func (t *tally) fail(where, field, value, from string) {
 	t.checked++
 	t.failing++
 	if len(t.bad) < MaxEvidence {
-		t.bad = append(t.bad, Evidence{Where: where, Field: field, Value: text(value), From: from})
+		t.bad = append(t.bad, Evidence{Where: text(where), Field: text(field), Value: text(value), From: from})
 	}
 }
 
@@ -121,7 +137,8 @@ func (t *tally) notRelevant(why string) { t.unfit = why }
 func (t *tally) say(good, wrong string) { t.good, t.wrong = good, wrong }
 
 func (t *tally) sentence(s string) string {
-	return strings.NewReplacer("{n}", fmt.Sprint(t.failing), "{of}", fmt.Sprint(t.checked)).Replace(s)
+	s = strings.Replace(s, "{n}", strconv.Itoa(t.failing), 1)
+	return strings.Replace(s, "{of}", strconv.Itoa(t.checked), 1)
 }
 
 // result turns a tally into a verdict. It is the only place that makes one.
@@ -180,21 +197,26 @@ func (e *exemption) allows(c *Control) bool {
 	return slices.ContainsFunc(e.policies, func(p string) bool { return slices.Contains(c.Assessments, p) })
 }
 
-// text bounds a value of evidence: it may be hostile.
-func text(s string) string { return clip(s, 300) }
+// text bounds a text of evidence: it may be hostile.
+func text(s string) string { return clip(s, 400) }
 
 // sentenceOf bounds a reason.
 func sentenceOf(s string) string { return clip(s, 2000) }
 
+// clip cuts a text to n bytes at a rune's border, of valid UTF-8.
 func clip(s string, n int) string {
+	more := len(s) > n
+	if more {
+		for n > 0 && !utf8.RuneStart(s[n]) {
+			n--
+		}
+		s = s[:n]
+	}
 	s = strings.ToValidUTF8(s, "\uFFFD")
-	if len(s) <= n {
-		return s
+	if more {
+		s += "…"
 	}
-	for n > 0 && s[n]&0xc0 == 0x80 {
-		n--
-	}
-	return s[:n] + "…"
+	return s
 }
 
 // covers reports whether an ARM scope holds a resource.

@@ -19,7 +19,7 @@ type world struct {
 	subs       map[string]*cloud.Subscription
 	exemptions []exemption
 	assessed   map[string][]*cloud.Assessment // by resource
-	trusted    []string                       // registries that images may come from
+	trusted    registries                     // that images may come from, beside Microsoft's
 }
 
 type readKey struct{ what, scope string }
@@ -69,7 +69,9 @@ func newWorld(in *Input) *world {
 		}
 		w.add(OnCluster, &subject{id: id, cluster: id, in: c})
 	}
-	w.trusted = append(w.trusted, in.Settings.Registries...)
+	for _, r := range in.Settings.Registries {
+		w.trusted.add(r)
+	}
 	for _, list := range w.subjects {
 		slices.SortFunc(list, func(a, b *subject) int { return strings.Compare(a.id, b.id) })
 	}
@@ -106,9 +108,7 @@ func (w *world) tenant(t *cloud.Tenant, inside map[string]*Cluster) {
 		r := &t.Registries[i]
 		holds[subscriptionID(r.Subscription)] = true
 		w.add(OnRegistry, &subject{id: r.ID, reg: r, sub: w.subscription(r.Subscription)})
-		if r.Server != "" {
-			w.trusted = append(w.trusted, strings.ToLower(r.Server))
-		}
+		w.trusted.add(r.Server)
 	}
 	for i := range t.Subscriptions {
 		s := &t.Subscriptions[i]
