@@ -46,3 +46,16 @@ export function dayTicks(days: readonly string[], most = 6): number[] {
   const step = Math.max(1, Math.ceil(days.length / most));
   return days.map((_, i) => i).filter((i) => i % step === 0);
 }
+
+export interface Span { from: number; to: number; title: string; grave: boolean }
+
+/** Spans that touch become one, so that many at once are no darker than one; grave ones stay apart from others. */
+export function merged(spans: readonly Span[]): Span[] {
+  const out: Span[] = [];
+  for (const s of [...spans].sort((a, b) => Number(a.grave) - Number(b.grave) || a.from - b.from)) {
+    const last = out.at(-1);
+    if (last && last.grave === s.grave && s.from <= last.to) out[out.length - 1] = { ...last, to: Math.max(last.to, s.to), title: last.title.includes(s.title) ? last.title : `${last.title}\n${s.title}` };
+    else out.push({ ...s });
+  }
+  return out;
+}

@@ -102,7 +102,7 @@ export const WORKLOADS: Place = { path: "/workloads", view: { filter: "", order:
 export const IDENTITIES: Place = { path: "/identities", view: { filter: "", order: "risk" } };
 export const EXPOSURE: Place = { path: "/exposure", view: { filter: "", order: "reach" } };
 export const AUDIT: Place = { path: "/audit", view: { filter: "", order: "" } };
-export const GOVERNANCE: Place = { path: "/governance", view: { filter: "", order: "risk" } };
+export const GOVERNANCE: Place = { path: "/governance", view: { filter: "", order: "riskmoney" } };
 export const RECOMMENDATIONS: Place = { path: "/recommendations", view: { filter: "fixed:no", order: "rank" } };
 export const VULNERABILITIES: Place = { path: "/vulnerabilities", view: { filter: "", order: "rank" } };
 

@@ -1,8 +1,8 @@
 // Plots by day: few lines, named at their ends, with alerts and what was unusual on
 // the same axis. The same numbers stand in a table below, for those who cannot see it.
-import { type ReactNode, useState } from "react";
+import { type ReactNode, useState, useSyncExternalStore } from "react";
 import type { Severity } from "../gen/dockreeve/v1/dockreeve_pb";
-import { apart, dayTicks, line, place, scale } from "../lib/chart";
+import { apart, dayTicks, line, merged, place, scale, type Span } from "../lib/chart";
 import { go } from "../lib/route";
 import { num } from "../lib/time";
 import { severityName } from "./marks";
@@ -14,7 +14,6 @@ export interface Series {
   dashed?: boolean;
 }
 export interface Mark { at: number; title: string; severity: Severity; to: string; miner: boolean } // at in Unix milliseconds
-export interface Band { from: number; to: number; title: string; grave: boolean }
 
 interface Props {
   title: string;
@@ -23,17 +22,24 @@ interface Props {
   unit: string;
   format: (v: number) => string;
   marks?: readonly Mark[];
-  bands?: readonly Band[];
+  bands?: readonly Span[];
   limit?: { value: number; name: string };
   height?: number;
   note?: ReactNode;
 }
 
-const W = 900, LEFT = 64, RIGHT = 116, DAY = 864e5;
+const DAY = 864e5;
+const narrow = matchMedia("(max-width: 720px)");
+
+function useNarrow(): boolean {
+  return useSyncExternalStore((f) => { narrow.addEventListener("change", f); return () => narrow.removeEventListener("change", f); }, () => narrow.matches);
+}
 const SHAPE: Record<string, string> = { critical: "M-3-6H3L6-3V3L3 6H-3L-6 3V-3z", high: "M0-6 6 5H-6z", medium: "M0-6 6 0 0 6-6 0z", low: "M0-5a5 5 0 1 1 0 10A5 5 0 0 1 0-5z" };
 
 export function DayChart({ title, days, series, unit, format, marks = [], bands = [], limit, height = 150, note }: Props) {
   const [read, setRead] = useState<number | null>(null);
+  const small = useNarrow();
+  const [W, LEFT, RIGHT] = small ? [480, 54, 82] : [900, 64, 116];
   if (days.length < 2) return <p className="muted">{title}: {days.length === 0 ? "no day is known yet" : "one day is known; a line needs two"}.</p>;
   const inner = W - LEFT - RIGHT;
   const first = Date.parse(`${days[0]}T00:00:00Z`), last = Date.parse(`${days.at(-1)}T00:00:00Z`) + DAY;
@@ -61,10 +67,10 @@ export function DayChart({ title, days, series, unit, format, marks = [], bands 
       <p className="chart-read" aria-live="polite">{read === null ? <span className="muted">{title}, {unit} by day, {days[0]} to {days.at(-1)}</span> : say(read)}</p>
       <svg viewBox={`0 0 ${W} ${height + foot + 10}`} aria-hidden="true" onPointerMove={move} onPointerLeave={() => setRead(null)}>
         <g transform={`translate(${LEFT} 8)`}>
-          {bands.map((b, i) => <rect key={i} className={`band${b.grave ? " grave" : ""}`} x={at(b.from)} width={Math.max(3, at(b.to) - at(b.from))} y={-4} height={height + 4}><title>{b.title}</title></rect>)}
+          {merged(bands).map((b, i) => <rect key={i} className={`band${b.grave ? " grave" : ""}`} x={at(b.from)} width={Math.max(3, at(b.to) - at(b.from))} y={-4} height={height + 4}><title>{b.title}</title></rect>)}
           {s.ticks.map((t) => <g key={t}><path className="rule" d={`M0 ${y(t)}H${inner}`} /><text className="tick-y" x={-8} y={y(t) + 4}>{format(t)}</text></g>)}
           {limit && <g><path className="limit" d={`M0 ${y(limit.value)}H${inner}`} /><text x={4} y={y(limit.value) - 4}>{limit.name}</text></g>}
-          {dayTicks(days).map((i) => <text key={i} className="tick-x" x={x[i]} y={height + 16}>{days[i]!.slice(5)}</text>)}
+          {dayTicks(days, small ? 4 : 6).map((i) => <text key={i} className="tick-x" x={x[i]} y={height + 16}>{days[i]!.slice(5)}</text>)}
           {series.map((k, i) => <g key={k.name}><path className={`curve${k.strong ? " strong" : ""}${k.dashed ? " dashed" : ""}`} d={line(x, k.values.map((v) => (v === null ? null : y(v))))} /><text className={k.strong ? "strong" : ""} x={inner + 8} y={ends[i]! + 4}>{k.name}</text></g>)}
           {read !== null && <path className="cursor" d={`M${x[read]} 0V${height}`} />}
           {inside.map((m, i) => <g key={i} className={`mark sev-${severityName(m.severity)}`} transform={`translate(${at(m.at)} ${height + 30})`} onClick={() => go(m.to)}><path d={SHAPE[severityName(m.severity)] ?? SHAPE.low} /><title>{`${m.title}${m.miner ? " (mining)" : ""}`}</title></g>)}
@@ -94,7 +100,7 @@ export function Spark({ values, says, width = 84, height = 20 }: { values: reado
 /** A share as a bar, with its goal as a line across it. */
 export function Meter({ value, goal, met, says }: { value: number | null; goal?: number | undefined; met: boolean; says: string }) {
   return (
-    <span className={`meter${value === null ? " unknown" : met ? " met" : ""}`} role="img" aria-label={says}>
+    <span className={`meter${value === null ? " unknown" : goal === undefined ? "" : met ? " met" : " unmet"}`} role="img" aria-label={says}>
       {value !== null && <span className="fill" style={{ width: `${Math.max(0, Math.min(1, value)) * 100}%` }} />}
       {goal !== undefined && goal > 0 && goal < 1 && <span className="goal" style={{ left: `${goal * 100}%` }} />}
     </span>

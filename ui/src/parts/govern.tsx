@@ -45,7 +45,7 @@ export const MarksKey = () => (
 /** Money: its date and source a hover away; what is not assessed says so. */
 export function Sum({ of, what = "", bare = false, dated = false }: { of: Money | undefined; what?: string; bare?: boolean; dated?: boolean }) {
   if (!known(of)) return <span className="muted" data-tip={moneyTip(of, what)}>{bare ? "?" : <>not assessed{dated && of?.notAssessed ? `: ${of.notAssessed}` : ""}</>}<span className="sr">{bare ? "not assessed" : ""}</span></span>;
-  return <span className="money" data-tip={moneyTip(of, what)}>{amount(of.micros)}{!bare && <> <span className="cur">{of.currency}</span></>}{dated && <span className="muted small nowrap"> {[of.source, of.asOf].filter(Boolean).join(", ") || "date not told"}</span>}</span>;
+  return <span className="money" data-tip={moneyTip(of, what)}>{amount(of.micros)}{!bare && <> <span className="cur">{of.currency}</span></>}{!dated && !bare && of.micros === 0 && of.source && <span className="muted small"> {of.source}</span>}{dated && <span className="muted small nowrap"> {[of.source, of.asOf].filter(Boolean).join(", ") || "date not told"}</span>}</span>;
 }
 
 /** Month to date against its budget: the bar ends at five quarters of it; the line is the budget, the hatching the forecast. */
@@ -101,7 +101,7 @@ export const Gaps = ({ of, none }: { of: ReadonlyArray<InventoryGap | CostGap>; 
 
 /** Since when the figures hold: when Azure was read, and when all was evaluated. */
 export function AzureRead({ of }: { of: Evaluation }) {
-  return of.tenantAt ? <span>Azure read <Ago ns={at(of.tenantAt)} suffix /></span> : <span className="amber"><Warn size={13} />Azure was not read</span>;
+  return of.tenantAt ? <span>Azure read <Ago ns={at(of.tenantAt)} suffix /></span> : <span className="amber"><Warn size={13} />Azure was not read</span>;
 }
 
 /** Nothing was evaluated: why, and the commands that change that. */

@@ -47,7 +47,7 @@ export default function ComplianceScreen({ search }: { search: string }) {
     <div className="page image governed">
       <header className="alert-head">
         <h1>Compliance</h1>
-        <p className="behind first"><span>{plural(controls.length, "control")}, {num(controls.filter((c) => !c.manual).length)} of them judged by evidence, {num(controls.filter((c) => c.manual).length)} by hand</span>{answer.at > 0n && <span>evaluated <Ago ns={answer.at} suffix /></span>}{answer.notAssessed && <span className="amber"><Warn size={13} />{answer.notAssessed}</span>}</p>
+        <p className="behind first"><span>{plural(controls.length, "control")}, {num(controls.filter((c) => !c.manual).length)} of them judged by evidence, {num(controls.filter((c) => c.manual).length)} by hand</span>{answer.at > 0n && <span>evaluated <Ago ns={answer.at} suffix /></span>}{answer.notAssessed && <span className="amber"><Warn size={13} />{answer.notAssessed}</span>}</p>
         <NotUpToDate of={e} />
       </header>
       <ul className="frameworks" aria-label="Benchmarks">

@@ -7,22 +7,13 @@ import { num } from "../../lib/time";
 import type { Field } from "../../lib/table";
 import { End, Link, NotAssessed } from "../../parts/bits";
 import { Sum } from "../../parts/govern";
+import { showback } from "./showback";
 import { Download } from "../../parts/icons";
 import { download } from "../../parts/list/export";
 import { Owner } from "../../parts/cluster";
 
 const FIRST = 30;
 const by = (k: "owner" | "namespace") => [{ values: (a: Allocation): Field[] => showback(a, k) }];
-
-/** What a showback file tells of one share. An amount that is not known is never a nought. */
-export function showback(a: Allocation, kind: "owner" | "namespace"): Field[] {
-  const m = (v: Allocation["cost"]) => (known(v) ? v.micros / 1e6 : "not assessed");
-  return [
-    { key: kind, value: a.key }, ...(kind === "namespace" ? [{ key: "cluster", value: a.cluster ?? "" }, { key: "owner", value: a.owner ?? "" }] : []),
-    { key: "cost", value: m(a.cost) }, { key: "idle_share", value: m(a.idleShare) }, { key: "protection", value: m(a.protection) }, { key: "currency", value: a.cost.currency }, { key: "price_date", value: a.cost.asOf ?? "" }, { key: "source", value: a.cost.source ?? "" },
-    { key: "core_hours", value: a.coreHours }, { key: "requested_core_hours", value: a.requested }, { key: "used_core_hours", value: a.usedWhy ? `not assessed: ${a.usedWhy}` : a.used },
-  ];
-}
 
 /** Who is charged with what: by owner, and by namespace; idle stands beside, not in it. */
 export function Allocations({ of: r }: { of: Report }) {
@@ -39,7 +30,7 @@ export function Allocations({ of: r }: { of: Report }) {
         <button type="button" className="btn" disabled={rows.length === 0} onClick={() => download(`showback-${kind}-${dayOf(r.from)}`, rows, by(kind), "csv", new Date())}><Download size={14} />Showback CSV</button>
         <a className="btn" href="/reports/focus.csv" download><Download size={14} />FOCUS 1.2</a>
       </div>
-      <p className="muted small">By the greater of what was requested and what was used, in core-hours, {dayOf(r.from)} to {dayOf(r.to - 1)}. Idle is what nobody requested and nobody used: its share stands beside the cost, not in it.</p>
+      <p className="muted small">By the greater of what was requested and what was used, in core-hours, {dayOf(r.from)} to {dayOf(r.to - 1e9)}. Idle is what nobody requested and nobody used: its share stands beside the cost, not in it.</p>
       {rows.length === 0 ? <p><NotAssessed why="no usage by namespace is known: the cluster agents report it" /></p> : (
         <div className="scroll-x" tabIndex={0} role="region" aria-label="Allocation">
           <table className="plain wide-table alloc">

@@ -45,8 +45,8 @@ export default function CostScreen({ search }: { search: string }) {
   return (
     <div className="page image governed">
       <header className="alert-head">
-        <h1>{known(r.billed) ? <>{money(r.billed)} from {dayOf(r.from)} to {dayOf(r.to - 1)}</> : "What was billed is not assessed"}{anomalies.some((a) => a.mining) ? "; one anomaly looks like mining" : anomalies.length ? `; ${plural(anomalies.length, "anomaly", "anomalies")}` : ""}{over ? `; ${plural(over, "budget")} will not hold` : ""}.</h1>
-        <p className="behind first"><span>{known(r.billed) ? <>{r.billed.source || "bill"} of {r.billed.asOf || "a date that is not told"}</> : <NotAssessed why={r.billed.notAssessed ?? ""} />}</span><span>{plural(r.rows, "row")} read</span>{answer.at > 0n && <span>computed <Ago ns={answer.at} suffix /></span>}{list(r.others).length > 0 && <span className="amber"><Warn size={13} />beside it, kept apart: {list(r.others).map(money).join(", ")}</span>}</p>
+        <h1>{known(r.billed) ? <>{money(r.billed)} from {dayOf(r.from)} to {dayOf(r.to - 1e9)}</> : "What was billed is not assessed"}{anomalies.some((a) => a.mining) ? "; one anomaly looks like mining" : anomalies.length ? `; ${plural(anomalies.length, "anomaly", "anomalies")}` : ""}{over ? `; ${plural(over, "budget")} will not hold` : ""}.</h1>
+        <p className="behind first"><span>{known(r.billed) ? <>{r.billed.source || "bill"} of {r.billed.asOf || "a date that is not told"}</> : <NotAssessed why={r.billed.notAssessed ?? ""} />}</span><span>{plural(r.rows, "row")} read</span>{answer.at > 0n && <span>computed <Ago ns={answer.at} suffix /></span>}{list(r.others).length > 0 && <span className="amber"><Warn size={13} />beside it, kept apart: {list(r.others).map(money).join(", ")}</span>}</p>
         <NotUpToDate of={e} />
       </header>
       <dl className="totals">
@@ -58,7 +58,7 @@ export default function CostScreen({ search }: { search: string }) {
         series={[{ name: "billed", strong: true, values: days.map((d) => d.billed) }, { name: "protection", values: days.map((d) => d.protection) }, { name: "idle", dashed: true, values: days.map((d) => d.idle ?? null) }]}
         marks={answer.alerts.map((a) => ({ at: ms(a.at), title: a.title, severity: a.severity, to: `/alerts/${encodeURIComponent(a.id)}`, miner: a.miner }))}
         bands={anomalies.map((a) => ({ from: a.from / 1e6, to: a.to / 1e6, title: `${a.series}: ${a.got} instead of ${a.expected} ${a.unit}`, grave: a.mining === true }))}
-        note={<>Shaded days were unusual; marks below are high and critical alerts.</>} />}
+        note={<>Shaded days were unusual; marks below are alerts.</>} />}
       <Tabs of={tabs} search={search} address="/cost" label="Parts of the cost" />
     </div>
   );

@@ -26,8 +26,8 @@ export const governedSource: Source<Governed, ListGovernanceResponse> = {
 };
 
 const kind: ListKind<Governed, ListGovernanceResponse> = {
-  source: governedSource, title: "Governance", one: "cluster", many: "clusters", fields: GOVERNED_FIELDS, values: GOVERN_VALUES, example: "production:yes protected:no owner:payments", ascending: ["name", "owner", "score"], cli: "dockreeve coverage",
-  chips: [["Production", "production:yes"], ["Not protected", "protected:no"], ["Unknown", "protected:unknown"], ["Unowned", "owner:unowned"], ["Over budget", "budget:over"], ["Unusual", "anomaly:yes"], ["Not onboarded", "onboarded:no"]],
+  source: governedSource, title: "Governance", one: "cluster", many: "clusters", fields: GOVERNED_FIELDS, values: GOVERN_VALUES, example: "production:yes protected:no owner:payments", ascending: ["name", "owner", "environment", "subscription"], cli: "dockreeve coverage",
+  chips: [["Production", "production:yes"], ["Not protected", "protected:no"], ["Unknown", "protected:unknown"], ["Unowned", "owner:unowned"], ["Over budget", "over:yes"], ["Unusual", "anomaly:yes"], ["Not onboarded", "onboarded:no"]],
   columns, kept, scroll: { top: 0, active: null }, href: (r) => governedAddress(r.of.id), name: (r) => r.of.name, card: (r) => <Card {...r} />,
 };
 
@@ -39,7 +39,7 @@ export default function GovernanceScreen({ search }: { search: string }) {
   return (
     <>
       <ListScreen of={kind} search={search}
-        behind={(r) => <><span>in the order of risk × money</span>{r && r.at > 0n && <span>evaluated <Ago ns={r.at} suffix /></span>}<span className="large-only"><MarksKey /></span></>}
+        behind={(r) => <><span className="large-only"><MarksKey /></span>{r && r.at > 0n && <span>evaluated <Ago ns={r.at} suffix /></span>}</>}
         empty={(s) => <Nothing of={s} why={e.got?.answer.notAssessed ?? ""} remedy={e.got?.answer.remedy ?? ""} />}
         above={ev ? <Strip of={ev} search={search} /> : e.error ? <p className="field-error pad" role="alert">Coverage could not be fetched: {e.error.text}</p> : !e.got ? <div className="coverage"><Skeleton what="coverage" lines={2} /></div> : undefined} />
       {ev && show && <Window show={show} of={ev} onClose={() => go(showing(search, ""), true)} />}
@@ -62,7 +62,7 @@ function Window({ show, of: ev, onClose }: { show: Show; of: Evaluation; onClose
   return (
     <Dialog title={TITLE[show]} onClose={onClose} wide>
       <div className="body">
-        {r && t && <p>{t.value === null ? <>Not assessed: {t.tip}</> : <><b>{t.text}</b> ({t.percent}){r.goal ? `, goal ${Math.round(r.goal * 100)} %` : ""}{r.unknown ? <span className="amber"> <Warn size={13} />{num(r.unknown)} could not be read: they count as not covered</span> : ""}</>}</p>}
+        {r && t && <p>{t.value === null ? <>Not assessed: {t.tip}</> : <><b>{t.text}</b> ({t.percent}){r.goal ? `, goal ${Math.round(r.goal * 100)} %` : ""}{r.unknown ? <span className="amber unread"><Warn size={13} />{num(r.unknown)} could not be read: they count as not covered</span> : ""}</>}</p>}
         {show === "below" && entries(c.byEnvironment).length > 0 && <ByEnvironment of={c.byEnvironment} />}
         {r && <Refs of={list(r.missing)} more={r.more ?? 0} none={t?.value === null ? "Nothing can be named: it was not assessed." : "Nothing is missing."} onGo={onClose} />}
         {show === "onboard" && <Onboard of={list(c.notOnboarded)} onGo={onClose} />}

@@ -21,7 +21,8 @@ export function ClusterMoney({ of: c, cost, anomalies, alerts }: { of: ClusterRo
         <div><dt>forecast</dt><dd><Sum of={cost.forecast} what="at the end of the month" dated /></dd></div>
         <div><dt>budget</dt><dd className="wide-money"><Sum of={cost.budget} dated />{known(cost.budget) && <BudgetBar spent={cost.monthToDate} budget={cost.budget} forecast={cost.forecast} />}{b.state === "over" && <span className="amber"><Warn size={13} />{percent(b.forecast ?? b.spent ?? 0)} forecast</span>}</dd></div>
         <div><dt>idle</dt><dd><Sum of={cost.idle} what="nobody requested it and nobody used it" dated /></dd></div>
-        <div><dt>protection</dt><dd><span><Share v={cost.share} why={cost.shareWhy} /> of its cost; <Sum of={cost.perVCore} what="protection by vCore and month" /> per vCore and month</span></dd></div>
+        <div><dt>protection</dt><dd><span><Share v={cost.share} why={cost.shareWhy} />{!cost.shareWhy && " of its cost"}</span></dd></div>
+        <div><dt>per vCore</dt><dd><Sum of={cost.perVCore} what="protection by vCore and month" dated />{known(cost.perVCore) && <span className="muted small">a month</span>}</dd></div>
         <div><dt>vCores</dt><dd>{num(Math.round(cost.vcores * 10) / 10)} on average</dd></div>
       </dl>
       {days.length > 0 ? <DayChart title="Cost" unit={cur} days={days.map((d) => d.day)} format={(v) => amount(v)} series={[{ name: "billed", strong: true, values: days.map((d) => d.billed) }, { name: "protection", values: days.map((d) => d.protection) }, { name: "idle", dashed: true, values: days.map((d) => d.idle ?? null) }]}

@@ -34,7 +34,7 @@ export default function PlaybookScreen({ search }: { search: string }) {
     <div className="page image governed">
       <header className="alert-head">
         <h1>{done} of {plural(checks.length, "check")} done{blind ? `, ${num(blind)} not assessed` : ""}; {fell === 0 ? "none of the known pitfalls found" : `${plural(fell, "pitfall")} found`}.</h1>
-        <p className="behind first"><span>evaluated <Ago ns={at(ev.at)} suffix /></span>{ev.tenantAt ? <span>Azure read <Ago ns={at(ev.tenantAt)} suffix /></span> : <span className="amber"><Warn size={13} />Azure was not read</span>}<span>none of it can be ticked by hand</span></p>
+        <p className="behind first"><span>evaluated <Ago ns={at(ev.at)} suffix /></span>{ev.tenantAt ? <span>Azure read <Ago ns={at(ev.tenantAt)} suffix /></span> : <span className="amber"><Warn size={13} />Azure was not read</span>}<span>none of it can be ticked by hand</span></p>
         <div className="acts">{(["html", "pdf", "csv"] as const).map((f) => <a key={f} className="btn" href={`/reports/playbook.${f}`} {...(f === "html" ? { target: "_blank", rel: "noreferrer" } : { download: true })}><Download size={14} />{f.toUpperCase()}</a>)}</div>
         <NotUpToDate of={e} />
       </header>
@@ -57,7 +57,7 @@ function Figure({ of: k }: { of: KPI }) {
     <li className="kpi">
       <p className="figure-name">{k.title}</p>
       <p className="kpi-value">{k.value === undefined ? <b className="muted">not assessed</b> : <><b>{value(k.value, k.unit)}</b> <span className="muted">{UNIT[k.unit] ?? k.unit}</span></>}<span className="grow" /><Spark values={trend} says={`${k.title}: ${trend.length > 1 ? `from ${value(trend[0]!, k.unit)} to ${value(trend.at(-1)!, k.unit)} in ${trend.length} values` : "no trend yet"}`} width={110} height={26} /></p>
-      <p className="small">{k.value === undefined ? <span className="muted">{k.notAssessed || "nothing says why"}</span> : <><span className="muted">{num(Math.round(k.n))} of {num(Math.round(k.of))}</span>{moved && <span className={good ? "muted" : "amber"}>{!good && <Warn size={12} />}{good ? "better" : "worse"} than before</span>}</>}</p>
+      <p className="small">{k.value === undefined ? <span className="muted">{k.notAssessed || "nothing says why"}</span> : <><span className="muted">{num(Math.round(k.n))} of {num(Math.round(k.of))}</span>{moved && <span className={good ? "muted" : "amber"}>{!good && <Warn size={12} />}{value(before!, k.unit)} before</span>}</>}</p>
       {k.note && <p className="small wrap">{k.note}</p>}
       <button type="button" className="text-button small" aria-expanded={open} onClick={() => setOpen(!open)}>how it is computed{list(k.by).length > 0 ? ", and by whom" : ""}</button>
       {open && <div className="stack"><p className="small muted">{k.rule}</p>{list(k.by).length > 0 && <By of={k} />}</div>}
@@ -90,7 +90,7 @@ function Checks({ of, none, pitfall = false }: { of: readonly Item[]; none: stri
             <button type="button" className="check-head" aria-expanded={on} onClick={() => setOpen(on ? "" : c.id)}>
               <span className="check-mark">{c.state === "done" ? <Check size={16} /> : c.state === "open" ? <Warn size={16} /> : <span className="dashed" aria-hidden="true" />}</span>
               <span className="check-title"><b>{c.title}</b> <span className="muted">{state}</span></span>
-              <span className="check-ratio">{t.value === null ? <span className="muted">{c.ratio.notAssessed ? "" : "no denominator"}</span> : pitfall ? <span className="muted">{t.text}</span> : <><Meter value={t.value} goal={c.ratio.goal} met={t.met} says={t.tip} /><span className="n">{t.text}</span></>}</span>
+              <span className="check-ratio">{t.value === null ? <span className="muted">{c.ratio.notAssessed ? "" : "no denominator"}</span> : pitfall ? <span className="muted">{t.text}</span> : <><Meter value={t.value} goal={c.ratio.goal} met={c.state === "done"} says={t.tip} /><span className="n">{t.text}</span></>}</span>
               <Chevron size={14} />
             </button>
             {(c.ratio.notAssessed || c.note) && <p className="check-note muted wrap">{c.ratio.notAssessed && <>Not assessed: {c.ratio.notAssessed}. </>}{c.note}</p>}

@@ -31,7 +31,7 @@ export default function RecommendationScreen({ id }: { id: string }) {
     <div className="page image governed">
       {crumb}
       <header className="alert-head">
-        <p className="kicker"><SeverityMark of={severityOf(r.severity)} word /><Due of={r} long /></p>
+        <p className="kicker"><SeverityMark of={severityOf(r.severity)} word /><span><Due of={r} long /></span><span className="muted">{r.owner}</span></p>
         <h1>{r.title}</h1>
         <p className="says">{r.why}</p>
         <div className="acts">
@@ -56,7 +56,7 @@ export default function RecommendationScreen({ id }: { id: string }) {
               <div><dt>due</dt><dd><Due of={r} long /></dd></div>
               <div><dt>workloads</dt><dd>{num(r.workloads)}</dd></div>
               <div><dt>effort</dt><dd>{["not told", "1, a setting", "2, a change of a workload", "3, a project"][r.effort] ?? r.effort}</dd></div>
-              <div><dt>rank</dt><dd>{num(Math.round(r.rank * 10) / 10)} <span className="muted small">risk × workloads ÷ effort</span></dd></div>
+              <div><dt>rank</dt><dd>{num(Math.round(r.rank * 10) / 10)} <span className="muted small">{"\u00a0"}risk × workloads ÷ effort</span></dd></div>
             </dl>
           </section>
           {entries(r.maps).length > 0 && <section aria-labelledby="r-maps"><h2 id="r-maps">In benchmarks</h2><dl className="dl">{entries(r.maps).filter(([, l]) => list(l).length).map(([f, l]) => <div key={f}><dt>{frameworkName(f)}</dt><dd>{list(l).join(", ")}</dd></div>)}</dl></section>}

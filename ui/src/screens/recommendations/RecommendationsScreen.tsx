@@ -51,15 +51,15 @@ const COLUMNS: readonly Column<Row>[] = [
   { key: "owner", label: "Owner", width: "minmax(90px, 1fr)", order: "owner", cell: ({ of: r }) => <Owner of={r.owner} />, values: ({ of: r }) => [{ key: "owner", value: r.owner }] },
   { key: "due", label: "Due", width: "90px", order: "due", cell: ({ of: r }) => <Due of={r} />, values: ({ of: r }) => [{ key: "due", value: r.due ? utc(ms(at(r.due))) : "not told" }, { key: "overdue", value: r.overdue ? "yes" : "no" }, { key: "fixed", value: r.fixed ? utc(ms(at(r.fixed))) : "" }] },
   { key: "count", label: "Resources", width: "72px", number: true, order: "count", cell: ({ of: r }) => num(r.count), values: ({ of: r }) => [{ key: "resources", value: r.count }] },
-  { key: "workloads", label: "Workloads", name: "Workloads that it touches", width: "74px", number: true, cell: ({ of: r }) => num(r.workloads), values: ({ of: r }) => [{ key: "workloads", value: r.workloads }] },
-  { key: "effort", label: "Effort", width: "80px", cell: ({ of: r }) => <span className="clip">{EFFORT[r.effort] ?? r.effort}</span>, values: ({ of: r }) => [{ key: "effort", value: r.effort }] },
+  { key: "workloads", label: "Workloads", name: "Workloads that it touches", width: "74px", number: true, order: "workloads", cell: ({ of: r }) => num(r.workloads), values: ({ of: r }) => [{ key: "workloads", value: r.workloads }] },
+  { key: "effort", label: "Effort", width: "80px", order: "effort", cell: ({ of: r }) => <span className="clip">{EFFORT[r.effort] ?? r.effort}</span>, values: ({ of: r }) => [{ key: "effort", value: r.effort }] },
   { key: "source", label: "Found by", width: "70px", cell: ({ of: r }) => <span className="clip" data-tip={list(r.sources).join(" and ")}>{sources(r)}</span>, values: ({ of: r }) => [{ key: "sources", value: list(r.sources).join(" ") }] },
   { key: "disagree", label: "Agree", name: "Defender and Dockreeve say the same", width: "72px", cell: ({ of: r }) => (r.disagree ? <span className="amber" data-tip={r.disagree}><Warn size={13} />differ</span> : list(r.sources).length > 1 ? <span className="muted">yes</span> : <span className="faint" data-tip="only one of them says anything">–</span>), values: ({ of: r }) => [{ key: "disagree", value: r.disagree ?? "" }] },
   { key: "rank", label: "Rank", name: "Risk × workloads ÷ effort", width: "56px", number: true, order: "rank", cell: ({ of: r }) => num(Math.round(r.rank * 10) / 10), values: ({ of: r }) => [{ key: "rank", value: r.rank }] },
 ];
 
 const kind: ListKind<Row, ListGovernanceResponse> = {
-  source: recommendationSource, title: "Recommendations", one: "recommendation", many: "recommendations", fields: RECOMMENDATION_FIELDS, values: GOVERN_VALUES, example: "owner:payments severity:>=high overdue:yes", ascending: ["due", "owner"], cli: "dockreeve posture",
+  source: recommendationSource, title: "Recommendations", one: "recommendation", many: "recommendations", fields: RECOMMENDATION_FIELDS, values: GOVERN_VALUES, example: "owner:payments severity:>=high overdue:yes", ascending: ["owner", "title"], cli: "dockreeve posture",
   chips: [["Overdue", "overdue:yes"], ["A setting", "effort:1"], ["They differ", "disagree:yes"], ["By Defender", "source:defender"], ["Fixed", "fixed:yes"]],
   columns: COLUMNS, kept: columnsKept("columns.recommendations", COLUMNS, COLUMNS.map((c) => c.key)), scroll: { top: 0, active: null }, href: (r) => recommendationAddress(r.id), name: (r) => r.of.title,
   card: ({ id, of: r }) => <>
@@ -85,7 +85,7 @@ export default function RecommendationsScreen({ search }: { search: string }) {
   return (
     <>
       <ListScreen of={kind} search={search}
-        behind={(r) => <>{r && r.at > 0n && <span>evaluated <Ago ns={r.at} suffix /></span>}<span>{reviews.got === null ? "" : !last ? <span className="amber"><Warn size={13} />no review is recorded</span> : <Link to="/playbook?tab=reviews" data-tip={last.note || "no note"}>{due ? <span className="amber"><Warn size={13} />last reviewed <Ago ns={at(last.at)} suffix />, the next one is overdue</span> : <>reviewed <Ago ns={at(last.at)} suffix /> by {last.by}</>}</Link>}</span></>}
+        behind={(r) => <>{r && r.at > 0n && <span>evaluated <Ago ns={r.at} suffix /></span>}<span>{reviews.got === null ? "" : !last ? <span className="amber"><Warn size={13} />no review is recorded</span> : <Link to="/playbook?tab=reviews" data-tip={last.note || "no note"}>{due ? <span className="amber"><Warn size={13} /><span>last reviewed <Ago ns={at(last.at)} suffix />, the next one is overdue</span></span> : <span>reviewed <Ago ns={at(last.at)} suffix /> by {last.by}</span>}</Link>}</span></>}
         empty={(s) => { const g = s.about?.notAssessed[0]; return <NotEvaluated what="What to do next" why={e.got?.answer.notAssessed || g?.reason || ""} remedy={e.got?.answer.remedy || g?.remedy || ""} />; }}
         tools={<button type="button" className="btn plain" onClick={() => go(to())}><Clipboard size={14} /><span className="wide-only">Record a review</span></button>} />
       {open && <ReviewDialog key={made} subject="recommendations" onClose={() => go(away(), true)} onMade={() => { reviews.reload(); setMade((n) => n + 1); go(away(), true); }} />}

@@ -1,0 +1,118 @@
+import { describe, expect, it } from "vitest";
+import type { Money, Ratio } from "../gen/govern";
+import { showback } from "../screens/cost/showback";
+import { apart, line, merged, scale } from "./chart";
+import { amount, burn, byDay, change, doc, entries, known, money, moneyTip, percent, points, score, share, told, yes } from "./govern";
+
+const eur = (v: number, more: Partial<Money> = {}): Money => ({ micros: Math.round(v * 1e6), currency: "EUR", asOf: "2026-11-25", source: "bill", ...more });
+const none: Money = { micros: 0, currency: "", notAssessed: "no bill was read" };
+
+describe("money", () => {
+  it("has digits as its size asks for, and its sign", () => {
+    expect([1284.4, 99.5, 0.27, 0.0021, 0, -12.3].map((v) => amount(v * 1e6))).toEqual(["1\u202f284", "99.50", "0.27", "0.002100", "0", "−12.30"]);
+    expect(amount(-0.0000001 * 1e6)).toBe("0.000000");
+  });
+  it("is never a nought where it is not known", () => {
+    expect(known(none)).toBe(false);
+    expect(money(none)).toBe("not assessed");
+    expect(money(undefined)).toBe("not assessed");
+    expect(moneyTip(none)).toContain("no bill was read");
+    expect(money(eur(0))).toBe("0 EUR");
+  });
+  it("tells source and date on its hover", () => expect(moneyTip(eur(12), "budget")).toBe("budget\n12.00 EUR\nbill, of 2026-11-25"));
+  it("divides only what is of one currency", () => {
+    expect(share(eur(5), eur(20))).toBe(0.25);
+    expect(share(eur(5), eur(20, { currency: "USD" }))).toBeNull();
+    expect(share(none, eur(20))).toBeNull();
+    expect(share(eur(5), eur(0))).toBeNull();
+  });
+});
+
+describe("a budget", () => {
+  it.each([[50, 90, "within"], [50, 95, "near"], [50, 101, "over"], [101, 100, "over"], [101, 120, "over"]] as const)("%d spent and %d forecast of 100 is %s", (spent, fore, state) => {
+    expect(burn(eur(spent), eur(100), eur(fore)).state).toBe(state);
+  });
+  it("without a forecast is judged by what is spent, and says so", () => {
+    const b = burn(eur(50), eur(100), none);
+    expect(b.state).toBe("within");
+    expect(b.text).toContain("not assessed");
+  });
+  it("that is not known is neither held nor broken", () => {
+    expect(burn(eur(50), none, eur(60))).toMatchObject({ state: "none", spent: null });
+    expect(burn(none, eur(100), none).state).toBe("none");
+  });
+});
+
+describe("a share", () => {
+  const r = (n: number, of: number, more: Partial<Ratio> = {}): Ratio => ({ n, of, ...more });
+  it("keeps what is unknown in its denominator and names it", () => {
+    const t = told(r(8, 10, { unknown: 2, goal: 1 }));
+    expect(t).toMatchObject({ text: "8 of 10", percent: "80 %", met: false });
+    expect(t.tip).toContain("2 could not be read");
+  });
+  it("of nothing is not assessed, not nought", () => {
+    expect(told(r(0, 0))).toMatchObject({ value: null, text: "not assessed" });
+    expect(told(undefined).value).toBeNull();
+    expect(told(r(0, 5, { notAssessed: "no cloud was read" }))).toMatchObject({ value: null, tip: "no cloud was read" });
+    expect(told(r(0, 5)).percent).toBe("0 %");
+  });
+  it("never rounds up to all, nor down to nothing", () => {
+    expect(percent(0.999)).toBe("99.9 %");
+    expect(percent(0.99999)).toBe("99.9 %");
+    expect(percent(1)).toBe("100 %");
+    expect(percent(0.0004)).toBe("< 0.1 %");
+    expect(percent(0.004)).toBe("0.4 %");
+  });
+  it("of a benchmark leaves out what was not assessed, and tells it", () => {
+    const t = score({ framework: "x", pass: 3, fail: 1, notAssessed: 9, exempt: 2, manual: 4, ratio: 0.75 });
+    expect(t.percent).toBe("75 %");
+    expect(t.tip).toContain("9 not assessed, 2 exempt, 4 by hand");
+    expect(score({ framework: "x", pass: 0, fail: 0, notAssessed: 9, exempt: 0, manual: 0, ratio: 0 }).value).toBeNull();
+  });
+});
+
+describe("documents", () => {
+  it("show hidden characters and survive those that the API's client wrote as escapes", () => {
+    expect(doc<{ a: string }>('{"a":"x\\u202ey"}')).toEqual({ a: "x\\u{202e}y" });
+    expect(doc<{ a: string }>('{"a":"x\\u{202e}y"}')).toEqual({ a: "x\\u{202e}y" });
+    expect(doc("")).toBeNull();
+  });
+  it("have lists and maps that may be null", () => {
+    expect(entries(null)).toEqual([]);
+    expect(entries({ b: 1, a: 2, c: undefined })).toEqual([["a", 2], ["b", 1]]);
+  });
+  it("say yes, no, or neither", () => {
+    expect([yes({ value: true }), yes({ value: false }), yes({ value: true, notAssessed: "403" }), yes(undefined)]).toEqual(["yes", "no", "", ""]);
+  });
+  it("have points as days, the last of each", () => {
+    const d = Date.parse("2026-11-25T10:00:00Z") * 1e6;
+    expect(byDay([{ at: d + 9e12, value: 2 }, { at: d, value: 1 }, { at: d - 864e11, value: 0 }])).toEqual([["2026-11-24", 0], ["2026-11-25", 2]]);
+  });
+  it("tell changes with a sign, and none as none", () => expect([change(2.4), change(-2.4, 1), change(0.04, 1), points(0.5), points(72)]).toEqual(["+2", "−2.4", "±0", 50, 72]));
+});
+
+describe("a showback file", () => {
+  it("carries currency and date, and no nought for what is not known", () => {
+    const f = Object.fromEntries(showback({ key: "shop", coreHours: 10, requested: 9, used: 0, usedWhy: "not measured", cost: eur(12), idleShare: none, protection: eur(0) }, "owner").map((x) => [x.key, x.value]));
+    expect(f).toMatchObject({ owner: "shop", cost: 12, idle_share: "not assessed", protection: 0, currency: "EUR", price_date: "2026-11-25", used_core_hours: "not assessed: not measured" });
+  });
+});
+
+describe("a chart", () => {
+  it("has round ticks that reach over the largest value", () => {
+    expect(scale([41_200, 3])).toEqual({ top: 60_000, ticks: [0, 20_000, 40_000, 60_000] });
+    expect(scale([0, 0])).toEqual({ top: 1, ticks: [0] });
+    for (const v of [0.003, 1, 7.1, 99, 100, 12_345_678]) expect(scale([v]).top).toBeGreaterThanOrEqual(v);
+  });
+  it("breaks its line where a value is not known", () => expect(line([0, 10, 20, 30], [1, null, 2, 3])).toBe("M0 1M20 2L30 3"));
+  it("moves labels apart within its height", () => {
+    const y = apart([50, 52, 60], 60);
+    expect(Math.max(...y)).toBeLessThanOrEqual(60);
+    expect(y[1]! - y[0]!).toBeGreaterThanOrEqual(13);
+    expect(y[2]! - y[1]!).toBeGreaterThanOrEqual(13);
+  });
+  it("draws days that several things made unusual once, mining apart and last", () => {
+    const s = (from: number, to: number, grave = false) => ({ from, to, title: `${from}`, grave });
+    expect(merged([s(3, 6, true), s(1, 4), s(2, 8), s(9, 10)]).map((x) => [x.from, x.to, x.grave])).toEqual([[1, 8, false], [9, 10, false], [3, 6, true]]);
+  });
+});
