@@ -128,6 +128,9 @@ func (b *Builder) other(_ string, n node) error {
 	if id == "" {
 		return errNoID
 	}
+	if isJudged(typeOfID(id)) {
+		return nil // it has a read of its own
+	}
 	if len(b.others) < maxKind {
 		b.others[id] = true
 	}

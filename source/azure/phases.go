@@ -146,9 +146,35 @@ func (k *collector) bySubscription(ctx context.Context) error {
 }
 
 func (k *collector) listJob(l listed, scope, lane string) job {
+	var take func(json.RawMessage) json.RawMessage
+	if l.what == cloud.ReadOthers {
+		take = trimOther
+	}
 	return job{l.what, scope, func(ctx context.Context) (int, *fault) {
-		return k.list(ctx, l.what, scope, ask{lane: lane, url: l.url(k.base, scope), body: l.query}, nil)
+		return k.list(ctx, l.what, scope, ask{lane: lane, url: l.url(k.base, scope), body: l.query}, take)
 	}}
+}
+
+// trimOther keeps of a resource that is only counted what it takes to count it once.
+func trimOther(d json.RawMessage) json.RawMessage {
+	n, err := open(d)
+	if err != nil || n.at("id").text() == "" {
+		return d // the Builder counts it
+	}
+	if isJudged(n.at("type").text()) {
+		return nil
+	}
+	b, _ := json.Marshal(map[string]string{"id": n.at("id").text(), "type": n.at("type").text()}) // two texts
+	return b
+}
+
+// isJudged names the types that have a read of their own.
+func isJudged(typ string) bool {
+	switch strings.ToLower(typ) {
+	case "microsoft.containerservice/managedclusters", "microsoft.kubernetes/connectedclusters", "microsoft.containerregistry/registries":
+		return true
+	}
+	return false
 }
 
 // relevant says whether a subscription holds a cluster or a registry, or may: where one of

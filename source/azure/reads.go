@@ -10,8 +10,7 @@ import (
 	"github.com/dockreeve/dockreeve/inventory/cloud"
 )
 
-// perSub are the lists that are read of each subscription: what, and where below it. They
-// are asked by Resource Graph where it knows them (graphs), else here.
+// listed is a list that is read of a subscription or a cluster: what, and where below it.
 type listed struct {
 	what    string
 	path    string // below the subscription
@@ -22,12 +21,15 @@ type listed struct {
 	relevant bool
 }
 
+// perSub are the lists of each subscription. What Resource Graph knows (graphs) is asked
+// here only where that gave nothing.
 func perSub() []listed {
 	return []listed{
 		{what: cloud.ReadResourceGroups, path: "/resourcegroups", version: "2021-04-01"},
 		{what: cloud.ReadClusters, path: "/providers/Microsoft.ContainerService/managedClusters", version: "2024-09-01"},
 		{what: cloud.ReadArc, path: "/providers/Microsoft.Kubernetes/connectedClusters", version: "2024-01-01"},
 		{what: cloud.ReadRegistries, path: "/providers/Microsoft.ContainerRegistry/registries", version: "2023-07-01"},
+		{what: cloud.ReadOthers, path: "/resources", version: "2021-04-01"},
 		{what: cloud.ReadPlan, path: "/providers/Microsoft.Security/pricings", version: "2024-01-01"},
 		{what: cloud.ReadAssignments, path: "/providers/Microsoft.Authorization/policyAssignments", version: "2023-04-01"},
 		{what: cloud.ReadExemptions, path: "/providers/Microsoft.Authorization/policyExemptions", version: "2022-07-01-preview"},
@@ -53,19 +55,17 @@ func perCluster(kind string) []listed {
 	}
 }
 
-// graphs are the Resource Graph queries: one for up to graphBatch subscriptions. Clusters
-// are not among them: Resource Graph does not tell when one was made (systemData).
 type graph struct{ what, query string }
 
-// graphSeen asks which subscriptions Resource Graph can see at all.
-const graphSeen = "resourcecontainers | where type =~ 'microsoft.resources/subscriptions' | project id, subscriptionId"
-
+// graphs are the Resource Graph queries: one for up to graphBatch subscriptions. Clusters
+// are not among them: Resource Graph does not tell when one was made (systemData).
 func graphs() []graph {
 	const judged = "('microsoft.containerservice/managedclusters', 'microsoft.kubernetes/connectedclusters', 'microsoft.containerregistry/registries', 'microsoft.resources/subscriptions')"
 	return []graph{
 		{cloud.ReadResourceGroups, "resourcecontainers | where type =~ 'microsoft.resources/subscriptions/resourcegroups' | project id, name, type, location, tags, managedBy, subscriptionId"},
 		{cloud.ReadArc, "resources | where type =~ 'microsoft.kubernetes/connectedclusters' | project id, name, type, location, tags, subscriptionId, properties"},
 		{cloud.ReadRegistries, "resources | where type =~ 'microsoft.containerregistry/registries' | project id, name, type, location, tags, sku, subscriptionId, properties"},
+		{cloud.ReadOthers, "resources | where not(type in~ " + judged + ") | project id, type, subscriptionId"},
 		{cloud.ReadPlan, "securityresources | where type =~ 'microsoft.security/pricings' | project id, name, type, subscriptionId, properties"},
 		{cloud.ReadAssignments, "policyresources | where type =~ 'microsoft.authorization/policyassignments' | project id, name, type, subscriptionId, identity, properties"},
 		{cloud.ReadExemptions, "policyresources | where type =~ 'microsoft.authorization/policyexemptions' | project id, name, type, subscriptionId, systemData, properties"},
@@ -105,6 +105,7 @@ func Rights() map[string][]string {
 		cloud.ReadClusters:       {"Microsoft.ContainerService/managedClusters/read"},
 		cloud.ReadArc:            {"Microsoft.Kubernetes/connectedClusters/read"},
 		cloud.ReadRegistries:     {"Microsoft.ContainerRegistry/registries/read"},
+		cloud.ReadOthers:         {"Microsoft.Resources/subscriptions/resources/read"},
 		cloud.ReadPlan:           {"Microsoft.Security/pricings/read"},
 		cloud.ReadClusterPlan:    {"Microsoft.Security/pricings/read"},
 		cloud.ReadDefinitions:    {"Microsoft.Authorization/policyDefinitions/read", "Microsoft.Authorization/policySetDefinitions/read"},
