@@ -37,8 +37,9 @@ const MaxDays = 400
 
 // Observed is a cluster as Dockreeve's own agents tell it.
 type Observed struct {
-	Cluster      string           `json:"cluster"`      // its name here
-	ID           string           `json:"id,omitempty"` // ARM id in lower case, where known
+	Cluster      string           `json:"cluster"`          // its name here
+	ID           string           `json:"id,omitempty"`     // ARM id in lower case, where known
+	IDFrom       string           `json:"idFrom,omitempty"` // how that is known
 	UID          string           `json:"uid,omitempty"`
 	Platform     string           `json:"platform,omitempty"`
 	Agent        string           `json:"agent,omitempty"` // version; "" = inspected once

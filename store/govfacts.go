@@ -403,3 +403,27 @@ func noRow(err error, format string, args ...any) error {
 	}
 	return err
 }
+
+// FailingImages names images that run in a cluster and have a vulnerability of high or
+// critical severity that a newer version mends, at most most of them, and counts all. at
+// is when those of the cluster were last matched.
+func (db *DB) FailingImages(ctx context.Context, cluster string, most int) (names []string, count int, at int64, err error) {
+	const there = "FROM images WHERE n IN (SELECT k.image FROM workload_images w JOIN image_keys k ON k.key = w.ref WHERE w.cluster = ?)"
+	if err := db.read.QueryRowContext(ctx, "SELECT COALESCE(MAX(matched_at),0) "+there, clean(cluster)).Scan(&at); err != nil {
+		return nil, 0, 0, db.explain(err)
+	}
+	const failing = there + " AND critical + high > 0 AND EXISTS (SELECT 1 FROM image_packages ip JOIN package_vulns pv ON pv.package = ip.package WHERE ip.image = images.n AND pv.severity >= 4 AND pv.fixed_in <> '')"
+	if err := db.read.QueryRowContext(ctx, "SELECT COUNT(*) "+failing, clean(cluster)).Scan(&count); err != nil {
+		return nil, 0, 0, db.explain(err)
+	}
+	names, err = db.strings(ctx, "SELECT CASE WHEN name = '' THEN key ELSE name END "+failing+" ORDER BY critical DESC, high DESC, n LIMIT ?", clean(cluster), most)
+	return names, count, at, err
+}
+
+// Silence is how long after its last report a node counts as not reporting.
+func (n *Node) Silence() time.Duration { return max(10*time.Second, 3*time.Duration(n.Every)) }
+
+// Watching says whether the node's kernel is watched: it says so, and has said it lately.
+func (n *Node) Watching(now int64) bool {
+	return now-n.ReceivedAt <= int64(n.Silence()) && n.NotAssessed == "" && n.Since > 0
+}

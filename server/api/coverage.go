@@ -22,14 +22,9 @@ type coverage struct {
 	losses  []store.Loss
 }
 
-// Silence is how long after its last report a node counts as not reporting.
-func Silence(n *store.Node) time.Duration {
-	return max(10*time.Second, 3*time.Duration(n.Every))
-}
-
 // Reporting says whether the node has reported lately enough.
 func Reporting(n *store.Node, now int64) bool {
-	return now-n.ReceivedAt <= int64(Silence(n))
+	return now-n.ReceivedAt <= int64(n.Silence())
 }
 
 func (a *API) coverage(ctx context.Context, now int64) (coverage, error) {

@@ -1,0 +1,202 @@
+package governance
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/dockreeve/dockreeve/cost"
+	"github.com/dockreeve/dockreeve/source/azure"
+	"github.com/dockreeve/dockreeve/store"
+)
+
+const (
+	day = int64(24 * time.Hour)
+	// moneyDays is how far back charges and use are read: what is usual takes weeks to tell.
+	moneyDays = 62
+	// maxMoneyRows bounds the charges that one evaluation rests on, and maxUsageRows the
+	// hours of use.
+	maxMoneyRows = 2_000_000
+	maxUsageRows = 1_000_000
+	// MaxCharges bounds the bytes of one delivery of charges, maxChargeLine those of a charge.
+	MaxCharges    = 2 << 30
+	maxChargeLine = 64 << 10
+)
+
+// money is what there is to judge cost from. Without prices of a currency or charges it is
+// still something: the prices that are shipped.
+func (g *Governance) money(ctx context.Context, snap *azure.Snapshot, now int64) (*cost.Input, error) {
+	shipped := cost.Shipped()
+	in := &cost.Input{Sizes: cost.ShippedSizes(), Meters: append(append([]cost.Meter(nil), g.opt.Meters...), shipped.Meters...), Agents: g.opt.Agents, Budgets: g.opt.Budgets, AuditLoses: g.opt.AuditLoses}
+	if len(in.Agents) == 0 {
+		in.Agents = shipped.Agents
+	}
+	in.Prices = append(in.Prices, g.opt.Prices...)
+	if snap != nil {
+		in.Prices = append(in.Prices, snap.Prices...)
+	}
+	in.Prices = append(in.Prices, shipped.Prices...)
+	bills, more, err := g.charges(ctx, store.ChargesBill, now)
+	if err != nil {
+		return nil, err
+	}
+	queried, moreQueried, err := g.charges(ctx, store.ChargesQuery, now)
+	if err != nil {
+		return nil, err
+	}
+	in.Charges, _ = cost.Merge(bills, queried)
+	in.Bad += more + moreQueried
+	from := now - moneyDays*day
+	var cut bool
+	if in.Usage, cut, err = g.opt.DB.Usage(ctx, from, now, maxUsageRows); err != nil {
+		return nil, err
+	}
+	if cut {
+		g.opt.Log.Warn("more use is kept than an evaluation reads: the oldest is left out", "hours", maxUsageRows)
+	}
+	return in, nil
+}
+
+// charges reads those of the last weeks; over counts those beyond the bound, whose amounts
+// no sum has.
+func (g *Governance) charges(ctx context.Context, origin string, now int64) (list []cost.Charge, over int, err error) {
+	words := map[string]string{}
+	err = g.opt.DB.Charges(ctx, origin, dayName(now-moneyDays*day), dayName(now), func(c *cost.Charge) error {
+		if len(list) == maxMoneyRows {
+			over++
+			return nil
+		}
+		share(c, words)
+		list = append(list, *c)
+		return nil
+	})
+	return list, over, err
+}
+
+func dayName(at int64) string { return time.Unix(0, at).UTC().Format(time.DateOnly) }
+
+// maxWords bounds the texts that are shared between charges.
+const maxWords = 500_000
+
+// share makes texts that many charges have in common one: a bill has few different ones.
+func share(c *cost.Charge, words map[string]string) {
+	for _, p := range []*string{&c.Provider, &c.Publisher, &c.Issuer, &c.BillingAccount, &c.SubAccount, &c.SubAccountName, &c.Category, &c.Class, &c.Description, &c.Currency, &c.QuantityUnit, &c.PricedUnit, &c.Pricing,
+		&c.Commitment, &c.CommitmentUse, &c.Region, &c.Resource, &c.ResourceName, &c.ResourceType, &c.Service, &c.ServiceClass, &c.SKU, &c.SKUPrice, &c.Meter, &c.MeterCategory, &c.MeterSub, &c.MeterID, &c.CostCentre} {
+		if w, ok := words[*p]; ok {
+			*p = w
+		} else if len(words) < maxWords {
+			words[*p] = *p
+		}
+	}
+}
+
+// keepCharges stores what a snapshot's cost query told, so that it outlives the snapshot.
+func (g *Governance) keepCharges(ctx context.Context, snap *azure.Snapshot) error {
+	if len(snap.Charges) == 0 {
+		return nil
+	}
+	d, err := g.opt.DB.NewDelivery(ctx, store.ChargesQuery, true)
+	if err != nil {
+		return err
+	}
+	defer d.Abort(context.WithoutCancel(ctx)) // after Commit it does nothing
+	for i := range snap.Charges {
+		if snap.Charges[i].Start <= 0 {
+			continue
+		}
+		if err := d.Add(ctx, &snap.Charges[i]); err != nil {
+			return err
+		}
+	}
+	_, err = d.Commit(ctx)
+	return err
+}
+
+// Delivered says what became of charges that were handed in.
+type Delivered struct {
+	Rows   int // lines read
+	Stored int
+	Bad    int // lines that were no charge
+	First  string
+	Days   []string // that they are of, oldest first
+}
+
+// ErrCharges says that charges are not taken because of what was handed in.
+var ErrCharges = errors.New("the charges are not taken, and those before stay")
+
+// SubmitCharges takes lines of cost.Charge as JSON. All that are good are taken together at
+// the end, or, with an error, none; a line that is no charge is counted. With replaceDays
+// the days and subscriptions that are told hold nothing else of bills afterwards. The error
+// wraps ErrCharges or store.ErrBusy where it is the caller's.
+func (g *Governance) SubmitCharges(ctx context.Context, r io.Reader, replaceDays bool) (Delivered, error) {
+	var out Delivered
+	d, err := g.opt.DB.NewDelivery(ctx, store.ChargesBill, replaceDays)
+	if err != nil {
+		return out, err
+	}
+	defer d.Abort(context.WithoutCancel(ctx)) // after Commit it does nothing
+	limited := &io.LimitedReader{R: r, N: MaxCharges + 1}
+	in := bufio.NewScanner(limited)
+	in.Buffer(make([]byte, 0, 64<<10), maxChargeLine)
+	now := g.opt.Clock.Now().UnixNano()
+	for in.Scan() {
+		line := bytes.TrimSpace(in.Bytes())
+		if len(line) == 0 {
+			continue
+		}
+		out.Rows++
+		var c cost.Charge
+		err := json.Unmarshal(line, &c)
+		if err == nil {
+			err = goodCharge(&c, now)
+		}
+		if err != nil {
+			if out.Bad++; out.First == "" {
+				out.First = fmt.Sprintf("line %d: %v", out.Rows, err)
+			}
+			continue
+		}
+		if err := d.Add(ctx, &c); err != nil {
+			return out, err
+		}
+		out.Stored++
+	}
+	switch err := in.Err(); {
+	case errors.Is(err, bufio.ErrTooLong):
+		return out, fmt.Errorf("%w: line %d has more than %d bytes", ErrCharges, out.Rows+1, maxChargeLine)
+	case err != nil:
+		return out, fmt.Errorf("%w: reading them broke off after %d lines: %w", ErrCharges, out.Rows, err)
+	case limited.N == 0:
+		return out, fmt.Errorf("%w: more than %d bytes", ErrCharges, MaxCharges)
+	case out.Stored == 0 && out.Bad > 0:
+		return out, fmt.Errorf("%w: none of %d lines is a charge; %s", ErrCharges, out.Rows, out.First)
+	}
+	if out.Days, err = d.Commit(ctx); err != nil {
+		return out, err
+	}
+	g.Changed()
+	return out, nil
+}
+
+// goodCharge refuses what no sum could use: without a period, a currency, or within reason.
+func goodCharge(c *cost.Charge, now int64) error {
+	switch {
+	case c.Start <= 0 || c.End <= c.Start:
+		return errors.New("start and end: want Unix nanoseconds, the end later")
+	case c.End-c.Start > 400*day:
+		return errors.New("end: more than 400 days after its start")
+	case c.Start > now+2*day || c.Start < now-(keepDays+2)*day:
+		return fmt.Errorf("start: %s is not within the last %d days", dayName(c.Start), keepDays)
+	case len(c.Currency) != 3:
+		return fmt.Errorf("currency %.10q: want three letters", c.Currency)
+	}
+	return nil
+}
+
+// keepDays is how long charges are kept.
+const keepDays = 400
