@@ -61,6 +61,7 @@ type AgentCost struct {
 func Compute(in *Input) *Report {
 	given := *in
 	given.belongs = belongingOf(in)
+	given.Prices = keyed(in.Prices)
 	in = &given
 	given.bill = newLedger(in)
 	r := &Report{Bad: in.Bad}

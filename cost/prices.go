@@ -36,6 +36,20 @@ type PriceFile struct {
 	Prices  []Price     `json:"prices"`
 	Agents  []AgentCost `json:"agents,omitempty"`
 	Meters  []Meter     `json:"meters,omitempty"`
+	Names   []PriceName `json:"names,omitempty"`
+}
+
+// PriceName says which key a published price has that came without one. Words are compared
+// without case, in product and meter name.
+type PriceName struct {
+	Key      string   `json:"key"`
+	Services []string `json:"services"`
+	Contains []string `json:"contains,omitempty"` // all of these
+	Unit     string   `json:"unit,omitempty"`     // part of the unit
+	SKU      bool     `json:"sku,omitempty"`      // only prices of a SKU
+	AsOf     string   `json:"asOf"`
+	Source   string   `json:"source"`
+	Verified bool     `json:"verified"`
 }
 
 // Meter says by what charges of one kind are recognised. Words are compared without case,
@@ -165,13 +179,14 @@ type rate struct {
 func bookOf(in *Input, to string) *priceBook {
 	b := &priceBook{by: map[string][]Price{}, noted: map[Price]bool{}, rates: map[string]rate{}, to: to}
 	for _, p := range in.Prices {
-		if p.SKU != "" && p.Service == "Virtual Machines" && p.Type != "Reservation" && strings.Contains(lower(p.Unit), "hour") {
-			p.Key = PriceComputeHour
-		}
 		if p.Amount < 0 || p.Amount > mostOfRow || p.Key == "" {
 			continue
 		}
-		b.by[priceKey(p.Key, p.SKU)] = append(b.by[priceKey(p.Key, p.SKU)], p)
+		k := priceKey(p.Key, p.SKU)
+		if p.Key != PriceComputeHour {
+			k = p.Key
+		}
+		b.by[k] = append(b.by[k], p)
 	}
 	for _, p := range Shipped().Prices {
 		b.by[priceKey(p.Key, p.SKU)] = append(b.by[priceKey(p.Key, p.SKU)], p)
@@ -191,6 +206,41 @@ func bookOf(in *Input, to string) *priceBook {
 		}
 	}
 	return b
+}
+
+// keyed gives prices of a published list their keys; those that are none of ours keep none.
+func keyed(prices []Price) []Price {
+	names := Shipped().Names
+	out := make([]Price, len(prices))
+	for i, p := range prices {
+		for k := 0; k < len(names) && p.Key == ""; k++ {
+			if names[k].holds(&p) {
+				p.Key = names[k].Key
+			}
+		}
+		out[i] = p
+	}
+	return out
+}
+
+func (n *PriceName) holds(p *Price) bool {
+	if p.Type == "Reservation" || n.SKU && p.SKU == "" || !strings.Contains(lower(p.Unit), n.Unit) {
+		return false
+	}
+	is := false
+	for _, s := range n.Services {
+		is = is || strings.EqualFold(s, p.Service)
+	}
+	if !is {
+		return false
+	}
+	text := lower(p.Product + " " + p.Meter)
+	for _, w := range n.Contains {
+		if !strings.Contains(text, w) {
+			return false
+		}
+	}
+	return true
 }
 
 // parsed is a number of a bill's column, 0 if it is none.

@@ -395,19 +395,13 @@ func (p *protector) price(c *cloud.Cluster, x *protected) {
 				n.perHour, n.source = s.cost.Float()/s.hours, "bill of other days"
 				continue
 			}
-			key := fmt.Sprint(n.size, n.spot)
+			key := fmt.Sprint(n.size, n.spot, n.windows)
 			got, ok := asked[key]
 			if !ok {
-				spot := n.spot
-				got.p, got.why = p.book.price(PriceComputeHour, n.size, c.Location, func(q *Price) bool {
-					m := lower(q.Meter)
-					return (q.Type == "" || q.Type == "Consumption") && !strings.Contains(m, "low priority") && strings.Contains(m, "spot") == spot
-				})
+				got.p, got.why = p.vmPrice(n, c.Location)
 				asked[key] = got
 			}
 			switch {
-			case n.windows:
-				n.priceWhy = fmt.Sprintf("pool %s runs Windows: without its bill its price is not known", n.pool)
 			case got.why != "":
 				n.priceWhy = got.why
 				if n.billed && n.cost == 0 {
@@ -418,6 +412,15 @@ func (p *protector) price(c *cloud.Cluster, x *protected) {
 			}
 		}
 	}
+}
+
+// vmPrice gives the published price of a pool's nodes.
+func (p *protector) vmPrice(n *poolDay, region string) (Price, string) {
+	return p.book.price(PriceComputeHour, n.size, region, func(q *Price) bool {
+		m := lower(q.Meter)
+		return (q.Type == "" || q.Type == "Consumption") && !strings.Contains(m, "low priority") && strings.Contains(m, "spot") == n.spot &&
+			strings.Contains(lower(q.Product), "windows") == n.windows
+	})
 }
 
 // poolsOf adds pools up over the window, for the report.
