@@ -214,3 +214,50 @@ func TestParseNamesThePlace(t *testing.T) {
 		}
 	}
 }
+
+// A rule whose every story needs reads (get, list, watch) is lost where only
+// kube-audit-admin is exported; the tag "reads" says so to people who choose.
+func TestRulesThatNeedReadsAreTagged(t *testing.T) {
+	set := ownRules(t)
+	writes, fires := map[string]bool{}, map[string]bool{}
+	for _, s := range read(t) {
+		tape, err := s.Tell()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var less Tape = tape
+		less.Records = nil
+		for _, r := range tape.Records {
+			if r.Event != nil && r.Event.Source == event.SourceK8sAudit && isRead(r.Event.JSON) {
+				continue
+			}
+			less.Records = append(less.Records, r)
+		}
+		for _, list := range play(set, tape) {
+			for _, f := range list {
+				fires[f.Rule.ID] = true
+			}
+		}
+		for _, list := range play(set, less) {
+			for _, f := range list {
+				writes[f.Rule.ID] = true
+			}
+		}
+	}
+	for _, r := range set.All() {
+		i := r.Info()
+		if i.Source == "syscall" || !fires[i.ID] {
+			continue
+		}
+		if tagged := slices.Contains(i.Tags, "reads"); tagged == writes[i.ID] {
+			t.Errorf("rule %s fires without reads: %v; tagged as needing them: %v", i.ID, writes[i.ID], tagged)
+		}
+	}
+}
+
+func isRead(doc []byte) bool {
+	var ev struct {
+		Verb string `json:"verb"`
+	}
+	return json.Unmarshal(doc, &ev) == nil && slices.Contains([]string{"get", "list", "watch"}, ev.Verb)
+}
