@@ -142,6 +142,7 @@ func (p *pdf) head(d *document) {
 	p.Ln(2)
 	p.text("", 12, ink, d.Headline)
 	p.Ln(2)
+	p.SetDrawColor(line[0], line[1], line[2])
 	for _, c := range d.Checks {
 		p.font("", 9.5, ink)
 		p.SetX(margin)
@@ -202,6 +203,7 @@ func (p *pdf) numbers(list []kpi) {
 		}
 		p.need(20)
 		p.text("B", 9.5, ink, k.Title+", by part")
+		p.SetDrawColor(line[0], line[1], line[2])
 		cell := min(24, (pageWidth-50)/float64(len(k.Columns)))
 		row := func(style string, c colour, name string, cells []string) {
 			p.font(style, 8.5, c)
