@@ -20,6 +20,15 @@ func (s *State) SetCluster(base ClusterDoc) {
 	s.marks.cluster = true
 }
 
+// NodeNames lists the nodes that have a kubelet, sorted: virtual ones have none. Safe for
+// concurrent use.
+func (s *State) NodeNames() []string {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	nodes := s.kinds[KindNode][""]
+	return slices.DeleteFunc(sorted(nodes), func(name string) bool { return nodes[name].Node == nil || nodes[name].Node.Virtual })
+}
+
 // SetKubelet gives what is known of a node's kubelet, which no object of the API tells.
 // What was given of a node is forgotten with the node. The value belongs to the state
 // from then on. Safe for concurrent use.

@@ -77,7 +77,7 @@ func partsOf(what string) []string {
 		return []string{partExposures}
 	case "networkpolicies":
 		return []string{partNamespaces}
-	case "objects beyond the bound of the inventory":
+	case "objects beyond the bound of the inventory", "inventory", "other namespaces":
 		return []string{partWorkloads, partNodes, partNamespaces, partIdentities, partExposures}
 	}
 	return nil

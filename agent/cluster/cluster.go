@@ -173,6 +173,7 @@ func (a *Agent) Run(ctx context.Context, ways ...Way) error {
 		})
 		group.Go(func() error { return a.tellPods(ctx) })
 		group.Go(func() error { return a.tellUsage(ctx, synced) })
+		group.Go(func() error { return a.askKubelets(ctx, synced) })
 		group.Go(func() error { return a.canary(ctx, synced) })
 		group.Go(func() error {
 			select {
