@@ -76,11 +76,14 @@ func allocate(in *Input, r *Report) {
 	}
 	pots := map[string]map[period]*pot{}
 	days := map[int64]Amount{}
-	var billed, unassigned Amount
+	var billed, unassigned, committed Amount
 	for i := range l.rows {
 		c := &l.rows[i]
 		if !l.within(c) {
 			continue
+		}
+		if c.Commitment != "" && isUsage(c.Charge) && c.cluster != "" {
+			committed += c.spend - c.Billed
 		}
 		billed += c.Billed
 		days[c.day] += c.Billed
@@ -142,6 +145,10 @@ func allocate(in *Input, r *Report) {
 		r.Gaps = append(r.Gaps, Gap{What: fmt.Sprintf("%.2f %s of nodes", unmeasured.Float(), l.currency),
 			Reason: "nobody measured these clusters: the money is allocated to the owner of the whole cluster, and what of it is idle is not known",
 			Remedy: "run Dockreeve's agents there"})
+	}
+	if committed != 0 {
+		r.Gaps = append(r.Gaps, Gap{What: fmt.Sprintf("%.2f %s of reservations and savings plans", committed.Float(), l.currency),
+			Reason: "clusters used them, but they are billed where they were bought: allocations follow the bill, not the amortised cost"})
 	}
 	if widened > 0 {
 		r.Gaps = append(r.Gaps, Gap{What: fmt.Sprintf("%d charge periods", widened), Reason: "no hour of theirs was measured: they are divided as the days around them"})
@@ -215,6 +222,12 @@ func (l *ledger) divide(id string, pots map[period]*pot) *parts {
 				d.Idle += got[i]
 			case mixPlatform:
 				out.shared += got[i]
+			case "":
+				if got[i] != 0 {
+					a := out.of(id, "")
+					a.Cost.Amount += got[i]
+					a.UsedWhy = "some hours were measured for the cluster as a whole only: no namespace is known for them"
+				}
 			default:
 				out.of(id, s.key).Cost.Amount += got[i]
 			}
@@ -255,13 +268,20 @@ func (l *ledger) mix(cluster string, from, to int64) *mix {
 	weights := map[string]float64{}
 	out := &mix{}
 	for i := 0; i < len(us); {
-		k, cores, charged := i, 0.0, 0.0
+		k, cores, charged, total := i, 0.0, 0.0, 0.0
 		for ; k < len(us) && us[k].Hour == us[i].Hour; k++ {
 			if us[k].Namespace == "" {
-				cores = us[k].Cores
+				cores, total = us[k].Cores, us[k].Charged
 			} else {
 				charged += us[k].Charged
 			}
+		}
+		// What the cluster is charged with and no namespace was told of is the whole cluster's.
+		unnamed := total - charged
+		if unnamed > 1e-6*total {
+			charged = total
+		} else {
+			unnamed = 0
 		}
 		weigh := cores
 		if cores == 0 {
@@ -279,6 +299,7 @@ func (l *ledger) mix(cluster string, from, to int64) *mix {
 				}
 			}
 			weights[mixIdle] += weigh * max(0, cores-charged) / of
+			weights[""] += weigh * unnamed / of
 		}
 		i = k
 	}

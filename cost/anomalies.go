@@ -81,6 +81,11 @@ func anomalies(in *Input, r *Report) {
 		r.Gaps = append(r.Gaps, Gap{What: fmt.Sprintf("anomalies of %d of %d series", short, all), Reason: fmt.Sprintf("they have less than %d days of history", minimum),
 			Remedy: "give charges and usage of the last sixty days"})
 	}
+	for _, m := range in.Miners {
+		if !l.in.belongs.clusters[l.idOf(m.Cluster)] {
+			r.Gaps = append(r.Gaps, Gap{What: "money at risk from alert " + m.Alert, Reason: fmt.Sprintf("its cluster %q is none of the tenant's, or several have that name", m.Cluster)})
+		}
+	}
 	if len(l.usage) == 0 {
 		r.Gaps = append(r.Gaps, Gap{What: "anomalies of core-hours and egress", Reason: "nobody measured them", Remedy: "run Dockreeve's agents"})
 	}
@@ -88,7 +93,12 @@ func anomalies(in *Input, r *Report) {
 
 // unusual finds the episodes of all series.
 func (l *ledger) unusual(since int64) (found []Anomaly, short, all int) {
+	mined := map[string]bool{}
+	for i := range l.in.Miners {
+		mined[l.idOf(l.in.Miners[i].Cluster)] = true
+	}
 	for _, m := range append(l.daily(), l.hourly()...) {
+		m.short = mined[m.cluster]
 		unit := hour
 		if m.daily {
 			unit = day

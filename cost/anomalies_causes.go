@@ -228,7 +228,8 @@ func (w *whys) mining(all []Anomaly) []Anomaly {
 	by := map[string][]*Miner{}
 	for i := range l.in.Miners {
 		m := &l.in.Miners[i]
-		by[lower(m.Cluster)] = append(by[lower(m.Cluster)], m)
+		id := l.idOf(m.Cluster)
+		by[id] = append(by[id], m)
 	}
 	used := make([]bool, len(all))
 	var out []Anomaly
@@ -313,7 +314,8 @@ func (w *whys) join(id string, ms []*Miner, from, to int64, all []Anomaly, used 
 		text, p := w.pool(id, c)
 		out.Causes = append(out.Causes, text)
 		out.Evidence = append(out.Evidence, c.ID)
-		if p == nil || p.Count <= 0 || p.Power == "Stopped" {
+		if p == nil || p.Count <= 0 || p.Power == "Stopped" || strings.EqualFold(p.Mode, "System") {
+			// A cluster cannot be without its system pool: it is no miner's.
 			continue
 		}
 		if rate, asOf := w.nodeHour(id, p); rate > 0 {

@@ -12,6 +12,7 @@ type signal struct {
 	first  int64     // hour or day, since 1970, of the first value
 	values []float64 //
 	floor  float64   // the smallest rise worth telling
+	short  bool      // four days of history will do: something else says that there is a rise
 }
 
 // episode is a time in which a signal was higher than it should have been.
@@ -32,6 +33,7 @@ const (
 	leastNoise = 0.04 // nothing is taken to be steadier than this share of itself
 	settles    = 14   // days after which a change is the new normal
 	minimum    = 14   // days of history without which nothing is said
+	shortest   = 4    // where an alert says that something mines there
 
 	cusumSlack = 1.0  // standard deviations a day that are let pass
 	cusumLimit = 12.0 // sum at which a slow rise is told
@@ -45,6 +47,14 @@ func (s *signal) perDay() int {
 		return 1
 	}
 	return 24
+}
+
+// least is the history, in samples, without which nothing is said.
+func (s *signal) least() int {
+	if s.short {
+		return shortest * s.perDay()
+	}
+	return minimum * s.perDay()
 }
 
 // profile is what is usual on one day.
@@ -76,7 +86,7 @@ func (s *signal) find(since int64) ([]episode, bool) {
 	var count, calm, hot, lastHot int
 	judged := false
 	var shifts []int64 // where a new normal began, for slow rises
-	start := max(minimum*n, int(since-s.first)-(settles+7)*n)
+	start := max(s.least(), int(since-s.first)-(settles+7)*n)
 	start -= start % n
 	closeAt := func(stays bool) {
 		open.expected, open.got = sumE/float64(count), sumG/float64(count)
@@ -202,7 +212,7 @@ func (s *signal) profile(hist []float64, before, per int) profile {
 				levels[k], has[k] = median(scratch), true
 			}
 		}
-		if present < minimum/2*s.perDay() {
+		if present*2 < s.least() {
 			return profile{}
 		}
 		for slot := range per {

@@ -35,6 +35,7 @@ type ledger struct {
 	others   map[string]*others // by currency
 	bad      map[string]int     // reason → rows
 
+	names    map[string]string            // name of a cluster → its id; "" = several have it
 	usage    map[string][]inventory.Usage // of a cluster, by hour and namespace
 	badUsage int
 }
@@ -80,9 +81,27 @@ func newLedger(in *Input) *ledger {
 		given.belongs = belongingOf(in)
 		l.in = &given
 	}
+	l.names = map[string]string{}
+	if in.Tenant != nil {
+		for i := range in.Tenant.Clusters {
+			alone(l.names, lower(in.Tenant.Clusters[i].Name), lower(in.Tenant.Clusters[i].ID))
+		}
+	}
 	l.read()
 	l.readUsage()
 	return l
+}
+
+// idOf is the ARM id of a cluster that is told by its id or by a name that no other has;
+// else what was told.
+func (l *ledger) idOf(told string) string {
+	told = lower(told)
+	if !l.in.belongs.clusters[told] {
+		if id := l.names[told]; id != "" {
+			return id
+		}
+	}
+	return told
 }
 
 // mostBilledIn is the currency of most rows; of several the first by name.
@@ -187,6 +206,10 @@ func (l *ledger) readUsage() {
 	for i := range l.in.Usage {
 		n[l.in.Usage[i].Cluster]++
 	}
+	ids := map[string]string{}
+	for told := range n {
+		ids[told] = l.idOf(told)
+	}
 	for i := range l.in.Usage {
 		u := l.in.Usage[i]
 		if u.Hour <= 0 || !plain(u.Requested) || !plain(u.Used) || !plain(u.Charged) || !plain(u.Cores) || !plain(u.Nodes) || !plain(u.Egress) {
@@ -194,7 +217,7 @@ func (l *ledger) readUsage() {
 			continue
 		}
 		u.Hour -= u.Hour % hour
-		id := lower(u.Cluster)
+		id := ids[u.Cluster]
 		if l.usage[id] == nil {
 			l.usage[id] = make([]inventory.Usage, 0, n[u.Cluster])
 		}
