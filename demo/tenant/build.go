@@ -19,7 +19,7 @@ const (
 // What comes of reading a subscription.
 const (
 	faultDenied    = "denied"
-	faultThrottled = "throttled" // its policy states, alerts and costs
+	faultThrottled = "throttled" // its policy states
 	faultPartial   = "partial"   // half a page of its assessments
 	faultAbsent    = "absent"    // Microsoft.Security is not registered there
 )

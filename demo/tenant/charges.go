@@ -40,6 +40,17 @@ func (w *World) EachCharge(out func(cost.Charge) error) error {
 	return nil
 }
 
+// EachChargeOf gives those of one subscription, by its id.
+func (w *World) EachChargeOf(subscription string, out func(cost.Charge) error) error {
+	s := w.bySub[strings.ToLower(subscription)]
+	if s == nil {
+		return fmt.Errorf("charges: no subscription %q in the demo tenant", subscription)
+	}
+	var err error
+	w.chargesOf(s, func(c cost.Charge) bool { err = out(c); return err == nil })
+	return err
+}
+
 // biller writes the rows of one subscription.
 type biller struct {
 	w      *World

@@ -1,6 +1,7 @@
 package tenant
 
 import (
+	"strconv"
 	"strings"
 	"time"
 )
@@ -137,4 +138,23 @@ func (w *World) roleDocs(s *subscription, out emit) error {
 		return err
 	}
 	return add(groupPath(short), reader, w.guidOf("app", "dockreeve-reader"), "ServicePrincipal", "reads for Dockreeve")
+}
+
+// otherTypes are what a tenant is full of beside clusters.
+var otherTypes = []string{"Microsoft.Compute/virtualMachineScaleSets", "Microsoft.Compute/disks", "Microsoft.Network/loadBalancers", "Microsoft.Network/publicIPAddresses", "Microsoft.Network/networkSecurityGroups",
+	"Microsoft.Network/virtualNetworks", "Microsoft.Storage/storageAccounts", "Microsoft.KeyVault/vaults", "Microsoft.OperationalInsights/workspaces", "Microsoft.ManagedIdentity/userAssignedIdentities", "Microsoft.Sql/servers", "Microsoft.Web/sites"}
+
+// otherDocs are resources of other types, of which a collection keeps the number only:
+// Options.Resources less the clusters and registries, spread over the subscriptions.
+func (w *World) otherDocs(s *subscription, out emit) error {
+	all := max(0, w.opts.Resources-len(w.clusters)-len(w.regs))
+	for i := s.i; i < all; i += len(w.subs) {
+		kind := otherTypes[(i/len(w.subs)+s.i)%len(otherTypes)]
+		g := s.groups[i/len(w.subs)%len(s.groups)]
+		name := strings.ToLower(kind[strings.LastIndexByte(kind, '/')+1:]) + "-" + w.guidOf("other", s.GUID, kind)[:4] + strconv.Itoa(i)
+		if err := out(doc{"id": g.path() + "/providers/" + kind + "/" + name, "name": name, "type": kind, "location": g.Region.Name, "tags": tagsOf(g.Tags)}); err != nil {
+			return err
+		}
+	}
+	return nil
 }

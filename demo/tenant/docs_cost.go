@@ -217,39 +217,60 @@ func (w *World) costAlertDocs(s *subscription, out emit) error {
 	return nil
 }
 
-// costDocs are the rows of a Cost Management query by resource, meter category and meter
-// for this month, each as an object by the names of the columns.
+// costDocs are the rows of a Cost Management query (ActualCost, by day, resource, meter
+// and charge type) over the whole bill, in pages of columns and rows.
 func (w *World) costDocs(s *subscription, out emit) error {
-	type key struct{ day, resource, category, meter string }
-	sums := map[key]cost.Amount{}
-	var order []key
-	b := &biller{w: w, s: s}
-	b.prices, _, b.asOf = readPrices()
-	b.out = func(c cost.Charge) bool {
-		if c.Category == "Purchase" || c.Category == "Credit" {
+	type key struct{ day, resource, category, sub, meter, kind string }
+	type sum struct {
+		cost  cost.Amount
+		usage float64
+	}
+	columns := []doc{{"name": "Cost", "type": "Number"}, {"name": "UsageQuantity", "type": "Number"}, {"name": "UsageDate", "type": "Number"}, {"name": "ResourceId", "type": "String"}, {"name": "MeterCategory", "type": "String"},
+		{"name": "MeterSubcategory", "type": "String"}, {"name": "Meter", "type": "String"}, {"name": "ChargeType", "type": "String"}, {"name": "Currency", "type": "String"}}
+	const page = 5000
+	var rows [][]any
+	day, sums, order := "", map[key]*sum{}, []key(nil)
+	flush := func() error { // rows of one day; whole pages go out
+		for _, k := range order {
+			v := sums[k]
+			rows = append(rows, []any{json.Number(strconv.FormatFloat(v.cost.Float(), 'f', 6, 64)), v.usage, json.Number(k.day), k.resource, k.category, k.sub, k.meter, k.kind, s.Currency})
+		}
+		clear(sums)
+		order = order[:0]
+		for len(rows) >= page {
+			if err := out(doc{"columns": columns, "rows": rows[:page]}); err != nil {
+				return err
+			}
+			rows = append([][]any(nil), rows[page:]...)
+		}
+		return nil
+	}
+	var failed error
+	w.chargesOf(s, func(c cost.Charge) bool {
+		if c.CommitmentUse == "Unused" {
 			return true
 		}
-		k := key{time.Unix(0, c.Start).UTC().Format("20060102"), c.Resource, c.MeterCategory, c.Meter}
-		if _, ok := sums[k]; !ok {
-			order = append(order, k)
+		k := key{time.Unix(0, c.Start).UTC().Format("20060102"), c.Resource, c.MeterCategory, c.MeterSub, c.Meter, c.Category}
+		if k.day != day {
+			if failed = flush(); failed != nil {
+				return false
+			}
+			day = k.day
 		}
-		sums[k] += c.Billed
+		v := sums[k]
+		if v == nil {
+			v = &sum{}
+			sums[k], order = v, append(order, k)
+		}
+		v.cost += c.Billed
+		v.usage += c.Quantity
 		return true
+	})
+	if failed != nil {
+		return failed
 	}
-	for n := w.now.Day() - 1; n >= 1; n-- {
-		for _, c := range s.clusters {
-			b.cluster(c, n)
-		}
-		b.subscription(n)
+	if err := flush(); err != nil || len(rows) == 0 {
+		return err
 	}
-	for _, k := range order {
-		day, err := strconv.Atoi(k.day)
-		if err != nil {
-			return err
-		}
-		if err := out(doc{"Cost": json.Number(strconv.FormatFloat(sums[k].Float(), 'f', 6, 64)), "UsageDate": day, "ResourceId": k.resource, "MeterCategory": k.category, "Meter": k.meter, "Currency": s.Currency}); err != nil {
-			return err
-		}
-	}
-	return nil
+	return out(doc{"columns": columns, "rows": rows})
 }

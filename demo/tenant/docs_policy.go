@@ -62,19 +62,13 @@ func (w *World) scopeOf(s *subscription, i int) string {
 	return ""
 }
 
-// definitionDocs are those that the subscription's assignments name, and the set.
-func (w *World) definitionDocs(s *subscription, out emit) error {
-	for i, g := range guardrails {
-		if w.scopeOf(s, i) == "" {
-			continue
-		}
+// definitionDocs are those that assignments name, and the set of the company.
+func (w *World) definitionDocs(out emit) error {
+	for _, g := range guardrails {
 		if err := out(doc{"id": definitionPath(g.Definition), "name": g.Definition, "type": "Microsoft.Authorization/policyDefinitions",
 			"properties": doc{"displayName": definitionTitles[g.Definition], "policyType": "BuiltIn", "mode": "Indexed", "version": "1.0.0", "metadata": doc{"category": "Kubernetes", "version": "1.0.0"}, "parameters": doc{}}}); err != nil {
 			return err
 		}
-	}
-	if !w.under(s, short) {
-		return nil
 	}
 	var members []doc
 	for _, g := range guardrails[:3] {

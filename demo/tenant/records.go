@@ -23,14 +23,14 @@ type Ask struct {
 
 // perSubscription are the reads of a subscription, in order.
 var perSubscription = []string{
-	cloud.ReadResourceGroups, cloud.ReadClusters, cloud.ReadArc, cloud.ReadRegistries, cloud.ReadPlan, cloud.ReadDefinitions, cloud.ReadAssignments,
+	cloud.ReadResourceGroups, cloud.ReadClusters, cloud.ReadArc, cloud.ReadRegistries, cloud.ReadOthers, cloud.ReadPlan, cloud.ReadAssignments,
 	cloud.ReadExemptions, cloud.ReadStates, cloud.ReadRoles, cloud.ReadBudgets, cloud.ReadCostAlerts, cloud.ReadCosts, cloud.ReadActivity,
 	cloud.ReadAlerts, cloud.ReadAssessments, cloud.ReadSuppressions,
 }
 
 // Asks are all reads of a whole collection, in a stable order.
 func (w *World) Asks() []Ask {
-	out := []Ask{{What: cloud.ReadGroups}, {What: cloud.ReadSubscriptions}, {What: cloud.ReadPrices}, {What: cloud.ReadSizes}}
+	out := []Ask{{What: cloud.ReadGroups}, {What: cloud.ReadSubscriptions}, {What: cloud.ReadDefinitions}, {What: cloud.ReadPrices}, {What: cloud.ReadSizes}}
 	for _, s := range w.subs {
 		for _, what := range perSubscription {
 			out = append(out, Ask{what, s.id()})
@@ -87,16 +87,19 @@ func (w *World) half(ask Ask) int {
 func (w *World) Outcome(ask Ask) cloud.Read {
 	read := cloud.Read{Scope: ask.Scope, What: ask.What, At: w.now.UnixNano(), Outcome: cloud.ReadOK}
 	s := w.bySub[ask.Scope]
+	if c := w.byID[ask.Scope]; c != nil && (c.sub.Fault == faultDenied || c.sub.Fault == faultAbsent) {
+		s = c.sub
+	}
 	if s == nil {
 		return read
 	}
-	security := ask.What == cloud.ReadPlan || ask.What == cloud.ReadAlerts || ask.What == cloud.ReadAssessments || ask.What == cloud.ReadSuppressions
+	security := ask.What == cloud.ReadClusterPlan || ask.What == cloud.ReadPlan || ask.What == cloud.ReadAlerts || ask.What == cloud.ReadAssessments || ask.What == cloud.ReadSuppressions
 	switch {
 	case s.Fault == faultDenied:
 		read.Outcome = cloud.ReadDenied
 		read.Reason = "the identity that reads has no right to this subscription"
 		read.Remedy = "give it Reader and Security Reader on " + s.path() + ", or on a management group above it"
-	case s.Fault == faultThrottled && (ask.What == cloud.ReadStates || ask.What == cloud.ReadCosts):
+	case s.Fault == faultThrottled && ask.What == cloud.ReadStates:
 		read.Outcome = cloud.ReadThrottled
 		read.Reason = "told to wait for longer than was allowed"
 		read.Remedy = "collect again later, or allow longer waits"
@@ -136,6 +139,8 @@ func (w *World) Whole(ask Ask, out func(json.RawMessage) error) error {
 		return w.groupDocs(write)
 	case cloud.ReadSubscriptions:
 		return w.subscriptionDocs(write)
+	case cloud.ReadDefinitions:
+		return w.definitionDocs(write)
 	case cloud.ReadPrices:
 		return w.priceDocs(write)
 	case cloud.ReadSizes:
@@ -159,7 +164,7 @@ func (w *World) Whole(ask Ask, out func(json.RawMessage) error) error {
 	}
 	reads := map[string]func(*subscription, emit) error{
 		cloud.ReadResourceGroups: w.resourceGroupDocs, cloud.ReadClusters: w.clusterDocs, cloud.ReadArc: w.arcDocs, cloud.ReadRegistries: w.registryDocs,
-		cloud.ReadPlan: w.planDocs, cloud.ReadDefinitions: w.definitionDocs, cloud.ReadAssignments: w.assignmentDocs, cloud.ReadExemptions: w.exemptionDocs,
+		cloud.ReadOthers: w.otherDocs, cloud.ReadPlan: w.planDocs, cloud.ReadAssignments: w.assignmentDocs, cloud.ReadExemptions: w.exemptionDocs,
 		cloud.ReadStates: w.stateDocs, cloud.ReadRoles: w.roleDocs, cloud.ReadBudgets: w.budgetDocs, cloud.ReadCostAlerts: w.costAlertDocs,
 		cloud.ReadCosts: w.costDocs, cloud.ReadActivity: w.activityDocs, cloud.ReadAlerts: w.alertDocs, cloud.ReadAssessments: w.assessmentDocs,
 		cloud.ReadSuppressions: w.suppressionDocs,
