@@ -32,7 +32,9 @@ export const dayOf = (ns: number): string => new Date(ns / 1e6).toISOString().sl
 
 /** Money of which the amount means something. The mark is of the type only. */
 export type Known = Money & { readonly known: true };
-export const known = (m: Money | undefined): m is Known => m !== undefined && !m.notAssessed && m.currency !== "";
+/** An amount that is known in part: less than the whole, and why. */
+export const partial = (m: Money | undefined): string => (m !== undefined && m.currency !== "" && m.notAssessed?.startsWith("in part") ? m.notAssessed : "");
+export const known = (m: Money | undefined): m is Known => m !== undefined && m.currency !== "" && (!m.notAssessed || partial(m) !== "");
 
 /** An amount alone: whole units from 100 on, cents below, more digits where it is less than a cent. */
 export function amount(micros: number): string {
@@ -44,7 +46,7 @@ export function amount(micros: number): string {
 }
 
 /** "1 284 EUR", or that it is not assessed. */
-export const money = (m: Money | undefined): string => (known(m) ? `${amount(m.micros)} ${m.currency}` : "not assessed");
+export const money = (m: Money | undefined): string => (known(m) ? `${partial(m) ? "at least " : ""}${amount(m.micros)} ${m.currency}` : "not assessed");
 
 /** Where the figure comes from: what a hover shows. */
 export function moneyTip(m: Money | undefined, what = ""): string {
@@ -52,6 +54,7 @@ export function moneyTip(m: Money | undefined, what = ""): string {
   if (!known(m)) lines.push(`not assessed: ${m?.notAssessed || "no bill and no price was read"}`);
   else {
     lines.push(`${amount(m.micros)} ${m.currency}`);
+    if (partial(m)) lines.push(`not assessed ${m.notAssessed}`);
     lines.push([m.source, m.asOf ? `of ${m.asOf}` : "date not told"].filter(Boolean).join(", "));
   }
   return lines.join("\n");
@@ -115,8 +118,8 @@ export function change(v: number, digits = 0): string {
   return Number(said) === 0 ? "±0" : `${v > 0 ? "+" : "−"}${said}`;
 }
 
-/** A score between 0 and 1, or already in percent, as the API's documents have both. */
-export const points = (v: number): number => (Math.abs(v) <= 1 ? v * 100 : v);
+/** A score between 0 and 1, as people say it. */
+export const points = (v: number): number => v * 100;
 
 // Protection
 
@@ -136,7 +139,7 @@ export const protectionSays = (c: ClusterRow): string => ROWS.map((n) => `${ROW_
 /** Yes, no, or not assessed and why. */
 export const yes = (a: { value: boolean; notAssessed?: string } | undefined): "yes" | "no" | "" => (!a || a.notAssessed ? "" : a.value ? "yes" : "no");
 
-const FRAMEWORKS: Readonly<Record<string, string>> = { "cis-aks-1.8": "CIS AKS 1.8", mcsb: "Microsoft cloud security benchmark", "pci-dss-4": "PCI DSS 4", "iso-27001": "ISO 27001", soc2: "SOC 2", "soc-2": "SOC 2", "nist-800-53": "NIST 800-53", defender: "Defender recommendations" };
+const FRAMEWORKS: Readonly<Record<string, string>> = { "": "All controls", "defender-containers": "Defender for Containers", "iso-27001-2022": "ISO 27001:2022", "nist-800-53-r5": "NIST 800-53 r5", "cis-aks-1.8": "CIS AKS 1.8", mcsb: "Microsoft cloud security benchmark", "pci-dss-4": "PCI DSS 4", "iso-27001": "ISO 27001", soc2: "SOC 2", "soc-2": "SOC 2", "nist-800-53": "NIST 800-53", defender: "Defender recommendations" };
 export const frameworkName = (id: string): string => (Object.hasOwn(FRAMEWORKS, id) ? FRAMEWORKS[id]! : id);
 
 const SEVERITY = ["", "informational", "low", "medium", "high", "critical"];

@@ -4,7 +4,7 @@ import { useState, type ReactNode } from "react";
 import { governance } from "../api/client";
 import type { GetGovernanceResponse } from "../gen/dockreeve/v1/dockreeve_pb";
 import type { CostGap, Evaluation, InventoryGap, Money, Price, Ref, Row } from "../gen/govern";
-import { amount, at, burn, doc, known, list, money, moneyTip, percent, ROW_SAYS, type RowName, rowTip, ROWS, stateSays } from "../lib/govern";
+import { amount, at, burn, doc, known, list, money, moneyTip, partial, percent, ROW_SAYS, type RowName, rowTip, ROWS, stateSays } from "../lib/govern";
 import { clusterAddress, controlAddress, governedAddress } from "../lib/entity";
 import { num, plural } from "../lib/time";
 import { Ago, Command, End, Link, NotAssessed, Remedy } from "./bits";
@@ -45,7 +45,7 @@ export const MarksKey = () => (
 /** Money: its date and source a hover away; what is not assessed says so. */
 export function Sum({ of, what = "", bare = false, dated = false }: { of: Money | undefined; what?: string; bare?: boolean; dated?: boolean }) {
   if (!known(of)) return <span className="muted" data-tip={moneyTip(of, what)}>{bare ? "?" : <>not assessed{dated && of?.notAssessed ? `: ${of.notAssessed}` : ""}</>}<span className="sr">{bare ? "not assessed" : ""}</span></span>;
-  return <span className="money" data-tip={moneyTip(of, what)}>{amount(of.micros)}{!bare && <> <span className="cur">{of.currency}</span></>}{!dated && !bare && of.micros === 0 && of.source && <span className="muted small"> {of.source}</span>}{dated && <span className="muted small nowrap"> {[of.source, of.asOf].filter(Boolean).join(", ") || "date not told"}</span>}</span>;
+  return <span className="money" data-tip={moneyTip(of, what)}>{partial(of) && <span className="amber part"><Warn size={12} /><span className="sr">at least </span></span>}{amount(of.micros)}{!bare && <> <span className="cur">{of.currency}</span></>}{!dated && !bare && of.micros === 0 && of.source && <span className="muted small zero-why"> {of.source}</span>}{dated && <span className="muted small money-from"> {[of.source, of.asOf].filter(Boolean).join(", ") || "date not told"}</span>}</span>;
 }
 
 /** Month to date against its budget: the bar ends at five quarters of it; the line is the budget, the hatching the forecast. */

@@ -39,9 +39,9 @@ export default function ComplianceScreen({ search }: { search: string }) {
   const p = new URLSearchParams(search);
   const all = list(scores[""]);
   const framework = p.get("framework") ?? "";
-  const chosen = all.find((s) => s.framework === framework);
+  const chosen = framework === "" ? undefined : all.find((s) => s.framework === framework);
   const put = (k: string, v: string) => { const n = new URLSearchParams(search); if (v) n.set(k, v); else n.delete(k); go(`/compliance${n.size ? `?${n}` : ""}`, true); };
-  const shown = chosen ?? all[0];
+  const shown = chosen ?? all.find((s) => s.framework === "") ?? all[0];
   const past = shown ? byDay(list(history[shown.framework])) : [];
   return (
     <div className="page image governed">
@@ -53,7 +53,7 @@ export default function ComplianceScreen({ search }: { search: string }) {
       <ul className="frameworks" aria-label="Benchmarks">
         {all.map((s) => { const t = score(s); const past = byDay(list(history[s.framework])).map(([, v]) => points(v)); return (
           <li key={s.framework}>
-            <button type="button" className={`framework${framework === s.framework ? " on" : ""}`} aria-pressed={framework === s.framework} onClick={() => put("framework", framework === s.framework ? "" : s.framework)}>
+            <button type="button" className={`framework${s.framework === (chosen?.framework ?? "") ? " on" : ""}`} aria-pressed={s.framework === (chosen?.framework ?? "")} onClick={() => put("framework", framework === s.framework ? "" : s.framework)}>
               <span className="figure-name">{frameworkName(s.framework)}</span>
               <span className="figure-value">{t.value === null ? <b className="muted">not assessed</b> : <b>{t.percent}</b>}<Spark values={past.slice(-30)} says={`${frameworkName(s.framework)}: ${past.length ? `${Math.round(past.at(0)!)} to ${Math.round(past.at(-1)!)} in ${plural(past.length, "day")}` : "no history"}`} /></span>
               <Meter value={t.value} met={t.met} says={t.tip} />
@@ -100,7 +100,7 @@ function Controls({ of, search, framework, put }: { of: Compliance; search: stri
                 <td><Link to={controlAddress(c.id)} className="control-link"><b>{c.title}</b></Link><p className="muted small">{c.id}{c.manual ? ", a person has to look" : ""}</p></td>
                 <td className="n">{k.fail ? <Link to={`${controlAddress(c.id)}?q=verdict:fail`}><b>{num(k.fail)}</b></Link> : <span className="faint">0</span>}</td><td className="n">{num(k.pass ?? 0)}</td><td className="n">{k["not-assessed"] ? <Link to={`${controlAddress(c.id)}?q=verdict:not-assessed`}>{num(k["not-assessed"])}</Link> : <span className="faint">0</span>}</td><td className="n">{k.exempt ? <Link to={`${controlAddress(c.id)}?q=verdict:exempt`}>{num(k.exempt)}</Link> : <span className="faint">0</span>}</td>
                 <td><Split of={k} total={total} /></td>
-                <td className="maps-cell">{entries(c.maps).filter(([, l]) => list(l).length).map(([f, l]) => <span key={f} className="map-tag" data-tip={frameworkName(f)}>{f.split("-")[0]!.toUpperCase()} {list(l).join(", ")}</span>)}</td>
+                <td className="maps-cell">{entries(c.maps).filter(([, l]) => list(l).length).map(([f, l]) => <span key={f} className="map-tag" data-tip={`${frameworkName(f)}\n${list(l).join("\n")}`}>{f.split("-")[0]!.toUpperCase()} {f.startsWith("defender") ? "" : list(l).join(", ")}</span>)}</td>
               </tr>
             ); })}</tbody>
           </table>

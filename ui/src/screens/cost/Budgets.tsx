@@ -22,7 +22,7 @@ export function Budgets({ of }: { of: readonly BudgetState[] }) {
               <td className="n nowrap"><Sum of={b.amount} /></td><td className="n nowrap"><Sum of={b.spent} /></td>
               <td className="burn-cell"><BudgetBar spent={b.spent} budget={b.amount} forecast={b.forecast} thresholds={list(b.thresholds).map((t) => t.percent)} /><span className="muted small">{s === "none" ? "not assessed" : <>{percent(b.burn)} spent with {percent(b.expected)} of the period over</>}</span></td>
               <td className="n nowrap"><Sum of={b.forecast} /></td>
-              <td className="nowrap">{list(b.thresholds).length === 0 ? <span className="muted">none</span> : list(b.thresholds).map((t, i) => <span key={i} className={t.crossed ? "threshold crossed" : "threshold"} data-tip={`${t.percent} % ${t.forecasted ? "of the forecast" : "of what is spent"}: ${t.crossed ? "crossed" : "not crossed"}`}>{t.percent} %{t.forecasted ? " forecast" : ""}{t.crossed ? " crossed" : ""}</span>)}</td>
+              <td className="thresholds">{list(b.thresholds).length === 0 ? <span className="muted">none</span> : list(b.thresholds).map((t, i) => <span key={i} className={t.crossed ? "threshold crossed" : "threshold"} data-tip={`${t.percent} % ${t.forecasted ? "of the forecast" : "of what is spent"}: ${t.crossed ? "crossed" : "not crossed"}`}>{t.forecasted ? "forecast " : ""}{t.crossed ? "past " : ""}{t.percent} %</span>)}</td>
               <td className="nowrap">{b.breach ? <span className={s === "over" ? "bad-ink" : "amber"}><Warn size={13} />breaks on {b.breach}</span> : s === "none" ? <NotAssessed /> : <span className="row"><Check size={14} />holds at this rate</span>}</td>
             </tr>
           );

@@ -31,12 +31,13 @@ export default function CostScreen({ search }: { search: string }) {
   const { of: r, answer } = e.got;
   if (!r) return <div className="page"><h1>Cost</h1><NotEvaluated what="Cost" why={answer.notAssessed} remedy={answer.remedy} /></div>;
   const days = list(r.days), budgets = list(r.budgets), anomalies = list(r.anomalies), reconciled = list(r.reconciled), gaps = list(r.gaps);
+  const billed = r.billed.asOf ?? ""; // what came after it is not billed yet
   const off = reconciled.filter((x) => x.finding).length, over = budgets.filter((b) => b.breach).length;
   const tabs: Tab[] = [
     { key: "allocation", label: "Allocation", count: num(list(r.teams).length), body: () => <Allocations of={r} /> },
     { key: "protection", label: "Protection", count: "", body: () => <Providers of={list(r.protection)} /> },
     { key: "budgets", label: "Budgets", count: num(budgets.length), warn: over > 0, body: () => <Budgets of={budgets} /> },
-    { key: "anomalies", label: "Unusual", count: num(anomalies.length), warn: anomalies.length > 0, body: () => (anomalies.length === 0 ? <p className="muted">Nothing in {plural(days.length, "day")} is unusual by spend, core-hours, nodes or egress, as far as they are known.</p> : <Anomalies of={anomalies} />) },
+    { key: "anomalies", label: "Unusual", count: num(anomalies.length), warn: anomalies.length > 0, body: () => (anomalies.length === 0 ? <p className="muted">Nothing in {plural(days.length, "day")} is unusual by spend, core-hours, nodes or egress, as far as they are known.</p> : <Anomalies of={anomalies} alerts={answer.alerts} />) },
     { key: "ingestion", label: "Log ingestion", count: num(list(r.ingestion).length), body: () => <Ingestion of={list(r.ingestion)} increases={list(r.increases)} /> },
     { key: "reconciled", label: "Computed against billed", count: num(reconciled.length), warn: off > 0, body: () => <Reconciled of={reconciled} /> },
     { key: "prices", label: "Prices", count: num(list(r.prices).length), warn: list(r.prices).some((p) => !p.verified), body: () => <Prices of={list(r.prices)} /> },
@@ -55,10 +56,10 @@ export default function CostScreen({ search }: { search: string }) {
         <Total name="of no cluster" of={r.unassigned} whole={r} what="belongs to no cluster that is known" />
       </dl>
       {days.length > 0 && <DayChart title="Billed, protection and idle" unit={r.currency} days={days.map((d) => d.day)} format={(v) => amount(v)} height={140}
-        series={[{ name: "billed", strong: true, values: days.map((d) => d.billed) }, { name: "protection", values: days.map((d) => d.protection) }, { name: "idle", dashed: true, values: days.map((d) => d.idle ?? null) }]}
+        series={[{ name: "billed", strong: true, values: days.map((d) => (billed && d.day > billed ? null : d.billed)) }, { name: "protection", values: days.map((d) => d.protection) }, { name: "idle", dashed: true, values: days.map((d) => d.idle ?? null) }]}
         marks={answer.alerts.map((a) => ({ at: ms(a.at), title: a.title, severity: a.severity, to: `/alerts/${encodeURIComponent(a.id)}`, miner: a.miner }))}
         bands={anomalies.map((a) => ({ from: a.from / 1e6, to: a.to / 1e6, title: `${a.series}: ${a.got} instead of ${a.expected} ${a.unit}`, grave: a.mining === true }))}
-        note={<>Shaded days were unusual; marks below are alerts.</>} />}
+        note={<>Shaded days were unusual, red ones look like mining; marks below are alerts.{billed && days.at(-1)!.day > billed ? ` Billed until ${billed}.` : ""}</>} />}
       <Tabs of={tabs} search={search} address="/cost" label="Parts of the cost" />
     </div>
   );

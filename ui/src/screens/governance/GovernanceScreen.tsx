@@ -95,11 +95,11 @@ function Drift({ of, onGo }: { of: readonly Change[]; onGo: () => void }) {
   return (
     <div className="scroll-x" tabIndex={0} role="region" aria-label="Changes">
       <table className="plain">
-        <thead><tr><th>What</th><th>Where</th><th>Before</th><th>Now</th><th>Since</th></tr></thead>
+        <thead><tr><th>What</th><th>Where</th><th>Change</th><th>Since</th></tr></thead>
         <tbody>{sorted.map((d, i) => (
           <tr key={i}>
             <td className="nowrap">{d.worse ? <span className="amber"><Warn size={13} />{d.what}, worse</span> : <span>{d.what}</span>}</td>
-            <td className="node-name"><RefName of={d} onGo={onGo} /></td><td>{d.before || "–"}</td><td>{d.after || "–"}{d.why && <p className="muted small">{d.why}</p>}</td><td className="nowrap">{d.since ? <Ago ns={at(d.since)} suffix /> : "–"}</td>
+            <td className="node-name"><RefName of={d} onGo={onGo} /></td><td className="wrap">{d.before || "nothing"} → <b>{d.after || "nothing"}</b>{d.why && <p className="muted small">{d.why}</p>}</td><td className="nowrap">{d.since ? <Ago ns={at(d.since)} suffix /> : "–"}</td>
           </tr>
         ))}</tbody>
       </table>

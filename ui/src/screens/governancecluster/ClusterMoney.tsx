@@ -22,13 +22,13 @@ export function ClusterMoney({ of: c, cost, anomalies, alerts }: { of: ClusterRo
         <div><dt>budget</dt><dd className="wide-money"><Sum of={cost.budget} dated />{known(cost.budget) && <BudgetBar spent={cost.monthToDate} budget={cost.budget} forecast={cost.forecast} />}{b.state === "over" && <span className="amber"><Warn size={13} />{percent(b.forecast ?? b.spent ?? 0)} forecast</span>}</dd></div>
         <div><dt>idle</dt><dd><Sum of={cost.idle} what="nobody requested it and nobody used it" dated /></dd></div>
         <div><dt>protection</dt><dd><span><Share v={cost.share} why={cost.shareWhy} />{!cost.shareWhy && " of its cost"}</span></dd></div>
-        <div><dt>per vCore</dt><dd><Sum of={cost.perVCore} what="protection by vCore and month" dated />{known(cost.perVCore) && <span className="muted small">a month</span>}</dd></div>
+        <div><dt>vCore and month</dt><dd><Sum of={cost.perVCore} what="protection by vCore and month" dated /></dd></div>
         <div><dt>vCores</dt><dd>{num(Math.round(cost.vcores * 10) / 10)} on average</dd></div>
       </dl>
-      {days.length > 0 ? <DayChart title="Cost" unit={cur} days={days.map((d) => d.day)} format={(v) => amount(v)} series={[{ name: "billed", strong: true, values: days.map((d) => d.billed) }, { name: "protection", values: days.map((d) => d.protection) }, { name: "idle", dashed: true, values: days.map((d) => d.idle ?? null) }]}
+      {days.length > 0 ? <DayChart title="Cost" unit={cur} days={days.map((d) => d.day)} format={(v) => amount(v)} series={[{ name: "billed", strong: true, values: days.map((d) => (cost.monthToDate.asOf && d.day > cost.monthToDate.asOf ? null : d.billed)) }, { name: "protection", values: days.map((d) => d.protection) }, { name: "idle", dashed: true, values: days.map((d) => d.idle ?? null) }]}
         marks={alerts.map((a) => ({ at: ms(a.firstSeen), title: a.title, severity: a.severity, to: `/alerts/${encodeURIComponent(a.id)}`, miner: false }))} bands={anomalies.map((a) => ({ from: a.from / 1e6, to: a.to / 1e6, title: `${a.series}: ${a.got} instead of ${a.expected} ${a.unit}`, grave: a.mining === true }))}
         note={`bill of ${cost.monthToDate.asOf ?? "a date that is not told"}; alerts and what was unusual on the same axis`} /> : <p><NotAssessed why="no bill of it was read" /></p>}
-      {anomalies.length > 0 && <><h2>Unusual</h2><Anomalies of={anomalies} one /></>}
+      {anomalies.length > 0 && <><h2>Unusual</h2><Anomalies of={anomalies} alerts={alerts} one /></>}
       <h2>Protection by provider <span className="muted">month to date</span></h2>
       {protection.length === 0 ? <p><NotAssessed why="nothing protects it, or what that costs could not be computed" /></p> : (
         <div className="scroll-x" tabIndex={0} role="region" aria-label="Protection by provider">

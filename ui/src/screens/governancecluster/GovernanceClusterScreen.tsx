@@ -69,7 +69,7 @@ export default function GovernanceClusterScreen({ id, search }: { id: string; se
         <div><dt>open alerts</dt><dd>{c.alertsOpen === undefined ? <NotAssessed why="nothing watches it here" /> : <span>{plural(c.alertsOpen, "high or critical alert")}</span>}</dd></div>
         <div><dt>month to date</dt><dd className="wide-money"><Spent c={c} /></dd></div>
         <div><dt>security cost</dt><dd><Sum of={c.security} what="what protection costs, month to date" dated /></dd></div>
-        <div><dt>risk</dt><dd><span className="wrap"><b>{Math.round(c.risk)}</b> of 100 <span className="muted small">{list(c.riskWhy).join("; ")}</span></span></dd></div>
+        <div className="full"><dt>risk</dt><dd><span className="wrap"><b>{Math.round(c.risk)}</b> of 100 <span className="muted small">{list(c.riskWhy).join("; ")}</span></span></dd></div>
         {c.anomaly && <div><dt>unusual</dt><dd><span className="amber"><Warn size={13} /><span className="wrap">{c.anomaly}</span></span></dd></div>}
         {c.firstSeen ? <div><dt>first seen</dt><dd><Ago ns={at(c.firstSeen)} suffix /></dd></div> : null}
         <div className="full"><dt>id</dt><dd><End mono>{c.id}</End><Copy text={c.id} what="id" /></dd></div>
