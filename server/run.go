@@ -64,6 +64,7 @@ func (s *Server) Run(ctx context.Context) error {
 		group.Go(func() error { return s.opt.Link.Run(ctx) })
 	}
 	group.Go(func() error { return s.images.Run(ctx) })
+	group.Go(func() error { return s.govern.Run(ctx) })
 	group.Go(func() error { return s.keep(ctx) })
 	return group.Wait()
 }

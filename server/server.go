@@ -16,6 +16,7 @@ import (
 	"github.com/dockreeve/dockreeve/link"
 	"github.com/dockreeve/dockreeve/server/api"
 	"github.com/dockreeve/dockreeve/server/auth"
+	"github.com/dockreeve/dockreeve/server/governance"
 	"github.com/dockreeve/dockreeve/server/images"
 	"github.com/dockreeve/dockreeve/server/ingest"
 	"github.com/dockreeve/dockreeve/store"
@@ -33,10 +34,14 @@ type Options struct {
 	Link *Link
 	// Images says how images are kept up to date; its DB, Raise, Lost, Clock and Log are
 	// set by New. The zero value matches nothing and scans nothing, and status says so.
-	Images  images.Options
-	Ledger  *link.Ledger // what the near end of an in-process link counts, so that status tells it too; nil = none
-	UI      http.Handler // the console; nil = none
-	Version string
+	Images images.Options
+	// Governance says how the tenant is judged; its DB, Raise, Clock and Log are set by New,
+	// and so is its Dir where StateDir is given. The zero value asks Azure nothing and judges
+	// what is known here.
+	Governance governance.Options
+	Ledger     *link.Ledger // what the near end of an in-process link counts, so that status tells it too; nil = none
+	UI         http.Handler // the console; nil = none
+	Version    string
 
 	Listen      string   // host:port; "" = DefaultListen; port 0 takes a free one
 	AllowRemote bool     // let Listen be more than this machine
@@ -56,6 +61,7 @@ type Server struct {
 	auth     *auth.Auth
 	ingest   *ingest.Ingest // nil without a Receiver
 	images   *images.Images
+	govern   *governance.Governance
 	handler  http.Handler
 }
 
@@ -89,6 +95,7 @@ func New(opt Options) (*Server, error) {
 		s.ingest = ingest.New(ingest.Options{Store: opt.DB, Receiver: opt.Receiver, Ledger: opt.Ledger, Clock: opt.Clock, Log: opt.Log})
 	}
 	s.images = images.New(s.imageOptions())
+	s.govern = governance.New(s.governanceOptions())
 	s.handler = s.routes()
 	return s, nil
 }
@@ -98,11 +105,27 @@ func New(opt Options) (*Server, error) {
 func (s *Server) imageOptions() images.Options {
 	opt := s.opt.Images
 	opt.DB, opt.Clock, opt.Log = s.opt.DB, s.opt.Clock, s.opt.Log
-	in := s.ingest
-	if in == nil {
-		in = ingest.New(ingest.Options{Store: s.opt.DB, Ledger: s.opt.Ledger, Clock: s.opt.Clock, Log: s.opt.Log})
-	}
+	in := s.intake()
 	opt.Raise, opt.Lost = in.Raise, in.Ledger().Lost
+	return opt
+}
+
+// intake is what stores findings of the hub's own.
+func (s *Server) intake() *ingest.Ingest {
+	if s.ingest != nil {
+		return s.ingest
+	}
+	return ingest.New(ingest.Options{Store: s.opt.DB, Ledger: s.opt.Ledger, Clock: s.opt.Clock, Log: s.opt.Log})
+}
+
+// governanceOptions joins the keeper of governance with the rest.
+func (s *Server) governanceOptions() governance.Options {
+	opt := s.opt.Governance
+	opt.DB, opt.Clock, opt.Log = s.opt.DB, s.opt.Clock, s.opt.Log
+	opt.Raise = s.intake().Raise
+	if opt.Dir == "" {
+		opt.Dir = s.opt.StateDir
+	}
 	return opt
 }
 
@@ -157,7 +180,7 @@ func (s *Server) SignInURL(ctx context.Context) (string, error) {
 func (s *Server) Handler() http.Handler { return s.handler }
 
 func (s *Server) routes() http.Handler {
-	opt := api.Options{DB: s.opt.DB, Ingest: s.ingest, Images: s.images, Version: s.opt.Version, Who: auth.Who, Clock: s.opt.Clock, Log: s.opt.Log}
+	opt := api.Options{DB: s.opt.DB, Ingest: s.ingest, Images: s.images, Governance: s.govern, Version: s.opt.Version, Who: auth.Who, Clock: s.opt.Clock, Log: s.opt.Log}
 	if s.opt.Link != nil {
 		opt.JoinToken = s.opt.Link.CreateJoinToken
 	}

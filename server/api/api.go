@@ -19,6 +19,7 @@ import (
 	"github.com/dockreeve/dockreeve/internal/clock"
 	"github.com/dockreeve/dockreeve/link"
 	"github.com/dockreeve/dockreeve/query"
+	"github.com/dockreeve/dockreeve/server/governance"
 	"github.com/dockreeve/dockreeve/server/images"
 	"github.com/dockreeve/dockreeve/server/ingest"
 	"github.com/dockreeve/dockreeve/store"
@@ -26,11 +27,13 @@ import (
 
 // Options say what the API answers from. DB is needed.
 type Options struct {
-	DB      *store.DB
-	Ingest  *ingest.Ingest // nil = nothing comes in here, and status says so
-	Images  *images.Images // nil = images are only shown, and status says so
-	Version string
-	Who     func(context.Context) string // the signed-in name; nil = "unknown"
+	DB     *store.DB
+	Ingest *ingest.Ingest // nil = nothing comes in here, and status says so
+	Images *images.Images // nil = images are only shown, and status says so
+	// Governance evaluates; nil = what is stored is only shown, and status says so.
+	Governance *governance.Governance
+	Version    string
+	Who        func(context.Context) string // the signed-in name; nil = "unknown"
 	// JoinToken makes a token with which a cluster's agent or a node joins once; nil = this
 	// server takes nothing in from other machines.
 	JoinToken func(ctx context.Context, role, cluster string, ttl time.Duration) (token string, expires time.Time, caHash string, err error)
@@ -45,6 +48,7 @@ type API struct {
 	opt     Options
 	watches chan struct{} // one token per open stream
 	submits chan struct{} // one token per scan being taken in
+	tenants chan struct{} // one token per snapshot or bill being taken in
 }
 
 var (
@@ -70,13 +74,14 @@ func New(opt Options) *API {
 	if opt.MaxWatchers <= 0 {
 		opt.MaxWatchers = 256
 	}
-	return &API{opt: opt, watches: make(chan struct{}, opt.MaxWatchers), submits: make(chan struct{}, maxSubmits)}
+	return &API{opt: opt, watches: make(chan struct{}, opt.MaxWatchers), submits: make(chan struct{}, maxSubmits), tenants: make(chan struct{}, maxTenants)}
 }
 
 // Paths are the prefixes under which Register puts the services.
 func (a *API) Paths() []string {
 	return []string{"/" + dockreevev1connect.AlertServiceName + "/", "/" + dockreevev1connect.ChangeServiceName + "/", "/" + dockreevev1connect.StatusServiceName + "/",
-		"/" + dockreevev1connect.ImageServiceName + "/", "/" + dockreevev1connect.ClusterServiceName + "/"}
+		"/" + dockreevev1connect.ImageServiceName + "/", "/" + dockreevev1connect.ClusterServiceName + "/",
+		"/" + dockreevev1connect.GovernanceServiceName + "/"}
 }
 
 // Register puts the services on mux, under Paths.
@@ -92,6 +97,7 @@ func (a *API) Register(mux *http.ServeMux) {
 	mux.Handle(dockreevev1connect.NewChangeServiceHandler(a, opts...))
 	mux.Handle(dockreevev1connect.NewStatusServiceHandler(a, opts...))
 	mux.Handle(dockreevev1connect.NewClusterServiceHandler(a, opts...))
+	mux.Handle(dockreevev1connect.NewGovernanceServiceHandler(a, append(opts, connect.WithReadMaxBytes(maxPiece+4096))...))
 	mux.Handle(dockreevev1connect.NewImageServiceHandler(a, append(opts, connect.WithReadMaxBytes(MaxScan+4096))...))
 }
 
@@ -101,7 +107,8 @@ func (a *API) fail(err error) error {
 	var q *query.Error
 	code := connect.CodeInternal
 	switch {
-	case errors.As(err, &q), errors.Is(err, store.ErrCursor), errors.Is(err, store.ErrOrder), errors.Is(err, store.ErrImageOrder), errors.Is(err, store.ErrLimit):
+	case errors.As(err, &q), errors.Is(err, store.ErrCursor), errors.Is(err, store.ErrOrder), errors.Is(err, store.ErrImageOrder), errors.Is(err, store.ErrLimit),
+		errors.Is(err, store.ErrGovKind), errors.Is(err, governance.ErrSnapshot), errors.Is(err, governance.ErrCharges):
 		code = connect.CodeInvalidArgument
 	case errors.Is(err, store.ErrNotFound):
 		code = connect.CodeNotFound
@@ -109,7 +116,7 @@ func (a *API) fail(err error) error {
 		code = connect.CodeFailedPrecondition
 	case errors.Is(err, store.ErrFull):
 		code = connect.CodeResourceExhausted
-	case errors.Is(err, store.ErrClosed):
+	case errors.Is(err, store.ErrClosed), errors.Is(err, store.ErrBusy):
 		code = connect.CodeUnavailable
 	case errors.Is(err, store.ErrCorrupt):
 		code = connect.CodeDataLoss

@@ -304,12 +304,18 @@ func (a *API) GetWorkload(ctx context.Context, req *connect.Request[v1.GetWorklo
 
 // alertsWhere is the newest alerts of a cluster with a value in one field.
 func (a *API) alertsWhere(ctx context.Context, cluster, field, value string) ([]*v1.Alert, error) {
-	exact := func(name, text string) query.Term {
-		schema := store.AlertFields()
-		i := slices.IndexFunc(schema.Fields, func(f query.Field) bool { return f.Name == name })
-		return query.Term{Field: &schema.Fields[i], Values: []query.Value{{Text: text}}}
+	return a.alertsWith(ctx, "cluster", cluster, field, value)
+}
+
+// alertsWith is the newest alerts with these values, given as field, value, field, value.
+func (a *API) alertsWith(ctx context.Context, fields ...string) ([]*v1.Alert, error) {
+	var q query.Query
+	schema := store.AlertFields()
+	for i := 0; i+1 < len(fields); i += 2 {
+		at := slices.IndexFunc(schema.Fields, func(f query.Field) bool { return f.Name == fields[i] })
+		q.Terms = append(q.Terms, query.Term{Field: &schema.Fields[at], Values: []query.Value{{Text: fields[i+1]}}})
 	}
-	page, err := a.opt.DB.Alerts(ctx, store.AlertQuery{Filter: query.Query{Terms: []query.Term{exact("cluster", cluster), exact(field, value)}}, Limit: newestAlerts, Now: a.now()})
+	page, err := a.opt.DB.Alerts(ctx, store.AlertQuery{Filter: q, Limit: newestAlerts, Now: a.now()})
 	if err != nil {
 		return nil, err
 	}

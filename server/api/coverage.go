@@ -168,6 +168,11 @@ func (a *API) GetStatus(ctx context.Context, _ *connect.Request[v1.GetStatusRequ
 			out.NotAssessed = append(out.NotAssessed, gapOf(&status.Gaps[i]))
 		}
 	}
+	if a.opt.Governance != nil {
+		for _, g := range a.opt.Governance.Status() {
+			out.NotAssessed = append(out.NotAssessed, inventoryGap(&g))
+		}
+	}
 	slices.SortFunc(out.Hops, func(x, y *v1.HopCount) int { return strings.Compare(x.Hop, y.Hop) })
 	return connect.NewResponse(out), nil
 }

@@ -49,6 +49,9 @@ func MaxBody(path string) int64 {
 	if path == dockreevev1connect.ImageServiceSubmitScanProcedure {
 		return MaxScan/3*4 + 4096 // as base64 in JSON
 	}
+	if most := maxGovernance(path); most > 0 {
+		return most
+	}
 	return MaxRequest + 1024
 }
 

@@ -31,11 +31,12 @@ type Options struct {
 
 // Client holds the services. Safe for concurrent use.
 type Client struct {
-	Alerts   dockreevev1connect.AlertServiceClient
-	Changes  dockreevev1connect.ChangeServiceClient
-	Status   dockreevev1connect.StatusServiceClient
-	Images   dockreevev1connect.ImageServiceClient
-	Clusters dockreevev1connect.ClusterServiceClient
+	Alerts     dockreevev1connect.AlertServiceClient
+	Changes    dockreevev1connect.ChangeServiceClient
+	Status     dockreevev1connect.StatusServiceClient
+	Images     dockreevev1connect.ImageServiceClient
+	Clusters   dockreevev1connect.ClusterServiceClient
+	Governance dockreevev1connect.GovernanceServiceClient
 
 	base  string
 	http  *http.Client
@@ -71,6 +72,7 @@ func New(opt Options) (*Client, error) {
 	c.Status = dockreevev1connect.NewStatusServiceClient(c.http, c.base, with)
 	c.Images = dockreevev1connect.NewImageServiceClient(c.http, c.base, with)
 	c.Clusters = dockreevev1connect.NewClusterServiceClient(c.http, c.base, with)
+	c.Governance = dockreevev1connect.NewGovernanceServiceClient(c.http, c.base, with)
 	return c, nil
 }
 

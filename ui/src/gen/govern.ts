@@ -58,6 +58,14 @@ export interface BudgetState {
   amount: Money;
   spent: Money;
   forecast: Money;
+  forecastLow: Money;
+  forecastHigh: Money;
+  azureSpent: Money;
+  azureForecast: Money;
+  from: number;
+  to: number;
+  cluster?: string;
+  notes?: string[];
   burn: number;
   expected: number;
   thresholds: Threshold[] | null;
@@ -99,6 +107,8 @@ export interface Check {
 export interface ClusterCost {
   monthToDate: Money;
   forecast: Money;
+  forecastLow: Money;
+  forecastHigh: Money;
   budget: Money;
   protection: Protection[] | null;
   perVCore: Money;
@@ -170,8 +180,11 @@ export interface Control {
   severity: string;
   effort: number;
   needs: string[] | null;
+  scope: string;
   manual?: boolean;
+  manualWhy?: string;
   maps: { [key: string]: string[] | null | undefined } | null;
+  mapSource?: { [key: string]: string | undefined };
   assessments?: string[];
 }
 
@@ -352,6 +365,7 @@ export interface Price {
   service?: string;
   region?: string;
   sku?: string;
+  product?: string;
   type?: string;
   unit: string;
   amount: Amount;
