@@ -327,7 +327,7 @@ func TestActivityKeepsWhoAndNoBodies(t *testing.T) {
 	if a := got[0]; a.ObjectID != "o-1" || a.IdentityID != "/subscriptions/x/ua/kubelet" || a.Address != "203.0.113.9" || a.Status != "Succeeded" || a.Subscription != subA || len(a.Properties) != 1 {
 		t.Errorf("got %+v", a)
 	}
-	if trimEvent(json.RawMessage(`{"eventDataId":"e2","operationName":{"value":"Microsoft.Web/sites/write"}}`)) != nil {
+	if trimEvent(json.RawMessage(`{"eventDataId":"e2","caller":"ann@example.org","operationName":{"value":"Microsoft.Web/sites/write"}}`)) != nil {
 		t.Error("an event of other things is kept")
 	}
 }

@@ -36,8 +36,8 @@ type fault struct {
 	cut     []byte // what came of an answer that broke off
 }
 
-// lane is what is throttled together: a subscription, Resource Graph, Cost Management, the
-// price list.
+// lane is what is throttled together: one provider in one subscription, Resource Graph, the
+// price list. Cost Management has a lane for each subscription and one for all of them.
 type lane struct {
 	until time.Time // nothing is asked before
 	since time.Time // since when it has been told to wait; zero = it is not
@@ -58,12 +58,16 @@ type client struct {
 	lanes map[string]*lane
 }
 
-// wait returns once the lane may be used. A lane that has been told to wait for longer than
-// the patience, without one answer in between, is given up until its time has come.
-func (c *client) wait(ctx context.Context, name string) *fault {
+// wait returns once the lanes of a request may be used. A lane that has been told to wait
+// for longer than the patience, without one answer in between, is given up until its time
+// has come.
+func (c *client) wait(ctx context.Context, a ask) *fault {
 	for {
 		c.mu.Lock()
-		l := c.lane(name)
+		name, l := a.lane, c.lane(a.lane)
+		if a.wide != "" && c.lane(a.wide).until.After(l.until) {
+			name, l = a.wide, c.lane(a.wide)
+		}
 		now := c.clock.Now()
 		if !l.until.After(now) {
 			c.mu.Unlock()
@@ -85,6 +89,7 @@ func (c *client) wait(ctx context.Context, name string) *fault {
 	}
 }
 
+// lane finds a lane; callers hold the lock.
 func (c *client) lane(name string) *lane {
 	l := c.lanes[name]
 	if l == nil {
@@ -112,13 +117,15 @@ func (c *client) block(name string, d time.Duration) {
 }
 
 // served notes an answer, and what its headers say of the next.
-func (c *client) served(name string, h http.Header) {
+func (c *client) served(a ask, h http.Header) {
 	c.mu.Lock()
-	l := c.lane(name)
-	if !l.until.After(c.clock.Now()) {
-		l.since, l.told = time.Time{}, 0
+	for _, name := range []string{a.lane, a.wide} {
+		if l := c.lanes[name]; l != nil && !l.until.After(c.clock.Now()) {
+			l.since, l.told = time.Time{}, 0
+		}
 	}
 	c.mu.Unlock()
+	name := a.lane
 	if h.Get("x-ms-user-quota-remaining") == "0" {
 		d, ok := parseClock(h.Get("x-ms-user-quota-resets-after"))
 		if !ok || d > 3600 {
@@ -155,9 +162,22 @@ func waitTold(h http.Header, now time.Time) time.Duration {
 	return longest
 }
 
+// widely says whether an answer asks everybody of this tenant or program to wait.
+func widely(h http.Header) bool {
+	for k := range h {
+		for _, who := range []string{"-Tenant-Retry-After", "-Client-Retry-After", "-Clienttype-Retry-After"} {
+			if strings.HasSuffix(k, who) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // ask is one request. Only GET, and POST of a query, are ever sent.
 type ask struct {
 	lane string
+	wide string // a lane of many that it is in too
 	url  string // absolute, on the endpoint's host
 	body []byte // a query; nil = GET
 	open bool   // no token: the price list
@@ -167,7 +187,7 @@ type ask struct {
 func (c *client) do(ctx context.Context, a ask) ([]byte, *fault) {
 	failed, denied := 0, false
 	for {
-		if f := c.wait(ctx, a.lane); f != nil {
+		if f := c.wait(ctx, a); f != nil {
 			return nil, f
 		}
 		body, header, status, err := c.once(ctx, a)
@@ -181,10 +201,13 @@ func (c *client) do(ctx context.Context, a ask) ([]byte, *fault) {
 		case errors.Is(err, errLarge):
 			return nil, &fault{outcome: cloud.ReadFailed, reason: err.Error()}
 		case err == nil && status < 300:
-			c.served(a.lane, header)
+			c.served(a, header)
 			return body, nil
 		case status == http.StatusTooManyRequests, status == http.StatusServiceUnavailable && header.Get("Retry-After") != "":
-			c.block(a.lane, waitTold(header, now))
+			d := waitTold(header, now)
+			if c.block(a.lane, d); a.wide != "" && widely(header) {
+				c.block(a.wide, d)
+			}
 			continue
 		case err == nil && status == http.StatusUnauthorized && !denied:
 			denied = true // the token may have run out on the way
@@ -204,7 +227,7 @@ func (c *client) do(ctx context.Context, a ask) ([]byte, *fault) {
 			}
 			return nil, f
 		}
-		c.served(a.lane, header)
+		c.served(a, header)
 		return nil, refusal(status, body)
 	}
 }

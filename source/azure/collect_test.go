@@ -75,6 +75,8 @@ type fake struct {
 	url     string
 }
 
+const registryA = `{"id":"` + subA + `/resourceGroups/rg-one/providers/Microsoft.ContainerRegistry/registries/reg","name":"reg","subscriptionId":"` + guidA + `","properties":{"loginServer":"reg.azurecr.io"}}`
+
 func newFake(t *testing.T) *fake {
 	f := &fake{t: t, special: map[string]func(http.ResponseWriter, *http.Request, int){}, times: map[string]int{}}
 	s := httptest.NewServer(f)
@@ -118,14 +120,14 @@ func (f *fake) plain(path string, r *http.Request) string {
 			`{"id":"`+subA+`","name":"`+guidA+`","type":"Microsoft.Management/managementGroups/subscriptions","properties":{"displayName":"a","parent":{"id":"/providers/Microsoft.Management/managementGroups/prod"}}}`)
 	case "/providers/microsoft.resourcegraph/resources":
 		body, _ := io.ReadAll(r.Body)
-		if strings.Contains(string(body), "connectedclusters' |") {
-			return `{"totalRecords":1,"count":1,"data":[{"id":"` + arcA + `","name":"arc-one","location":"westeurope","subscriptionId":"` + guidA + `","properties":{"kubernetesVersion":"1.31.2"}}],"facets":[],"resultTruncated":"false"}`
+		if strings.Contains(string(body), "type =~ 'microsoft.containerregistry/registries'") {
+			return `{"totalRecords":1,"count":1,"data":[` + registryA + `],"facets":[],"resultTruncated":"false"}`
 		}
 		return `{"totalRecords":0,"count":0,"data":[]}`
 	case subA + "/providers/microsoft.containerservice/managedclusters":
 		return value(aksNested)
-	case subA + "/providers/microsoft.containerregistry/registries":
-		return value(`{"id":"` + subA + `/resourceGroups/rg-one/providers/Microsoft.ContainerRegistry/registries/reg","name":"reg","properties":{"loginServer":"reg.azurecr.io"}}`)
+	case subA + "/providers/microsoft.kubernetes/connectedclusters":
+		return value(`{"id":"` + arcA + `","name":"arc-one","location":"westeurope","properties":{"kubernetesVersion":"1.31.2"}}`)
 	case subA + "/providers/microsoft.security/pricings", subB + "/providers/microsoft.security/pricings":
 		scope := strings.TrimSuffix(path, "/providers/microsoft.security/pricings")
 		return value(`{"id":"` + scope + `/providers/Microsoft.Security/pricings/Containers","name":"Containers","properties":{"pricingTier":"Standard"}}`)
@@ -205,7 +207,7 @@ func TestCollectReadsATenant(t *testing.T) {
 	if n := f.count("GET", subB+"/providers/microsoft.costmanagement/query") + f.count("POST", subB+"/providers/microsoft.costmanagement/query"); n != 0 {
 		t.Errorf("a subscription without clusters was asked for costs %d times", n)
 	}
-	if n := f.count("GET", subA+"/providers/microsoft.kubernetes/connectedclusters"); n != 0 {
+	if n := f.count("GET", subA+"/providers/microsoft.containerregistry/registries"); n != 0 {
 		t.Errorf("what Resource Graph gave was asked again %d times", n)
 	}
 }
@@ -350,7 +352,7 @@ func TestItWaitsAsLongAsItIsTold(t *testing.T) {
 	if r := readOf(t, s, cloud.ReadCosts, subA); r.Outcome != cloud.ReadOK || r.Rows != 2 {
 		t.Errorf("%+v", r)
 	}
-	if !slices.Contains(clk.slept, 7*time.Second) || !slices.Contains(clk.slept, 11*time.Second) || !slices.Contains(lanes, "cost") || !slices.Contains(lanes, "graph") {
+	if !slices.Contains(clk.slept, 7*time.Second) || !slices.Contains(clk.slept, 11*time.Second) || !slices.Contains(lanes, "microsoft.costmanagement in "+subA) || !slices.Contains(lanes, "graph") {
 		t.Errorf("slept %v, told of %v", clk.slept, lanes)
 	}
 }

@@ -97,6 +97,8 @@ func scopeOf(what string, n node) string {
 		return ""
 	case cloud.ReadDiagnostics, cloud.ReadExtensions, cloud.ReadClusterPlan:
 		return parentOf(id)
+	case cloud.ReadCosts:
+		return subscriptionOf("/" + strings.TrimPrefix(id, "/")) // az prints it without its slash
 	case cloud.ReadActivity, cloud.ReadStates:
 		if s := subscriptionOf(n.prop("resourceId").id()); s != "" {
 			return s

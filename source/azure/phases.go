@@ -145,14 +145,21 @@ func (k *collector) bySubscription(ctx context.Context) error {
 	return nil
 }
 
-func (k *collector) listJob(l listed, scope, lane string) job {
+func (k *collector) listJob(l listed, scope, sub string) job {
 	var take func(json.RawMessage) json.RawMessage
 	if l.what == cloud.ReadOthers {
 		take = trimOther
 	}
 	return job{l.what, scope, func(ctx context.Context) (int, *fault) {
-		return k.list(ctx, l.what, scope, ask{lane: lane, url: l.url(k.base, scope), body: l.query}, take)
+		return k.list(ctx, l.what, scope, ask{lane: laneOf(sub, l.path), url: l.url(k.base, scope), body: l.query}, take)
 	}}
+}
+
+// laneOf names the lane of a provider in a subscription.
+func laneOf(sub, path string) string {
+	_, provider, _ := strings.Cut(path, "/providers/")
+	provider, _, _ = strings.Cut(provider, "/")
+	return strings.ToLower(provider) + " in " + sub
 }
 
 // trimOther keeps of a resource that is only counted what it takes to count it once.
@@ -235,7 +242,7 @@ func (k *collector) details(ctx context.Context) error {
 				continue
 			}
 			jobs = append(jobs, job{l.what, id, func(ctx context.Context) (int, *fault) {
-				return k.one(ctx, l.what, id, ask{lane: sub, url: l.url(k.base, id)})
+				return k.one(ctx, l.what, id, ask{lane: laneOf(sub, l.path), url: l.url(k.base, id)})
 			}})
 		}
 	}
@@ -252,11 +259,11 @@ func (k *collector) activityOf(ctx context.Context, sub string) (int, *fault) {
 	to := k.o.Clock.Now().UTC()
 	from := to.AddDate(0, 0, -k.o.ActivityDays)
 	q := url.Values{"api-version": {"2015-04-01"}, "$filter": {fmt.Sprintf("eventTimestamp ge '%s' and eventTimestamp le '%s'", from.Format(time.RFC3339), to.Format(time.RFC3339))}}
-	return k.list(ctx, cloud.ReadActivity, sub, ask{lane: sub, url: k.base + sub + activityPath + "?" + q.Encode()}, trimEvent)
+	return k.list(ctx, cloud.ReadActivity, sub, ask{lane: laneOf(sub, activityPath), url: k.base + sub + activityPath + "?" + q.Encode()}, trimEvent)
 }
 
-// watched are the providers whose operations matter here; what a managed identity does
-// matters whatever it is.
+// watched are the providers whose operations matter here; what an identity does that is no
+// person matters whatever it is: a cluster's identity may have been stolen.
 var watched = []string{
 	"microsoft.containerservice", "microsoft.kubernetes", "microsoft.kubernetesconfiguration", "microsoft.containerregistry", "microsoft.managedidentity",
 	"microsoft.authorization", "microsoft.security", "microsoft.policyinsights", "microsoft.compute", "microsoft.insights", "microsoft.keyvault",
@@ -270,7 +277,7 @@ func trimEvent(d json.RawMessage) json.RawMessage {
 		return d // the Builder counts it
 	}
 	provider, _, _ := strings.Cut(strings.ToLower(n.at("operationName").text()), "/")
-	if !slices.Contains(watched, provider) && !n.at("claims", "xms_mirid").there() {
+	if person := strings.Contains(n.at("caller").text(), "@"); person && !slices.Contains(watched, provider) {
 		return nil
 	}
 	out := map[string]any{}
@@ -329,7 +336,7 @@ func (k *collector) costQuery(ctx context.Context, sub string, groups ...string)
 		"timePeriod": map[string]string{"from": to.AddDate(0, 0, -k.o.CostDays).Format(time.RFC3339), "to": to.Add(24*time.Hour - time.Second).Format(time.RFC3339)},
 		"dataset":    map[string]any{"granularity": "Daily", "aggregation": map[string]any{"totalCost": sum("Cost"), "usage": sum("UsageQuantity")}, "grouping": grouping},
 	})
-	a := ask{lane: "cost", url: k.base + sub + costPath, body: body}
+	a := ask{lane: laneOf(sub, costPath), wide: "cost", url: k.base + sub + costPath, body: body}
 	rows := 0
 	for range maxPages {
 		raw, f := k.c.do(ctx, a)
@@ -416,7 +423,7 @@ func (k *collector) sizesOf(ctx context.Context) (int, *fault) {
 			used[strings.ToLower(size)] = true
 		}
 		q := url.Values{"api-version": {"2021-07-01"}, "$filter": {"location eq '" + where + "'"}}
-		return k.list(ctx, cloud.ReadSizes, "", ask{lane: k.at[where], url: k.base + k.at[where] + sizesPath + "?" + q.Encode()}, func(d json.RawMessage) json.RawMessage {
+		return k.list(ctx, cloud.ReadSizes, "", ask{lane: laneOf(k.at[where], sizesPath), url: k.base + k.at[where] + sizesPath + "?" + q.Encode()}, func(d json.RawMessage) json.RawMessage {
 			n, err := open(d)
 			if err != nil {
 				return d // the Builder counts it

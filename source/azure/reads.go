@@ -63,7 +63,6 @@ func graphs() []graph {
 	const judged = "('microsoft.containerservice/managedclusters', 'microsoft.kubernetes/connectedclusters', 'microsoft.containerregistry/registries', 'microsoft.resources/subscriptions')"
 	return []graph{
 		{cloud.ReadResourceGroups, "resourcecontainers | where type =~ 'microsoft.resources/subscriptions/resourcegroups' | project id, name, type, location, tags, managedBy, subscriptionId"},
-		{cloud.ReadArc, "resources | where type =~ 'microsoft.kubernetes/connectedclusters' | project id, name, type, location, tags, subscriptionId, properties"},
 		{cloud.ReadRegistries, "resources | where type =~ 'microsoft.containerregistry/registries' | project id, name, type, location, tags, sku, subscriptionId, properties"},
 		{cloud.ReadOthers, "resources | where not(type in~ " + judged + ") | project id, type, subscriptionId"},
 		{cloud.ReadPlan, "securityresources | where type =~ 'microsoft.security/pricings' | project id, name, type, subscriptionId, properties"},
