@@ -10,6 +10,7 @@ import (
 
 	"github.com/dockreeve/dockreeve/cost"
 	"github.com/dockreeve/dockreeve/inventory"
+	"github.com/dockreeve/dockreeve/inventory/cloud"
 	"github.com/dockreeve/dockreeve/posture"
 )
 
@@ -198,6 +199,11 @@ func compliance(in *Input, ev *Evaluation, benchmark string) KPI {
 			k.set(100*k.N, k.Of)
 		} else {
 			k.NotAssessed = fmt.Sprintf("none of its verdicts passes or fails: %d not assessed", s.NotAssessed)
+		}
+	}
+	if k.Trend = trend(in.History, "kpi.compliance"); len(k.Trend) == 0 { // days kept as shares only
+		for _, p := range trend(in.History, "score."+benchmark) {
+			k.Trend = append(k.Trend, Point{At: p.At, Value: 100 * p.Value, Of: p.Of})
 		}
 	}
 	return k
@@ -395,6 +401,24 @@ func exemptions(in *Input, config Config) KPI {
 	} else {
 		for _, e := range in.Tenant.Exemptions {
 			count(e.Expires, e.Created)
+		}
+		asked, unread := 0, 0
+		for i := range in.Tenant.Reads {
+			if r := &in.Tenant.Reads[i]; r.What == cloud.ReadExemptions && r.Outcome != cloud.ReadSkipped {
+				asked++
+				if !good(r.Outcome) {
+					unread++
+				}
+			}
+		}
+		switch {
+		case asked == unread && len(config.Exemptions) == 0:
+			k.NotAssessed = "Azure Policy's exemptions could not be read anywhere, and none is configured"
+			return k
+		case unread > 0 || asked == 0:
+			k.Note = fmt.Sprintf("those of Azure Policy could be read at %d of %d scopes", asked-unread, asked)
+		default:
+			k.Note = fmt.Sprintf("Azure Policy's were read at all %d scopes", asked)
 		}
 	}
 	v := float64(n)

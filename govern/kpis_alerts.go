@@ -120,45 +120,60 @@ func highAlerts(in *Input) KPI {
 func date(t int64) string { return time.Unix(0, t).UTC().Format(time.DateOnly) }
 
 // rises are findings for weeks with unusually many high alerts: this week, or the one
-// before it. Each names the rules, the workloads, what changed, and what it looks like.
+// before it, with those right before that rose as well. Each names the rules, the workloads, what changed, and what it looks like.
 func rises(in *Input, ev *Evaluation) []Finding {
 	if in.Alerts == nil {
 		return nil
 	}
 	ws, _ := alertWeeks(in)
 	for i := trendWeeks; i >= trendWeeks-1; i-- {
-		w := &ws[i]
-		var before []float64
-		for j := range ws[:i] {
-			if ws[j].known {
-				before = append(before, ws[j].rate())
+		middle, risen := rose(ws, i)
+		if !risen {
+			continue
+		}
+		w := ws[i]
+		for from := i - 1; from > 0; from-- { // a rise that goes on is one, and is explained from its beginning
+			m, risen := rose(ws, from)
+			if !risen {
+				break
 			}
-		}
-		if w.nodeDays <= 0 || len(before) < riseWeeks || len(w.alerts) < riseLeast {
-			continue
-		}
-		middle := quantile(before, 0.5)
-		var off []float64
-		for _, b := range before {
-			off = append(off, max(b-middle, middle-b))
-		}
-		// A quiet series has no spread of its own: what chance alone does (the root of the count) is the least.
-		spread := max(1.4826*quantile(off, 0.5), math.Sqrt(max(1, middle*w.nodeDays))/w.nodeDays)
-		if w.rate() <= riseFactor*middle || w.rate() <= middle+3*spread {
-			continue
+			middle = m
+			w = alertWeek{name: ws[from].name, start: ws[from].start, alerts: slices.Concat(ws[from].alerts, w.alerts), nodeDays: ws[from].nodeDays + w.nodeDays, known: true}
 		}
 		var out []Finding
 		for _, g := range alike(w.alerts) {
 			if len(g) >= riseLeast || 4*len(g) >= len(w.alerts) && len(g) >= 2 {
-				out = append(out, explain(in, ev, w, g, middle))
+				out = append(out, explain(in, ev, &w, g, middle))
 			}
 		}
 		if len(out) == 0 { // many small things at once
-			out = append(out, explain(in, ev, w, w.alerts, middle))
+			out = append(out, explain(in, ev, &w, w.alerts, middle))
 		}
 		return out
 	}
 	return nil
+}
+
+// rose compares a week with the median of those before it.
+func rose(ws []alertWeek, i int) (middle float64, risen bool) {
+	w := &ws[i]
+	var before []float64
+	for j := range ws[:i] {
+		if ws[j].known {
+			before = append(before, ws[j].rate())
+		}
+	}
+	if w.nodeDays <= 0 || len(before) < riseWeeks || len(w.alerts) < riseLeast {
+		return 0, false
+	}
+	middle = quantile(before, 0.5)
+	var off []float64
+	for _, b := range before {
+		off = append(off, max(b-middle, middle-b))
+	}
+	// A quiet series has no spread of its own: what chance alone does (the root of the count) is the least.
+	spread := max(1.4826*quantile(off, 0.5), math.Sqrt(max(1, middle*w.nodeDays))/w.nodeDays)
+	return middle, w.rate() > riseFactor*middle && w.rate() > middle+3*spread
 }
 
 // alike puts alerts together that share a workload, or a rule and an image: what one cause

@@ -62,7 +62,7 @@ func explain(in *Input, ev *Evaluation, w *alertWeek, g []*AlertFact, middle flo
 	f := Finding{Key: RuleRise + "|" + w.name + "|" + rule + "|" + works.top()[0], Rule: RuleRise, Severity: severity, Owner: owners.top()[0], At: ev.At,
 		Subject: Ref{Kind: "rule", ID: rule, Name: titleOf(g, rule), Why: looks}}
 	change := changes(in, w, g, rules, digests)
-	f.Summary = fmt.Sprintf("High-severity alerts rose in %s: %d began in %.1f node-days, where %.1f would be usual. %d of them come from %s in %s. It looks like %s: %s.",
+	f.Summary = fmt.Sprintf("High-severity alerts rose in %s: since then %d began in %.1f node-days, where %.1f would be usual. %d of them come from %s in %s. It looks like %s: %s.",
 		w.name, len(w.alerts), w.nodeDays, middle*w.nodeDays, len(g), some(rules.top(), 3), some(works.top(), 3), looks, strings.Join(signs, "; "))
 	if len(change) > 0 {
 		f.Summary += " What changed: " + strings.Join(change, "; ") + "."

@@ -109,10 +109,13 @@ func TestMoneyKPIs(t *testing.T) {
 
 func TestExemptionsCountAndAge(t *testing.T) {
 	in := &Input{Now: noon, Config: Config{Exemptions: []Exemption{{Control: "a", Expires: "2026-11-26"}, {Control: "b", Expires: "2026-11-25"}}},
-		Tenant: &cloud.Tenant{Exemptions: []cloud.Exemption{{ID: "x", Created: noon - 100*dayLength}}}}
+		Tenant: &cloud.Tenant{Exemptions: []cloud.Exemption{{ID: "x", Created: noon - 100*dayLength}}, Reads: []cloud.Read{{What: cloud.ReadExemptions, Outcome: cloud.ReadOK}, {What: cloud.ReadExemptions, Outcome: cloud.ReadDenied}}}}
 	k := kpi(t, in, &Evaluation{}, "exemptions")
-	if k.Value == nil || *k.Value != 2 || !strings.Contains(k.Note, "1 without an end, 1 ended") || !strings.Contains(k.Note, "oldest 100") {
+	if k.Value == nil || *k.Value != 2 || !strings.Contains(k.Note, "1 without an end, 1 ended") || !strings.Contains(k.Note, "oldest 100") || !strings.Contains(k.Note, "1 of 2 scopes") {
 		t.Fatalf("%+v: one ends today and still holds, one ended yesterday, one has no end", k)
+	}
+	if k := kpi(t, &Input{Now: noon, Tenant: &cloud.Tenant{Reads: []cloud.Read{{What: cloud.ReadExemptions, Outcome: cloud.ReadDenied}}}}, &Evaluation{}, "exemptions"); k.Value != nil || k.NotAssessed == "" {
+		t.Errorf("exemptions that could not be read are none: %+v", k)
 	}
 }
 
@@ -161,6 +164,19 @@ func TestHighAlertsAreNormalised(t *testing.T) {
 	}
 	if got := rises(&Input{Now: noon, Alerts: alerts(0, 0, 0, 0, 0, 0, 0, 0, 3)}, &Evaluation{}); len(got) != 0 {
 		t.Errorf("three alerts are fewer than a rise needs: %+v", got)
+	}
+}
+
+// A rise that goes on is one finding with one key, explained from the week it began in.
+func TestARiseThatGoesOnIsOne(t *testing.T) {
+	in := &Input{Now: noon, Alerts: alerts(1, 1, 1, 1, 1, 1, 1, 9, 8)}
+	for i := range in.Alerts.Alerts {
+		in.Alerts.Alerts[i].Workload = "ns/Deployment/w0"
+	}
+	names, _ := weeks(noon, 2)
+	got := rises(in, &Evaluation{At: noon})
+	if len(got) != 1 || !strings.Contains(got[0].Key, names[0]) || !strings.Contains(got[0].Summary, "since then 17 began in 200.0 node-days, where 2.0 would be usual") {
+		t.Fatalf("%+v, want one finding since %s", got, names[0])
 	}
 }
 

@@ -223,7 +223,7 @@ func triaged(in *Input, config Config) Check {
 				c.Ratio.Unknown++
 				why = "when it was taken is not told (" + a.Source + ")"
 			}
-			c.Ratio.Missing = append(c.Ratio.Missing, Ref{Kind: "alert", ID: a.ID, Name: cmp.Or(a.Title, a.Rule), Why: why + ", began " + date(a.First)})
+			c.Ratio.Missing = append(c.Ratio.Missing, Ref{Kind: "alert", ID: a.ID, Name: cmp.Or(a.Title, a.Rule), Why: why + ", began " + date(a.First) + at(a)})
 		}
 		c.Ratio.Of++
 	}
@@ -240,6 +240,15 @@ func triaged(in *Input, config Config) Check {
 		c.Note = join(c.Note, fmt.Sprintf("%d alerts beyond the bound of what is read are missing", in.Alerts.Dropped))
 	}
 	return c
+}
+
+// at says where an alert is.
+func at(a *AlertFact) string {
+	where := strings.Trim(a.Cluster+" "+a.Workload, " ")
+	if where == "" {
+		return ""
+	}
+	return ", at " + where
 }
 
 // hours is a duration as people say it.

@@ -229,7 +229,10 @@ func newKPI(k govern.KPI) kpi {
 		out.Unit = ""
 	}
 	out.Count = fmt.Sprintf("%s of %s", decimal(k.N), decimal(k.Of))
-	if k.Of == 0 {
+	switch {
+	case k.Of == 0 && k.Value != nil: // a count of its own: the note says what was looked at
+		out.Count = ""
+	case k.Of == 0:
 		out.Count = "nothing was counted"
 	}
 	if n := len(k.Trend); n > 1 {
