@@ -37,13 +37,14 @@ func (t *target) flags(cmd *cobra.Command) {
 
 // clients are the services of one server.
 type clients struct {
-	alerts   dockreevev1connect.AlertServiceClient
-	changes  dockreevev1connect.ChangeServiceClient
-	status   dockreevev1connect.StatusServiceClient
-	images   dockreevev1connect.ImageServiceClient
-	clusters dockreevev1connect.ClusterServiceClient
-	raw      *client.Client
-	url      string
+	alerts     dockreevev1connect.AlertServiceClient
+	changes    dockreevev1connect.ChangeServiceClient
+	status     dockreevev1connect.StatusServiceClient
+	images     dockreevev1connect.ImageServiceClient
+	clusters   dockreevev1connect.ClusterServiceClient
+	governance dockreevev1connect.GovernanceServiceClient
+	raw        *client.Client
+	url        string
 }
 
 func (t *target) url() (string, error) {
@@ -72,7 +73,7 @@ func (t *target) dial() (*clients, error) {
 	if err != nil {
 		return nil, withCode(exitFailed, "%w", err)
 	}
-	return &clients{alerts: c.Alerts, changes: c.Changes, status: c.Status, images: c.Images, clusters: c.Clusters, raw: c, url: url}, nil
+	return &clients{alerts: c.Alerts, changes: c.Changes, status: c.Status, images: c.Images, clusters: c.Clusters, governance: c.Governance, raw: c, url: url}, nil
 }
 
 // explain adds the remedy to an error of a call.

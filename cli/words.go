@@ -2,8 +2,10 @@ package cli
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"strings"
 	"time"
@@ -136,3 +138,11 @@ func span(d time.Duration) string {
 
 // clockTime prints hours to nanoseconds in UTC, as Falco's text lines begin.
 func clockTime(ns int64) string { return time.Unix(0, ns).UTC().Format("15:04:05.000000000") }
+
+// printValue writes a document of ours as JSON, as the API gives it.
+func printValue(w io.Writer, v any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(v)
+}

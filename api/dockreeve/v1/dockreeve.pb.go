@@ -10913,6 +10913,102 @@ func (x *ReevaluateResponse) GetTookMs() int64 {
 	return 0
 }
 
+type GetEvidenceRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	From          int64                  `protobuf:"varint,1,opt,name=from,proto3" json:"from,omitempty"`
+	To            int64                  `protobuf:"varint,2,opt,name=to,proto3" json:"to,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetEvidenceRequest) Reset() {
+	*x = GetEvidenceRequest{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[127]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetEvidenceRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetEvidenceRequest) ProtoMessage() {}
+
+func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[127]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetEvidenceRequest.ProtoReflect.Descriptor instead.
+func (*GetEvidenceRequest) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{127}
+}
+
+func (x *GetEvidenceRequest) GetFrom() int64 {
+	if x != nil {
+		return x.From
+	}
+	return 0
+}
+
+func (x *GetEvidenceRequest) GetTo() int64 {
+	if x != nil {
+		return x.To
+	}
+	return 0
+}
+
+type GetEvidenceResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	FactsJson     string                 `protobuf:"bytes,1,opt,name=facts_json,json=factsJson,proto3" json:"facts_json,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetEvidenceResponse) Reset() {
+	*x = GetEvidenceResponse{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[128]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetEvidenceResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetEvidenceResponse) ProtoMessage() {}
+
+func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[128]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetEvidenceResponse.ProtoReflect.Descriptor instead.
+func (*GetEvidenceResponse) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{128}
+}
+
+func (x *GetEvidenceResponse) GetFactsJson() string {
+	if x != nil {
+		return x.FactsJson
+	}
+	return ""
+}
+
 var File_dockreeve_v1_dockreeve_proto protoreflect.FileDescriptor
 
 const file_dockreeve_v1_dockreeve_proto_rawDesc = "" +
@@ -11939,7 +12035,13 @@ const file_dockreeve_v1_dockreeve_proto_rawDesc = "" +
 	"\x11ReevaluateRequest\"=\n" +
 	"\x12ReevaluateResponse\x12\x0e\n" +
 	"\x02at\x18\x01 \x01(\x03R\x02at\x12\x17\n" +
-	"\atook_ms\x18\x02 \x01(\x03R\x06tookMs*\x91\x01\n" +
+	"\atook_ms\x18\x02 \x01(\x03R\x06tookMs\"8\n" +
+	"\x12GetEvidenceRequest\x12\x12\n" +
+	"\x04from\x18\x01 \x01(\x03R\x04from\x12\x0e\n" +
+	"\x02to\x18\x02 \x01(\x03R\x02to\"4\n" +
+	"\x13GetEvidenceResponse\x12\x1d\n" +
+	"\n" +
+	"facts_json\x18\x01 \x01(\tR\tfactsJson*\x91\x01\n" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16SEVERITY_INFORMATIONAL\x10\x01\x12\x10\n" +
@@ -11991,7 +12093,7 @@ const file_dockreeve_v1_dockreeve_proto_rawDesc = "" +
 	"\rListExposures\x12\".dockreeve.v1.ListExposuresRequest\x1a#.dockreeve.v1.ListExposuresResponse\x12L\n" +
 	"\tListAudit\x12\x1e.dockreeve.v1.ListAuditRequest\x1a\x1f.dockreeve.v1.ListAuditResponse\x12X\n" +
 	"\rGetAuditEvent\x12\".dockreeve.v1.GetAuditEventRequest\x1a#.dockreeve.v1.GetAuditEventResponse\x12^\n" +
-	"\x0fCreateJoinToken\x12$.dockreeve.v1.CreateJoinTokenRequest\x1a%.dockreeve.v1.CreateJoinTokenResponse2\x89\a\n" +
+	"\x0fCreateJoinToken\x12$.dockreeve.v1.CreateJoinTokenRequest\x1a%.dockreeve.v1.CreateJoinTokenResponse2\xdd\a\n" +
 	"\x11GovernanceService\x12X\n" +
 	"\rGetGovernance\x12\".dockreeve.v1.GetGovernanceRequest\x1a#.dockreeve.v1.GetGovernanceResponse\x12[\n" +
 	"\x0eListGovernance\x12#.dockreeve.v1.ListGovernanceRequest\x1a$.dockreeve.v1.ListGovernanceResponse\x12m\n" +
@@ -12003,7 +12105,8 @@ const file_dockreeve_v1_dockreeve_proto_rawDesc = "" +
 	"\x0eSubmitSnapshot\x12#.dockreeve.v1.SubmitSnapshotRequest\x1a$.dockreeve.v1.SubmitSnapshotResponse(\x01\x12Z\n" +
 	"\rSubmitCharges\x12\".dockreeve.v1.SubmitChargesRequest\x1a#.dockreeve.v1.SubmitChargesResponse(\x01\x12O\n" +
 	"\n" +
-	"Reevaluate\x12\x1f.dockreeve.v1.ReevaluateRequest\x1a .dockreeve.v1.ReevaluateResponseB=Z;github.com/dockreeve/dockreeve/api/dockreeve/v1;dockreevev1b\x06proto3"
+	"Reevaluate\x12\x1f.dockreeve.v1.ReevaluateRequest\x1a .dockreeve.v1.ReevaluateResponse\x12R\n" +
+	"\vGetEvidence\x12 .dockreeve.v1.GetEvidenceRequest\x1a!.dockreeve.v1.GetEvidenceResponseB=Z;github.com/dockreeve/dockreeve/api/dockreeve/v1;dockreevev1b\x06proto3"
 
 var (
 	file_dockreeve_v1_dockreeve_proto_rawDescOnce sync.Once
@@ -12018,7 +12121,7 @@ func file_dockreeve_v1_dockreeve_proto_rawDescGZIP() []byte {
 }
 
 var file_dockreeve_v1_dockreeve_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_dockreeve_v1_dockreeve_proto_msgTypes = make([]protoimpl.MessageInfo, 127)
+var file_dockreeve_v1_dockreeve_proto_msgTypes = make([]protoimpl.MessageInfo, 129)
 var file_dockreeve_v1_dockreeve_proto_goTypes = []any{
 	(Severity)(0),                            // 0: dockreeve.v1.Severity
 	(AlertStatus)(0),                         // 1: dockreeve.v1.AlertStatus
@@ -12149,6 +12252,8 @@ var file_dockreeve_v1_dockreeve_proto_goTypes = []any{
 	(*SubmitChargesResponse)(nil),            // 126: dockreeve.v1.SubmitChargesResponse
 	(*ReevaluateRequest)(nil),                // 127: dockreeve.v1.ReevaluateRequest
 	(*ReevaluateResponse)(nil),               // 128: dockreeve.v1.ReevaluateResponse
+	(*GetEvidenceRequest)(nil),               // 129: dockreeve.v1.GetEvidenceRequest
+	(*GetEvidenceResponse)(nil),              // 130: dockreeve.v1.GetEvidenceResponse
 }
 var file_dockreeve_v1_dockreeve_proto_depIdxs = []int32{
 	1,   // 0: dockreeve.v1.Alert.status:type_name -> dockreeve.v1.AlertStatus
@@ -12293,46 +12398,48 @@ var file_dockreeve_v1_dockreeve_proto_depIdxs = []int32{
 	123, // 139: dockreeve.v1.GovernanceService.SubmitSnapshot:input_type -> dockreeve.v1.SubmitSnapshotRequest
 	125, // 140: dockreeve.v1.GovernanceService.SubmitCharges:input_type -> dockreeve.v1.SubmitChargesRequest
 	127, // 141: dockreeve.v1.GovernanceService.Reevaluate:input_type -> dockreeve.v1.ReevaluateRequest
-	13,  // 142: dockreeve.v1.AlertService.ListAlerts:output_type -> dockreeve.v1.ListAlertsResponse
-	15,  // 143: dockreeve.v1.AlertService.GetAlert:output_type -> dockreeve.v1.GetAlertResponse
-	17,  // 144: dockreeve.v1.AlertService.ListOccurrences:output_type -> dockreeve.v1.ListOccurrencesResponse
-	19,  // 145: dockreeve.v1.AlertService.SetAlertStatus:output_type -> dockreeve.v1.SetAlertStatusResponse
-	21,  // 146: dockreeve.v1.ChangeService.Watch:output_type -> dockreeve.v1.WatchResponse
-	25,  // 147: dockreeve.v1.StatusService.GetStatus:output_type -> dockreeve.v1.GetStatusResponse
-	31,  // 148: dockreeve.v1.StatusService.ListRules:output_type -> dockreeve.v1.ListRulesResponse
-	45,  // 149: dockreeve.v1.ImageService.ListImages:output_type -> dockreeve.v1.ListImagesResponse
-	48,  // 150: dockreeve.v1.ImageService.GetImage:output_type -> dockreeve.v1.GetImageResponse
-	53,  // 151: dockreeve.v1.ImageService.ListImageVulnerabilities:output_type -> dockreeve.v1.ListImageVulnerabilitiesResponse
-	55,  // 152: dockreeve.v1.ImageService.ListImagePackages:output_type -> dockreeve.v1.ListImagePackagesResponse
-	58,  // 153: dockreeve.v1.ImageService.ListVulnerabilities:output_type -> dockreeve.v1.ListVulnerabilitiesResponse
-	60,  // 154: dockreeve.v1.ImageService.GetVulnerability:output_type -> dockreeve.v1.GetVulnerabilityResponse
-	63,  // 155: dockreeve.v1.ImageService.GetAdvisoryStatus:output_type -> dockreeve.v1.GetAdvisoryStatusResponse
-	67,  // 156: dockreeve.v1.ImageService.SubmitScan:output_type -> dockreeve.v1.SubmitScanResponse
-	69,  // 157: dockreeve.v1.ImageService.GetVerdict:output_type -> dockreeve.v1.GetVerdictResponse
-	71,  // 158: dockreeve.v1.ImageService.RecordGate:output_type -> dockreeve.v1.RecordGateResponse
-	73,  // 159: dockreeve.v1.ImageService.GetRemediation:output_type -> dockreeve.v1.GetRemediationResponse
-	77,  // 160: dockreeve.v1.ClusterService.ListClusters:output_type -> dockreeve.v1.ListClustersResponse
-	79,  // 161: dockreeve.v1.ClusterService.GetCluster:output_type -> dockreeve.v1.GetClusterResponse
-	86,  // 162: dockreeve.v1.ClusterService.ListWorkloads:output_type -> dockreeve.v1.ListWorkloadsResponse
-	88,  // 163: dockreeve.v1.ClusterService.GetWorkload:output_type -> dockreeve.v1.GetWorkloadResponse
-	92,  // 164: dockreeve.v1.ClusterService.ListIdentities:output_type -> dockreeve.v1.ListIdentitiesResponse
-	94,  // 165: dockreeve.v1.ClusterService.GetIdentity:output_type -> dockreeve.v1.GetIdentityResponse
-	99,  // 166: dockreeve.v1.ClusterService.ListExposures:output_type -> dockreeve.v1.ListExposuresResponse
-	102, // 167: dockreeve.v1.ClusterService.ListAudit:output_type -> dockreeve.v1.ListAuditResponse
-	104, // 168: dockreeve.v1.ClusterService.GetAuditEvent:output_type -> dockreeve.v1.GetAuditEventResponse
-	106, // 169: dockreeve.v1.ClusterService.CreateJoinToken:output_type -> dockreeve.v1.CreateJoinTokenResponse
-	108, // 170: dockreeve.v1.GovernanceService.GetGovernance:output_type -> dockreeve.v1.GetGovernanceResponse
-	110, // 171: dockreeve.v1.GovernanceService.ListGovernance:output_type -> dockreeve.v1.ListGovernanceResponse
-	113, // 172: dockreeve.v1.GovernanceService.GetGovernanceCluster:output_type -> dockreeve.v1.GetGovernanceClusterResponse
-	115, // 173: dockreeve.v1.GovernanceService.GetCost:output_type -> dockreeve.v1.GetCostResponse
-	118, // 174: dockreeve.v1.GovernanceService.GetCompliance:output_type -> dockreeve.v1.GetComplianceResponse
-	120, // 175: dockreeve.v1.GovernanceService.ListReviews:output_type -> dockreeve.v1.ListReviewsResponse
-	122, // 176: dockreeve.v1.GovernanceService.AddReview:output_type -> dockreeve.v1.AddReviewResponse
-	124, // 177: dockreeve.v1.GovernanceService.SubmitSnapshot:output_type -> dockreeve.v1.SubmitSnapshotResponse
-	126, // 178: dockreeve.v1.GovernanceService.SubmitCharges:output_type -> dockreeve.v1.SubmitChargesResponse
-	128, // 179: dockreeve.v1.GovernanceService.Reevaluate:output_type -> dockreeve.v1.ReevaluateResponse
-	142, // [142:180] is the sub-list for method output_type
-	104, // [104:142] is the sub-list for method input_type
+	129, // 142: dockreeve.v1.GovernanceService.GetEvidence:input_type -> dockreeve.v1.GetEvidenceRequest
+	13,  // 143: dockreeve.v1.AlertService.ListAlerts:output_type -> dockreeve.v1.ListAlertsResponse
+	15,  // 144: dockreeve.v1.AlertService.GetAlert:output_type -> dockreeve.v1.GetAlertResponse
+	17,  // 145: dockreeve.v1.AlertService.ListOccurrences:output_type -> dockreeve.v1.ListOccurrencesResponse
+	19,  // 146: dockreeve.v1.AlertService.SetAlertStatus:output_type -> dockreeve.v1.SetAlertStatusResponse
+	21,  // 147: dockreeve.v1.ChangeService.Watch:output_type -> dockreeve.v1.WatchResponse
+	25,  // 148: dockreeve.v1.StatusService.GetStatus:output_type -> dockreeve.v1.GetStatusResponse
+	31,  // 149: dockreeve.v1.StatusService.ListRules:output_type -> dockreeve.v1.ListRulesResponse
+	45,  // 150: dockreeve.v1.ImageService.ListImages:output_type -> dockreeve.v1.ListImagesResponse
+	48,  // 151: dockreeve.v1.ImageService.GetImage:output_type -> dockreeve.v1.GetImageResponse
+	53,  // 152: dockreeve.v1.ImageService.ListImageVulnerabilities:output_type -> dockreeve.v1.ListImageVulnerabilitiesResponse
+	55,  // 153: dockreeve.v1.ImageService.ListImagePackages:output_type -> dockreeve.v1.ListImagePackagesResponse
+	58,  // 154: dockreeve.v1.ImageService.ListVulnerabilities:output_type -> dockreeve.v1.ListVulnerabilitiesResponse
+	60,  // 155: dockreeve.v1.ImageService.GetVulnerability:output_type -> dockreeve.v1.GetVulnerabilityResponse
+	63,  // 156: dockreeve.v1.ImageService.GetAdvisoryStatus:output_type -> dockreeve.v1.GetAdvisoryStatusResponse
+	67,  // 157: dockreeve.v1.ImageService.SubmitScan:output_type -> dockreeve.v1.SubmitScanResponse
+	69,  // 158: dockreeve.v1.ImageService.GetVerdict:output_type -> dockreeve.v1.GetVerdictResponse
+	71,  // 159: dockreeve.v1.ImageService.RecordGate:output_type -> dockreeve.v1.RecordGateResponse
+	73,  // 160: dockreeve.v1.ImageService.GetRemediation:output_type -> dockreeve.v1.GetRemediationResponse
+	77,  // 161: dockreeve.v1.ClusterService.ListClusters:output_type -> dockreeve.v1.ListClustersResponse
+	79,  // 162: dockreeve.v1.ClusterService.GetCluster:output_type -> dockreeve.v1.GetClusterResponse
+	86,  // 163: dockreeve.v1.ClusterService.ListWorkloads:output_type -> dockreeve.v1.ListWorkloadsResponse
+	88,  // 164: dockreeve.v1.ClusterService.GetWorkload:output_type -> dockreeve.v1.GetWorkloadResponse
+	92,  // 165: dockreeve.v1.ClusterService.ListIdentities:output_type -> dockreeve.v1.ListIdentitiesResponse
+	94,  // 166: dockreeve.v1.ClusterService.GetIdentity:output_type -> dockreeve.v1.GetIdentityResponse
+	99,  // 167: dockreeve.v1.ClusterService.ListExposures:output_type -> dockreeve.v1.ListExposuresResponse
+	102, // 168: dockreeve.v1.ClusterService.ListAudit:output_type -> dockreeve.v1.ListAuditResponse
+	104, // 169: dockreeve.v1.ClusterService.GetAuditEvent:output_type -> dockreeve.v1.GetAuditEventResponse
+	106, // 170: dockreeve.v1.ClusterService.CreateJoinToken:output_type -> dockreeve.v1.CreateJoinTokenResponse
+	108, // 171: dockreeve.v1.GovernanceService.GetGovernance:output_type -> dockreeve.v1.GetGovernanceResponse
+	110, // 172: dockreeve.v1.GovernanceService.ListGovernance:output_type -> dockreeve.v1.ListGovernanceResponse
+	113, // 173: dockreeve.v1.GovernanceService.GetGovernanceCluster:output_type -> dockreeve.v1.GetGovernanceClusterResponse
+	115, // 174: dockreeve.v1.GovernanceService.GetCost:output_type -> dockreeve.v1.GetCostResponse
+	118, // 175: dockreeve.v1.GovernanceService.GetCompliance:output_type -> dockreeve.v1.GetComplianceResponse
+	120, // 176: dockreeve.v1.GovernanceService.ListReviews:output_type -> dockreeve.v1.ListReviewsResponse
+	122, // 177: dockreeve.v1.GovernanceService.AddReview:output_type -> dockreeve.v1.AddReviewResponse
+	124, // 178: dockreeve.v1.GovernanceService.SubmitSnapshot:output_type -> dockreeve.v1.SubmitSnapshotResponse
+	126, // 179: dockreeve.v1.GovernanceService.SubmitCharges:output_type -> dockreeve.v1.SubmitChargesResponse
+	128, // 180: dockreeve.v1.GovernanceService.Reevaluate:output_type -> dockreeve.v1.ReevaluateResponse
+	130, // 181: dockreeve.v1.GovernanceService.GetEvidence:output_type -> dockreeve.v1.GetEvidenceResponse
+	143, // [143:182] is the sub-list for method output_type
+	104, // [104:143] is the sub-list for method input_type
 	104, // [104:104] is the sub-list for extension type_name
 	104, // [104:104] is the sub-list for extension extendee
 	0,   // [0:104] is the sub-list for field type_name
@@ -12351,7 +12458,7 @@ func file_dockreeve_v1_dockreeve_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dockreeve_v1_dockreeve_proto_rawDesc), len(file_dockreeve_v1_dockreeve_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   127,
+			NumMessages:   129,
 			NumExtensions: 0,
 			NumServices:   6,
 		},

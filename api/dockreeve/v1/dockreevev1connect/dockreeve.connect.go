@@ -153,6 +153,9 @@ const (
 	// GovernanceServiceReevaluateProcedure is the fully-qualified name of the GovernanceService's
 	// Reevaluate RPC.
 	GovernanceServiceReevaluateProcedure = "/dockreeve.v1.GovernanceService/Reevaluate"
+	// GovernanceServiceGetEvidenceProcedure is the fully-qualified name of the GovernanceService's
+	// GetEvidence RPC.
+	GovernanceServiceGetEvidenceProcedure = "/dockreeve.v1.GovernanceService/GetEvidence"
 )
 
 // AlertServiceClient is a client for the dockreeve.v1.AlertService service.
@@ -1141,6 +1144,8 @@ type GovernanceServiceClient interface {
 	SubmitCharges(context.Context) *connect.ClientStreamForClient[v1.SubmitChargesRequest, v1.SubmitChargesResponse]
 	// Reevaluate computes everything again now.
 	Reevaluate(context.Context, *connect.Request[v1.ReevaluateRequest]) (*connect.Response[v1.ReevaluateResponse], error)
+	// GetEvidence gives what an evidence bundle holds beyond the evaluation.
+	GetEvidence(context.Context, *connect.Request[v1.GetEvidenceRequest]) (*connect.Response[v1.GetEvidenceResponse], error)
 }
 
 // NewGovernanceServiceClient constructs a client for the dockreeve.v1.GovernanceService service. By
@@ -1214,6 +1219,12 @@ func NewGovernanceServiceClient(httpClient connect.HTTPClient, baseURL string, o
 			connect.WithSchema(governanceServiceMethods.ByName("Reevaluate")),
 			connect.WithClientOptions(opts...),
 		),
+		getEvidence: connect.NewClient[v1.GetEvidenceRequest, v1.GetEvidenceResponse](
+			httpClient,
+			baseURL+GovernanceServiceGetEvidenceProcedure,
+			connect.WithSchema(governanceServiceMethods.ByName("GetEvidence")),
+			connect.WithClientOptions(opts...),
+		),
 	}
 }
 
@@ -1229,6 +1240,7 @@ type governanceServiceClient struct {
 	submitSnapshot       *connect.Client[v1.SubmitSnapshotRequest, v1.SubmitSnapshotResponse]
 	submitCharges        *connect.Client[v1.SubmitChargesRequest, v1.SubmitChargesResponse]
 	reevaluate           *connect.Client[v1.ReevaluateRequest, v1.ReevaluateResponse]
+	getEvidence          *connect.Client[v1.GetEvidenceRequest, v1.GetEvidenceResponse]
 }
 
 // GetGovernance calls dockreeve.v1.GovernanceService.GetGovernance.
@@ -1281,6 +1293,11 @@ func (c *governanceServiceClient) Reevaluate(ctx context.Context, req *connect.R
 	return c.reevaluate.CallUnary(ctx, req)
 }
 
+// GetEvidence calls dockreeve.v1.GovernanceService.GetEvidence.
+func (c *governanceServiceClient) GetEvidence(ctx context.Context, req *connect.Request[v1.GetEvidenceRequest]) (*connect.Response[v1.GetEvidenceResponse], error) {
+	return c.getEvidence.CallUnary(ctx, req)
+}
+
 // GovernanceServiceHandler is an implementation of the dockreeve.v1.GovernanceService service.
 type GovernanceServiceHandler interface {
 	// GetGovernance gives the whole without its lists: govern.Evaluation without clusters, subscriptions, recommendations and findings.
@@ -1297,6 +1314,8 @@ type GovernanceServiceHandler interface {
 	SubmitCharges(context.Context, *connect.ClientStream[v1.SubmitChargesRequest]) (*connect.Response[v1.SubmitChargesResponse], error)
 	// Reevaluate computes everything again now.
 	Reevaluate(context.Context, *connect.Request[v1.ReevaluateRequest]) (*connect.Response[v1.ReevaluateResponse], error)
+	// GetEvidence gives what an evidence bundle holds beyond the evaluation.
+	GetEvidence(context.Context, *connect.Request[v1.GetEvidenceRequest]) (*connect.Response[v1.GetEvidenceResponse], error)
 }
 
 // NewGovernanceServiceHandler builds an HTTP handler from the service implementation. It returns
@@ -1366,6 +1385,12 @@ func NewGovernanceServiceHandler(svc GovernanceServiceHandler, opts ...connect.H
 		connect.WithSchema(governanceServiceMethods.ByName("Reevaluate")),
 		connect.WithHandlerOptions(opts...),
 	)
+	governanceServiceGetEvidenceHandler := connect.NewUnaryHandler(
+		GovernanceServiceGetEvidenceProcedure,
+		svc.GetEvidence,
+		connect.WithSchema(governanceServiceMethods.ByName("GetEvidence")),
+		connect.WithHandlerOptions(opts...),
+	)
 	return "/dockreeve.v1.GovernanceService/", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		switch r.URL.Path {
 		case GovernanceServiceGetGovernanceProcedure:
@@ -1388,6 +1413,8 @@ func NewGovernanceServiceHandler(svc GovernanceServiceHandler, opts ...connect.H
 			governanceServiceSubmitChargesHandler.ServeHTTP(w, r)
 		case GovernanceServiceReevaluateProcedure:
 			governanceServiceReevaluateHandler.ServeHTTP(w, r)
+		case GovernanceServiceGetEvidenceProcedure:
+			governanceServiceGetEvidenceHandler.ServeHTTP(w, r)
 		default:
 			http.NotFound(w, r)
 		}
@@ -1435,4 +1462,8 @@ func (UnimplementedGovernanceServiceHandler) SubmitCharges(context.Context, *con
 
 func (UnimplementedGovernanceServiceHandler) Reevaluate(context.Context, *connect.Request[v1.ReevaluateRequest]) (*connect.Response[v1.ReevaluateResponse], error) {
 	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.GovernanceService.Reevaluate is not implemented"))
+}
+
+func (UnimplementedGovernanceServiceHandler) GetEvidence(context.Context, *connect.Request[v1.GetEvidenceRequest]) (*connect.Response[v1.GetEvidenceResponse], error) {
+	return nil, connect.NewError(connect.CodeUnimplemented, errors.New("dockreeve.v1.GovernanceService.GetEvidence is not implemented"))
 }

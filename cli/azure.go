@@ -1,0 +1,214 @@
+package cli
+
+import (
+	"compress/gzip"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
+	"github.com/spf13/cobra"
+
+	"github.com/dockreeve/dockreeve/inventory/cloud"
+	"github.com/dockreeve/dockreeve/source/azure"
+)
+
+func newAzure() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "azure",
+		Short: "Read a tenant of Azure, with read-only rights",
+		Long: `Read what Azure says of subscriptions, clusters, registries, protection plans, policies,
+budgets, bills and activity, and keep it as a snapshot that every check runs on.
+
+Credentials are found as the Azure CLI and SDKs do: environment, workload identity, managed
+identity, "az login". "dockreeve azure export-role" prints the role that it needs, read-only.`,
+	}
+	cmd.AddCommand(newAzureCollect(), newAzureRole(), newAzureImport())
+	return cmd
+}
+
+func newAzureCollect() *cobra.Command {
+	var out, resume string
+	var o azure.Options
+	var quiet bool
+	cmd := &cobra.Command{
+		Use:   "collect -o FILE",
+		Short: "Read a tenant into a snapshot",
+		Long: `Read a tenant into a snapshot. What cannot be read (missing rights, throttling, half a page)
+is part of the snapshot and shown by every check; the rest goes on. Interrupted, it goes on
+with --resume from what was read.
+
+  dockreeve azure collect -o snapshot.json
+  dockreeve coverage --snapshot snapshot.json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if out == "" {
+				return withCode(exitUsage, "name the snapshot's file: -o snapshot.json")
+			}
+			cred, err := azidentity.NewDefaultAzureCredential(nil)
+			if err != nil {
+				return withCode(exitFailed, "no credentials for Azure: %w\nSign in with \"az login\", or see docs/azure.md.", err)
+			}
+			o.Credential = cred
+			if !quiet {
+				o.Progress = azureProgress(cmd.ErrOrStderr())
+			}
+			return collectTo(cmd.Context(), cmd.OutOrStdout(), out, resume, o)
+		},
+	}
+	fl := cmd.Flags()
+	fl.StringVarP(&out, "output", "o", "", "file to write; .gz compresses")
+	fl.StringVar(&resume, "resume", "", "take over what ended well in this snapshot, which was interrupted")
+	fl.StringSliceVar(&o.Subscriptions, "subscription", nil, "only these subscriptions, by id (default: all that can be seen)")
+	fl.StringVar(&o.Endpoint, "endpoint", "", "of Azure Resource Manager (default: the public cloud's)")
+	fl.IntVar(&o.CostDays, "cost-days", 0, "days of cost to read, up to 365 (default 60)")
+	fl.IntVar(&o.ActivityDays, "activity-days", 0, "days of the Activity Log to read, up to 89 (default 7)")
+	fl.StringSliceVar(&o.Skip, "skip", nil, "reads to leave out, as in costs,activity-log")
+	fl.StringVar(&o.PricesEndpoint, "prices-endpoint", "", "of the retail prices (default: the public one)")
+	fl.BoolVarP(&quiet, "quiet", "q", false, "do not show progress")
+	return cmd
+}
+
+// collectTo collects into a file beside the one asked for and puts it in place at the
+// end, whole or, where it was interrupted, as far as it came.
+func collectTo(ctx context.Context, w io.Writer, path, resume string, o azure.Options) (err error) {
+	if resume != "" {
+		if _, err := os.Stat(resume); err != nil {
+			return withCode(exitUsage, "--resume: %w", err)
+		}
+		o.Previous = func(each func(azure.Record) error) error {
+			_, err := azure.ReadFile(resume, each)
+			return err
+		}
+	}
+	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.part")
+	if err != nil {
+		return withCode(exitFailed, "%w", err)
+	}
+	defer func() { _ = os.Remove(tmp.Name()) }() // in place by then, or of no use
+	defer tmp.Close()
+	var to io.Writer = tmp
+	var zip *gzip.Writer
+	if strings.HasSuffix(path, ".gz") {
+		zip = gzip.NewWriter(tmp)
+		to = zip
+	}
+	out, err := azure.NewWriter(to, azure.Head{Source: "live", Started: time.Now().UnixNano()})
+	if err != nil {
+		return withCode(exitFailed, "%w", err)
+	}
+	records, reads := 0, 0
+	var failed []cloud.Read
+	o.Sink = func(r azure.Record) error {
+		records++
+		if r.Read != nil {
+			reads++
+			if r.Read.Outcome != cloud.ReadOK && r.Read.Outcome != cloud.ReadAbsent && r.Read.Outcome != cloud.ReadSkipped {
+				failed = append(failed, *r.Read)
+			}
+		}
+		return out.Write(r)
+	}
+	collected := azure.Collect(ctx, o)
+	if collected == nil {
+		err = out.Close(time.Now())
+	}
+	if zip != nil {
+		err = errors.Join(err, zip.Close())
+	}
+	if err = errors.Join(err, tmp.Chmod(0o600), tmp.Sync(), tmp.Close(), os.Rename(tmp.Name(), path)); err != nil {
+		return withCode(exitFailed, "%w", err)
+	}
+	fmt.Fprintf(w, "%s: %d records of %d reads, %d of which did not end well\n", path, records, reads, len(failed))
+	for i, r := range failed {
+		if i == 20 {
+			fmt.Fprintf(w, "  and %d more; every check names them\n", len(failed)-i)
+			break
+		}
+		fmt.Fprintf(w, "  %s of %s: %s: %s\n", r.What, orTenant(r.Scope), r.Outcome, clean(r.Reason))
+	}
+	if collected != nil {
+		return withCode(exitFailed, "the collection did not end: %w\nWhat came is kept; go on with: dockreeve azure collect -o %s --resume %s", collected, path, path)
+	}
+	return nil
+}
+
+func orTenant(scope string) string {
+	if scope == "" {
+		return "the tenant"
+	}
+	return scope
+}
+
+// azureProgress writes a line a second at most, and each time Azure makes us wait.
+func azureProgress(w io.Writer) func(azure.Progress) {
+	last := time.Time{}
+	return func(p azure.Progress) {
+		now := time.Now()
+		switch {
+		case !p.Waiting.IsZero():
+			fmt.Fprintf(w, "%d of %d reads; Azure makes %s wait until %s\n", p.Done, p.Total, p.Lane, p.Waiting.Local().Format(time.TimeOnly))
+		case now.Sub(last) > time.Second || p.Done == p.Total:
+			fmt.Fprintf(w, "%d of %d reads\n", p.Done, p.Total)
+		default:
+			return
+		}
+		last = now
+	}
+}
+
+func newAzureRole() *cobra.Command {
+	var scopes []string
+	cmd := &cobra.Command{
+		Use:   "export-role",
+		Short: "Print the role definition that collecting needs, all of it read-only",
+		Long: `Print the custom role that "azure collect" needs, to be assigned at the scopes that you name:
+
+  dockreeve azure export-role --scope /providers/Microsoft.Management/managementGroups/GROUP >role.json
+  az role definition create --role-definition role.json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			role, err := azure.Role(scopes...)
+			if err != nil {
+				return withCode(exitFailed, "%w", err)
+			}
+			_, err = cmd.OutOrStdout().Write(role)
+			return err
+		},
+	}
+	cmd.Flags().StringArrayVar(&scopes, "scope", nil, "management group or subscription to assign it at, as an ARM id (may be repeated)")
+	return cmd
+}
+
+func newAzureImport() *cobra.Command {
+	var to target
+	cmd := &cobra.Command{
+		Use:   "import FILE",
+		Short: "Give a snapshot to the server, which evaluates it at once",
+		Args:  cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f, err := os.Open(args[0])
+			if err != nil {
+				return withCode(exitData, "%w", err)
+			}
+			defer f.Close()
+			c, err := to.dial()
+			if err != nil {
+				return err
+			}
+			res, err := submitSnapshot(cmd.Context(), c, f)
+			if err != nil {
+				return to.explain(err)
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "The server took %d records: %d clusters in %d subscriptions.\n", res.Records, res.Clusters, res.Subscriptions)
+			return printGaps(cmd.OutOrStdout(), res.Gaps)
+		},
+	}
+	to.flags(cmd)
+	return cmd
+}

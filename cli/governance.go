@@ -1,0 +1,268 @@
+package cli
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/dockreeve/dockreeve/agent/node"
+	"github.com/dockreeve/dockreeve/cost"
+	"github.com/dockreeve/dockreeve/govern"
+	"github.com/dockreeve/dockreeve/inventory"
+	"github.com/dockreeve/dockreeve/posture"
+	"github.com/dockreeve/dockreeve/source/azure"
+)
+
+// tenantFlags say what governance is judged from: a snapshot or exports, with bills and
+// prices from files. Without a snapshot the server is asked.
+type tenantFlags struct {
+	to       target
+	snapshot string
+	charges  []string
+	prices   string
+	config   string
+	at       string
+	decimal  string
+	output   string
+}
+
+func (f *tenantFlags) flags(cmd *cobra.Command, outputs string) {
+	f.to.flags(cmd)
+	fl := cmd.Flags()
+	fl.StringVar(&f.snapshot, "snapshot", "", "judge this snapshot of `dockreeve azure collect`, or a folder of `az … -o json` exports, instead of asking the server")
+	fl.StringArrayVar(&f.charges, "charges", nil, "with --snapshot: bill as CSV, FOCUS or an Azure cost export, gzipped or not (may be repeated)")
+	fl.StringVar(&f.prices, "prices", "", "with --snapshot: price file that goes before the prices that come with Dockreeve (docs/cost.md)")
+	fl.StringVar(&f.config, "governance", "", "with --snapshot: what your organisation decides: provider, tags, environments, exemptions (docs/governance.md)")
+	fl.StringVar(&f.at, "at", "", "with --snapshot: judge as of this time, RFC 3339 or YYYY-MM-DD (default: now)")
+	fl.StringVar(&f.decimal, "decimal", "", "of the bill's numbers, where the file does not tell: . or ,")
+	fl.StringVarP(&f.output, "output", "o", "table", outputs)
+}
+
+// judged is what was judged, and where it came from.
+type judged struct {
+	ev   *govern.Evaluation
+	in   *govern.Input
+	from string // for people: snapshot FILE, server URL
+}
+
+// judge reads what the flags name and judges it, as the hub does.
+func (f *tenantFlags) judge(cmd *cobra.Command) (*judged, error) {
+	if f.snapshot == "" {
+		for name, set := range map[string]bool{"--charges": len(f.charges) > 0, "--prices": f.prices != "", "--governance": f.config != "", "--at": f.at != ""} {
+			if set {
+				return nil, withCode(exitUsage, "%s goes with --snapshot; without it the server is asked, which has its own", name)
+			}
+		}
+		return f.ask(cmd.Context())
+	}
+	k := &govern.Known{}
+	k.Now = time.Now().UnixNano()
+	if f.at != "" {
+		t, err := time.Parse(time.RFC3339, f.at)
+		if err != nil {
+			if t, err = time.Parse(time.DateOnly, f.at); err != nil {
+				return nil, withCode(exitUsage, "--at %q: want a time as in 2026-11-26T09:00:00Z or a date as in 2026-11-26", f.at)
+			}
+		}
+		k.Now = t.UnixNano()
+	}
+	if f.config != "" {
+		var err error
+		if k.Config, err = readGovernance(f.config); err != nil {
+			return nil, err
+		}
+	}
+	snap, err := azure.Open(f.snapshot)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, withCode(exitData, "%w\nMake one with \"dockreeve azure collect -o snapshot.json\", or look around with \"dockreeve demo tenant\".", err)
+	case err != nil:
+		return nil, withCode(exitData, "%w", err)
+	}
+	k.Tenant = snap.Tenant
+	shipped := cost.Shipped()
+	money := &cost.Input{Prices: snap.Prices, Sizes: cost.ShippedSizes(), Agents: shipped.Agents, Meters: shipped.Meters, AuditLoses: auditLoses()}
+	for _, path := range f.charges {
+		if err := f.bill(cmd.ErrOrStderr(), path, money); err != nil {
+			return nil, err
+		}
+	}
+	var twice int
+	if money.Charges, twice = cost.Merge(money.Charges, snap.Charges); twice > 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "%d rows of the snapshot's cost query are left out: the files tell the same days.\n", twice)
+	}
+	if f.prices != "" {
+		own, err := readPrices(f.prices)
+		if err != nil {
+			return nil, err
+		}
+		money.Prices, money.Meters = append(own.Prices, money.Prices...), append(own.Meters, money.Meters...)
+		if len(own.Agents) > 0 {
+			money.Agents = own.Agents
+		}
+	}
+	money.Prices = append(money.Prices, shipped.Prices...)
+	k.Money = money
+	ev, in := govern.Judge(k)
+	return &judged{ev, in, "snapshot " + f.snapshot}, nil
+}
+
+// bill reads one file of charges; rows that were not understood are told.
+func (f *tenantFlags) bill(stderr io.Writer, path string, into *cost.Input) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return withCode(exitData, "%w", err)
+	}
+	defer file.Close()
+	sum, err := cost.ReadFOCUS(file, cost.FOCUSOptions{Decimal: f.decimal}, func(c cost.Charge) error {
+		into.Charges = append(into.Charges, c)
+		return nil
+	})
+	if err != nil {
+		return withCode(exitData, "%s: %w", path, err)
+	}
+	if sum.Bad > 0 {
+		into.Bad += sum.Bad
+		fmt.Fprintf(stderr, "%s: %d of %d rows were not understood and are missing from every sum:\n", path, sum.Bad, sum.Rows)
+		for _, p := range sum.Problems {
+			fmt.Fprintf(stderr, "  %s\n", clean(p.String()))
+		}
+	}
+	return nil
+}
+
+func readGovernance(path string) (govern.Config, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return govern.Config{}, withCode(exitUsage, "%w", err)
+	}
+	defer file.Close()
+	c, err := govern.ReadConfig(file)
+	if err != nil {
+		return c, withCode(exitUsage, "%s: %w", path, err)
+	}
+	return c, nil
+}
+
+func readPrices(path string) (*cost.PriceFile, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, withCode(exitUsage, "%w", err)
+	}
+	defer file.Close()
+	p, err := cost.LoadPrices(file)
+	if err != nil {
+		return nil, withCode(exitUsage, "%s: %w", path, err)
+	}
+	return p, nil
+}
+
+// money writes an amount for people; a price that nobody verified is marked.
+func money(m cost.Money) string {
+	if m.NotAssessed != "" || m.Currency == "" {
+		return "–"
+	}
+	v := m.Amount.Float()
+	if math.Abs(v) >= 1000 {
+		return fmt.Sprintf("%.0f %s", v, m.Currency)
+	}
+	return fmt.Sprintf("%.2f %s", v, m.Currency)
+}
+
+// share writes a ratio: 12 of 20 (60 %), 3 unknown.
+func share(r govern.Ratio) string {
+	s, ok := r.Share()
+	if !ok {
+		return "not assessed: " + cmp.Or(r.NotAssessed, "nothing to count")
+	}
+	out := fmt.Sprintf("%d of %d (%.0f %%)", r.N, r.Of, math.Floor(100*s))
+	if r.Unknown > 0 {
+		out += fmt.Sprintf(", %d unknown", r.Unknown)
+	}
+	return out
+}
+
+func told(a inventory.Assessed) string {
+	switch {
+	case a.NotAssessed != "":
+		return "?"
+	case a.Value:
+		return "yes"
+	}
+	return "no"
+}
+
+func rowWord(r govern.Row) string {
+	switch r.State {
+	case govern.RowClosed:
+		return "closed"
+	case govern.RowOpen:
+		return "OPEN"
+	}
+	return "?"
+}
+
+// gapLines writes what is not assessed.
+func gapLines(w io.Writer, gaps []inventory.Gap) {
+	for _, g := range gaps {
+		line := "  not assessed: " + clean(g.What) + ": " + clean(g.Reason)
+		if g.Remedy != "" {
+			line += " (" + clean(g.Remedy) + ")"
+		}
+		fmt.Fprintln(w, line)
+	}
+}
+
+func columns(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 4, 2, ' ', 0) }
+
+func day(ns int64) string {
+	if ns == 0 {
+		return "–"
+	}
+	return time.Unix(0, ns).UTC().Format(time.DateOnly)
+}
+
+// failUnder turns a ratio that is below what was asked into exit code 1, and one that
+// says nothing into 4.
+func failUnder(what string, r govern.Ratio, percent float64) error {
+	if percent <= 0 {
+		return nil
+	}
+	s, ok := r.Share()
+	if !ok {
+		return withCode(exitData, "%s is not assessed: %s", what, r.NotAssessed)
+	}
+	if 100*s < percent {
+		return withCode(exitFindings, "%s is %.1f %%, below %.0f %%", what, 100*s, percent)
+	}
+	return nil
+}
+
+func filterResults(list []posture.Result, keep func(*posture.Result) bool) []posture.Result {
+	return slices.DeleteFunc(slices.Clone(list), func(r posture.Result) bool { return !keep(&r) })
+}
+
+// auditLoses names the rules of the API server that need what kube-audit-admin leaves out:
+// those that our own pack tags as needing reads.
+func auditLoses() []string {
+	set, _, err := node.RuleSet{}.Load()
+	if err != nil {
+		return nil // the cost of the cheaper log is then said to be not assessed
+	}
+	out := []string{}
+	for _, r := range set.All() {
+		if i := r.Info(); slices.Contains(i.Tags, "reads") {
+			out = append(out, i.ID)
+		}
+	}
+	return out
+}
