@@ -215,7 +215,7 @@ func (u *uplink) run(ctx context.Context, a *clusterAgent) error {
 		group.Go(func() error {
 			return link.Serve(ctx, u.listener, link.ServeOptions{Listener: u.nodes, TLS: u.creds.ServerTLS(), Join: u.creds.Forward(u.hub), Log: u.log})
 		})
-		group.Go(func() error { return link.Relay(ctx, u.nodes, u.spool) })
+		group.Go(func() error { return link.Relay(ctx, a.FromNodes(u.nodes), u.spool) })
 	}
 	return group.Wait()
 }

@@ -29,8 +29,9 @@ func (s *State) NodeNames() []string {
 	return slices.DeleteFunc(sorted(nodes), func(name string) bool { return nodes[name].Node == nil || nodes[name].Node.Virtual })
 }
 
-// SetKubelet gives what is known of a node's kubelet, which no object of the API tells.
-// What was given of a node is forgotten with the node. The value belongs to the state
+// SetKubelet gives what is known of a node's kubelet, which no object of the API tells:
+// its configuration, its files, or both. The part that it does not speak of stays. What was
+// given of a node is forgotten with the node. The value belongs to the state
 // from then on. Safe for concurrent use.
 func (s *State) SetKubelet(k *Kubelet) {
 	s.mu.Lock()
@@ -40,6 +41,9 @@ func (s *State) SetKubelet(k *Kubelet) {
 	}
 	if len(k.Files) > MaxNodeFiles {
 		k.Files = k.Files[:MaxNodeFiles]
+	}
+	if old := s.kubelets[k.Node]; old != nil {
+		k.keep(old)
 	}
 	s.kubelets[k.Node] = k
 	s.marks.nodes[k.Node] = true

@@ -3,6 +3,7 @@ package inventory
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strconv"
 )
 
@@ -37,6 +38,53 @@ const (
 	FileKubeletConfig = "kubelet-config"
 	FileAzureJSON     = "azure-json"
 )
+
+// keep takes over from an older value the part that the new one does not speak of.
+func (k *Kubelet) keep(old *Kubelet) {
+	why := map[string]string{}
+	maps.Copy(why, k.Why)
+	if k.Config == nil && why["config"] == "" {
+		k.Config = old.Config
+		if w := old.Why["config"]; w != "" {
+			why["config"] = w
+		}
+	}
+	if k.Files == nil && why["files"] == "" {
+		k.Files = old.Files
+		if w := old.Why["files"]; w != "" {
+			why["files"] = w
+		}
+	}
+	if k.Why = why; len(why) == 0 {
+		k.Why = nil
+	}
+	k.At = max(k.At, old.At)
+}
+
+// DecodeKubelet reads the JSON of what a node says of its files. What is too long or too
+// many is an error: a node that is honest sends neither.
+func DecodeKubelet(doc []byte) (*Kubelet, error) {
+	var k Kubelet
+	if err := json.Unmarshal(doc, &k); err != nil {
+		return nil, fmt.Errorf("kubelet: %w", err)
+	}
+	if len(k.Files) > MaxNodeFiles || len(k.Config) > maxLabels || len(k.Why) > 2 || len(k.Node) > maxName {
+		return nil, fmt.Errorf("kubelet: %d files, %d settings, %d reasons: more than there are", len(k.Files), len(k.Config), len(k.Why))
+	}
+	for _, f := range k.Files {
+		if len(f.Path) > maxText || len(f.Role) > 64 {
+			return nil, fmt.Errorf("kubelet: a path of %d bytes", len(f.Path))
+		}
+	}
+	for _, m := range []map[string]string{k.Config, k.Why} {
+		for key, v := range m {
+			if len(key) > maxName || len(v) > maxText {
+				return nil, fmt.Errorf("kubelet: a value of %d bytes", len(v))
+			}
+		}
+	}
+	return &k, nil
+}
 
 // maxConfigz bounds a configz document in bytes; a real one has about 5 KiB.
 const maxConfigz = 256 << 10

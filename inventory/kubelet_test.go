@@ -72,3 +72,39 @@ func TestWhatANodesKubeletSaidGoesWithTheNode(t *testing.T) {
 		t.Errorf("%v", got)
 	}
 }
+
+func TestTheTwoHalvesOfAKubeletComeApart(t *testing.T) {
+	s := NewState(Options{Cluster: "c"})
+	s.Put(&Object{Key: Key{Kind: KindNode, Name: "n"}, Node: &Node{}})
+	told := func() *Kubelet {
+		for _, d := range s.Full() {
+			if d.Node != nil {
+				return d.Node.Kubelet
+			}
+		}
+		return nil
+	}
+	s.SetKubelet(&Kubelet{Node: "n", At: 5, Config: map[string]string{"a": "1"}})
+	s.SetKubelet(&Kubelet{Node: "n", At: 4, Files: []NodeFile{{Path: "/p"}}})
+	if k := told(); k.Config["a"] != "1" || len(k.Files) != 1 || k.At != 5 || k.Why != nil {
+		t.Errorf("%+v", k)
+	}
+	s.SetKubelet(&Kubelet{Node: "n", At: 6, Why: map[string]string{"config": "no right"}})
+	if k := told(); k.Config != nil || len(k.Files) != 1 || k.Why["config"] != "no right" {
+		t.Errorf("a right that was taken away leaves what was known: %+v", k)
+	}
+	s.SetKubelet(&Kubelet{Node: "n", At: 7, Why: map[string]string{"files": "not seen"}})
+	if k := told(); k.Files != nil || k.Why["config"] != "no right" || k.Why["files"] != "not seen" {
+		t.Errorf("%+v", k)
+	}
+}
+
+func FuzzDecodeKubelet(f *testing.F) {
+	f.Add([]byte(`{"node":"n","at":1,"files":[{"path":"/etc/kubernetes/azure.json","role":"azure-json","mode":384}],"why":{"config":"x"}}`))
+	f.Fuzz(func(t *testing.T, doc []byte) {
+		k, err := DecodeKubelet(doc)
+		if (k == nil) == (err == nil) || k != nil && len(k.Files) > MaxNodeFiles {
+			t.Fatalf("%+v %v", k, err)
+		}
+	})
+}

@@ -82,6 +82,7 @@ const (
 	KindHabits    Kind = 8  // JSON of inventory.Habits; travels on LaneInventory
 	KindUsage     Kind = 9  // JSON of inventory.UsageReport; travels on LaneInventory
 	KindCanary    Kind = 10 // JSON of inventory.CanaryReport; travels on LaneInventory
+	KindKubelet   Kind = 11 // JSON of inventory.Kubelet, from a node to its cluster agent, which takes it in; travels on LaneInventory
 
 	// Downwards, from cluster agent to node or from hub to cluster agent.
 	KindPods      Kind = 16 // JSON of inventory.PodsFor

@@ -151,7 +151,7 @@ func TestEvidenceIsBounded(t *testing.T) {
 		ns := fmt.Sprintf("n%d", i)
 		c.Workloads = append(c.Workloads, inventory.WorkloadDoc{
 			Key: ns + "/Pod/p", Namespace: ns, Owner: long, Secrets: []string{long}, TokenMounted: true,
-			Template: &inventory.PodSpec{HostPID: true, Containers: []inventory.Container{{Name: "c", Image: long, Privileged: true, SecretEnv: []string{long}, AddCaps: []string{long}}}},
+			Template: &inventory.PodSpec{HostPID: true, Containers: []inventory.Container{{Name: "c", Image: long, Privileged: true, SecretEnv: []string{long}, AddCaps: []string{long[:64]}}}},
 		})
 		c.Identities = append(c.Identities, inventory.IdentityDoc{Key: "user:u", Kind: "User", Name: "u", Grants: []string{"read-secrets"}, Rights: []inventory.Right{{
 			Rule: inventory.Rule{Verbs: []string{"get"}, Groups: []string{""}, Resources: []string{"secrets"}}, Role: long, Binding: long,

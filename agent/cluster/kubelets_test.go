@@ -10,6 +10,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/dockreeve/dockreeve/inventory"
+	"github.com/dockreeve/dockreeve/link"
 	"github.com/dockreeve/dockreeve/source/kube"
 )
 
@@ -37,5 +38,42 @@ func TestWhatKubeletsSayGoesWithTheNodesDocument(t *testing.T) {
 	}
 	if told != "n1 10255" {
 		t.Errorf("told %q", told)
+	}
+}
+
+// one is a receiver of one list.
+type one []link.Envelope
+
+func (r one) Receive(context.Context, int) ([]link.Envelope, error) { return r, nil }
+func (one) Ack(string, uint64, link.Lane, uint64) error             { return nil }
+
+func TestNodesSpeakOfTheirOwnFilesOnly(t *testing.T) {
+	a := agentWith(t, &sink{}, nil)
+	for _, n := range []string{"n1", "n2"} {
+		a.state.Put(&inventory.Object{Key: inventory.Key{Kind: inventory.KindNode, Name: n}, Node: &inventory.Node{}})
+	}
+	says := func(origin, doc string) link.Envelope {
+		return link.Envelope{Origin: origin, Lane: link.LaneInventory, Kind: link.KindKubelet, Bytes: []byte(doc)}
+	}
+	in := one{
+		says("node/prod/n1", `{"node":"n2","at":1,"config":{"readOnlyPort":"0"},"files":[{"path":"/p","role":"kubeconfig","mode":384}],"why":{"config":"lies"}}`),
+		says("node/other/n2", `{"node":"n2","files":[{"path":"/q"}]}`), says("local", `{"node":"n2","files":[{"path":"/q"}]}`), says("node/prod/n2", `{"files":`),
+		{Origin: "node/prod/n2", Kind: link.KindStatus, Bytes: []byte(`{}`)},
+	}
+	out, err := a.FromNodes(in).Receive(context.Background(), 9)
+	if err != nil || len(out) != len(in) {
+		t.Fatalf("%d of %d went on: %v", len(out), len(in), err)
+	}
+	for _, d := range a.state.Full() {
+		if d.Node == nil {
+			continue
+		}
+		k := d.Node.Kubelet
+		if d.Node.Name == "n2" && k != nil {
+			t.Errorf("n2 is said to say %+v", k)
+		}
+		if d.Node.Name == "n1" && (k == nil || len(k.Files) != 1 || k.Config != nil || k.Why["config"] != "") {
+			t.Errorf("n1 is said to say %+v", k)
+		}
 	}
 }

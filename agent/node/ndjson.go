@@ -24,7 +24,7 @@ func NewNDJSON(w io.Writer) *NDJSON { return &NDJSON{w: w} }
 // Send writes {"kind":…,"data":…} and a newline.
 func (n *NDJSON) Send(_ context.Context, _ link.Lane, kind link.Kind, payload []byte) error {
 	word, ok := map[link.Kind]string{link.KindFinding: "finding", link.KindLoss: "loss", link.KindStatus: "status", link.KindRules: "rules", link.KindUse: "use",
-		link.KindInventory: "inventory", link.KindAudit: "audit", link.KindHabits: "habits", link.KindUsage: "usage", link.KindCanary: "canary"}[kind]
+		link.KindInventory: "inventory", link.KindAudit: "audit", link.KindHabits: "habits", link.KindUsage: "usage", link.KindCanary: "canary", link.KindKubelet: "kubelet"}[kind]
 	if !ok {
 		return fmt.Errorf("ndjson: unknown kind %d", kind)
 	}

@@ -169,6 +169,7 @@ func (n *Node) Run(ctx context.Context) error {
 	}
 	n.beginUse(n.sensor.Since(), n.sensor.Snapshot().Processes, "")
 	go n.canaries(ctx)
+	go n.tellFiles(ctx)
 	return n.report(ctx, func() error {
 		err := n.sensor.Run(ctx, sensor.Handler{Event: n.event, Loss: n.loss, Replace: n.replace})
 		n.engine.Flush(n.send)

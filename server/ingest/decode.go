@@ -119,6 +119,8 @@ func decode(e link.Envelope) (item store.Item, dropped int, err error) {
 		if it.Canaries, dropped, err = decodeCanaries(e); err != nil {
 			return it, 0, err
 		}
+	case link.KindKubelet:
+		// It was for the cluster agent on the way, whose documents of nodes hold it.
 	case link.KindAudit:
 		if it.Audit, err = decodeAudit(e); err != nil {
 			return it, 0, err
