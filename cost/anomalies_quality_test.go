@@ -166,6 +166,49 @@ func TestAnomalyQualityOfAHeldOutYear(t *testing.T) {
 	}
 }
 
+// A hub keeps some sixty days of a bill. Each month of a held-out year is judged from that
+// much, as it would be on the month's last day.
+func TestAnomalyQualityWithSixtyDays(t *testing.T) {
+	in, truth := madeYear(4)
+	found, wrong, all, missed := 0, 0, 0, 0
+	for month := range 10 {
+		now := in.From/day + 65 + int64(month)*30
+		part := &Input{Now: now * day, From: (now - 30) * day, Tenant: in.Tenant}
+		for _, c := range in.Charges {
+			if c.Start >= (now-60)*day && c.Start < now*day {
+				part.Charges = append(part.Charges, c)
+			}
+		}
+		as, _, _ := newLedger(part).unusual(part.From)
+		hit := map[int]bool{}
+		for _, a := range as {
+			right := false
+			for i, x := range truth {
+				if x.cluster == a.Cluster && a.From < x.to*day && a.To > x.from*day {
+					hit[i], right = true, true
+				}
+			}
+			found++
+			if !right {
+				wrong++
+			}
+		}
+		for i, x := range truth {
+			if x.kind != "ramp" && x.from >= now-30 && x.from < now-1 {
+				all++
+				if !hit[i] {
+					missed++
+				}
+			}
+		}
+	}
+	precision, recall := 1-float64(wrong)/float64(found), 1-float64(missed)/float64(all)
+	t.Logf("%d found, %d wrong: precision %.3f; %d of %d spikes and steps missed: recall %.3f", found, wrong, precision, missed, all, recall)
+	if precision < 0.85 || recall < 0.95 {
+		t.Errorf("precision %.3f, recall %.3f", precision, recall)
+	}
+}
+
 // madeWeeks measures 40 clusters for eight weeks, by hour and namespace: working hours,
 // batch at night, noise, hours without an agent. In every second cluster something mines
 // in one namespace, for six to sixty hours of the last four weeks.
