@@ -411,6 +411,13 @@ func (db *DB) GovWriting(ctx context.Context) (int64, error) {
 	return at, db.explain(err)
 }
 
+// GovEvaluated is when the current evaluation was made; 0 = there is none.
+func (db *DB) GovEvaluated(ctx context.Context) (int64, error) {
+	var at int64
+	err := db.read.QueryRowContext(ctx, "SELECT COALESCE(MAX(at),0) FROM gov_docs WHERE name = ?", GovEvaluation).Scan(&at)
+	return at, db.explain(err)
+}
+
 // maxUnzipped bounds a stored document as JSON.
 const maxUnzipped = 512 << 20
 
