@@ -158,6 +158,7 @@ func (b *bundle) fill() error {
 	if start != nil {
 		seen = append(slices.Clone(days), *start)
 	}
+	seen = append(slices.Clone(seen), govern.Day{At: ev.At})
 	if missing := missingDays(seen, o.From, min(o.To, ev.At)); missing > 0 {
 		b.gap(true, "days", fmt.Sprintf("days of the period of which no evaluation was kept: %d", missing), "")
 	}
@@ -415,7 +416,7 @@ func (b *bundle) readme() string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "Evidence of container protection, %s to %s\n\n", b.manifest.From, b.manifest.To)
 	fmt.Fprintf(&s, "Made by Dockreeve %s from the evaluation of %s.\n", cmp.Or(b.manifest.MadeBy, "(version not told)"), b.manifest.Evaluated)
-	s.WriteString("manifest.json names every other file with its SHA-256. manifest.dsse.json is a DSSE envelope over\nexactly those bytes, signed with Ed25519. Check both with:\n\n    dockreeve report evidence --verify FILE --key PUBLIC\n\n")
+	s.WriteString("manifest.json names every other file with its SHA-256. manifest.dsse.json is a DSSE envelope over\nexactly those bytes, signed with Ed25519. Check both with:\n\n    dockreeve report verify FILE --key PUBLIC\n\n")
 	s.WriteString("The key must have come to you by another way than this bundle. denominators.json holds what every\nshare is a share of; gaps.json what could not be said. A full evaluation is kept only of the end of the\nperiod; of its beginning and the days between, what days.ndjson holds.\n\n")
 	for _, f := range b.manifest.Files {
 		fmt.Fprintf(&s, "%-20s %s\n", f.Name, f.What)

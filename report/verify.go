@@ -66,9 +66,9 @@ var ErrTampered = errors.New("the evidence bundle is not as it was signed")
 
 // Verification is what was found when a bundle was checked.
 type Verification struct {
-	Manifest Manifest // as signed; empty where the signature does not hold
-	KeyID    string   // of the key that signed
-	Problems []string // what differs, by name; empty = nothing does
+	Manifest Manifest `json:"manifest"`           // as signed; empty where the signature does not hold
+	KeyID    string   `json:"keyID"`              // of the key that signed
+	Problems []string `json:"problems,omitempty"` // what differs, by name; empty = nothing does
 }
 
 // VerifyEvidence reads a bundle and checks its signature with a public key, and every file
