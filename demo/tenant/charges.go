@@ -228,7 +228,7 @@ func (w *World) tablesOf(c *cluster, n int) map[string]float64 {
 	if c.Insights {
 		gb["ContainerLogV2"] = (0.5 + w.vcoresOn(c, n)/24) * jitter
 	}
-	if c.Logs.To != "workspace" || c.Logs.Kind == "" {
+	if c.Arc || c.Logs.To != "workspace" || c.Logs.Kind == "" {
 		return gb
 	}
 	full := (1.2 + w.vcoresOn(c, n)/20) * jitter

@@ -177,6 +177,9 @@ func (w *World) makePools(r *rand.Rand, c *cluster) {
 		case d < 59:
 			p.OS, p.Name = "Windows", "win"+names[u][:1]
 		}
+		if c.Arc { // machines of our own: nothing breathes
+			p.Name, p.Autoscaled, p.Spot, p.Stopped, p.Min, p.Max = names[u], false, false, false, 0, 0
+		}
 		c.Pools = append(c.Pools, p)
 	}
 	if teams[c.Team].Name == "ml" && !c.Arc {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/dockreeve/dockreeve/cost"
@@ -21,11 +22,16 @@ func (w *World) Prices() []cost.Price {
 		p := all[key]
 		out = append(out, cost.Price{Key: key, Meter: p.Meter, MeterID: meterID(p.Category, p.Sub, p.Meter, ""), Service: p.Service, Type: "Consumption", Unit: p.Unit, Amount: cost.FromFloat(p.Amount), Currency: "EUR", AsOf: asOf, Source: source})
 	}
-	for _, s := range w.sizes {
-		meter := s.Name[len("Standard_"):]
-		out = append(out,
-			cost.Price{Key: computeHour, Meter: meter, MeterID: meterID("Virtual Machines", seriesOf(s.Name), meter, ""), Service: "Virtual Machines", SKU: s.Name, Type: "Consumption", Unit: "1 Hour", Amount: cost.FromFloat(s.Hour), Currency: "EUR", AsOf: asOf, Source: source},
-			cost.Price{Key: computeHour, Meter: meter + " Spot", MeterID: meterID("Virtual Machines", seriesOf(s.Name), meter+" Spot", ""), Service: "Virtual Machines", SKU: s.Name, Type: "Consumption", Unit: "1 Hour", Amount: cost.FromFloat(s.Spot), Currency: "EUR", AsOf: asOf, Source: source})
+	for _, g := range regions {
+		for _, s := range w.sizes {
+			meter := strings.ReplaceAll(s.Name[len("Standard_"):], "_", " ")
+			p := cost.Price{Key: computeHour, Meter: meter, Service: "Virtual Machines", Region: g.Name, SKU: s.Name, Type: "Consumption", Unit: "1 Hour", Amount: cost.FromFloat(s.Hour), Currency: "EUR", AsOf: asOf, Source: source}
+			p.MeterID = meterID("Virtual Machines", seriesOf(s.Name), meter, g.Name)
+			out = append(out, p)
+			p.Meter, p.Amount = meter+" Spot", cost.FromFloat(s.Spot)
+			p.MeterID = meterID("Virtual Machines", seriesOf(s.Name), p.Meter, g.Name)
+			out = append(out, p)
+		}
 	}
 	return out
 }
@@ -50,7 +56,7 @@ func (w *World) priceDocs(out emit) error {
 	}
 	for _, g := range regions {
 		for _, s := range w.sizes {
-			meter := s.Name[len("Standard_"):]
+			meter := strings.ReplaceAll(s.Name[len("Standard_"):], "_", " ")
 			product := "Virtual Machines " + seriesOf(s.Name)
 			if err := item(meterID("Virtual Machines", seriesOf(s.Name), meter, g.Name), meter, product, meter, "Virtual Machines", g.Name, s.Name, "1 Hour", s.Hour); err != nil {
 				return err

@@ -12,6 +12,8 @@ import (
 	"github.com/dockreeve/dockreeve/finding"
 	"github.com/dockreeve/dockreeve/govern"
 	"github.com/dockreeve/dockreeve/inventory"
+	"github.com/dockreeve/dockreeve/inventory/cloud"
+	"github.com/dockreeve/dockreeve/source/azure"
 )
 
 func TestTheBillOfDefenderIsVCoresTimesPrice(t *testing.T) {
@@ -227,14 +229,47 @@ func TestTheRestIsThere(t *testing.T) {
 	if open == 0 || open == len(im.Remediation) {
 		t.Errorf("%d of %d remedies are open", open, len(im.Remediation))
 	}
-	h := w.History()
-	if len(h) != 60 || !slices.IsSortedFunc(h, func(a, b govern.Day) int { return cmp.Compare(a.At, b.At) }) || h[59].At > w.now.UnixNano() {
-		t.Errorf("%d days, or out of order", len(h))
-	}
-	if lost := w.storyOf("lost-profile"); h[59].Clusters[lost.id()].Profile != "yes" {
-		t.Error("the profile that was lost was not there the day before")
-	}
 	if len(w.Reviews()) == 0 || len(w.Prices()) < 20 {
 		t.Error("no reviews, or too few prices")
+	}
+}
+
+// TestBetweenYesterdayAndTodayLieTheStories holds history to what an evaluation says today:
+// drift is the profile that was lost, and nothing the history made up.
+func TestBetweenYesterdayAndTodayLieTheStories(t *testing.T) {
+	w := New(Options{Seed: 7, Now: testNow, Clusters: 120})
+	h := w.History()
+	if len(h) != 60 || !slices.IsSortedFunc(h, func(a, b govern.Day) int { return cmp.Compare(a.At, b.At) }) || h[59].At > w.now.UnixNano() {
+		t.Fatalf("%d days, or out of order", len(h))
+	}
+	b := azure.NewBuilder()
+	if err := w.each(func(what string) bool { return what != cloud.ReadCosts }, b.Add); err != nil {
+		t.Fatal(err)
+	}
+	ev := govern.Evaluate(&govern.Input{Now: w.now.UnixNano(), Tenant: b.Snapshot().Tenant, Observed: w.Observed(), Alerts: w.Alerts(), Images: w.Images(), Gates: w.Gates(), History: h})
+	lost := w.storyOf("lost-profile")
+	found := false
+	for _, c := range ev.Coverage.Drift {
+		if c.ID == lost.id() {
+			found = true
+		} else if c.Worse {
+			t.Errorf("drift %s of %s: %s → %s", c.What, c.Name, c.Before, c.After)
+		}
+	}
+	if !found {
+		t.Error("the profile that was lost is no drift")
+	}
+	first, last := h[0].Values, h[59].Values
+	for _, key := range []string{"kpi.defender-profile", "kpi.protected-any"} {
+		if first[key] >= last[key] {
+			t.Errorf("%s went from %.1f to %.1f", key, first[key], last[key])
+		}
+	}
+	for _, d := range h {
+		for key, v := range d.Values {
+			if name, ok := strings.CutSuffix(key, ".n"); ok && v > d.Values[name+".of"] {
+				t.Fatalf("%s: %v of %v", name, v, d.Values[name+".of"])
+			}
+		}
 	}
 }

@@ -56,7 +56,7 @@ func (w *World) observe(c *cluster) govern.Observed {
 	o.Sensor = govern.Sighting{At: last}
 	if c.Profile || c.Helm {
 		o.Sensor = govern.Sighting{Seen: true, At: last, Where: []string{sensorSpace(c) + "/DaemonSet/microsoft-defender-collector-ds", "CustomResourceDefinition/runtimepolicies.defender.microsoft.com"}, Ready: nodes, Wanted: nodes}
-		if c.few(37) && c.Story == "" {
+		if c.Flags>>37&15 == 0 && c.Story == "" {
 			o.Sensor.Ready = max(0, nodes-1)
 		}
 	}
@@ -117,9 +117,9 @@ func (w *World) canaries(c *cluster, o govern.Observed, last int64) []govern.Can
 		}
 		return k
 	}
-	out := []govern.Canary{back(govern.CanaryExec, c.few(29) && c.Story == ""), back(govern.CanaryImage, false)}
+	out := []govern.Canary{back(govern.CanaryExec, c.Flags>>29&31 == 0 && c.Story == ""), back(govern.CanaryImage, false)}
 	if o.AuditLast > 0 {
-		out = append(out, back(govern.CanaryAudit, c.few(26) && c.Story == ""))
+		out = append(out, back(govern.CanaryAudit, c.Flags>>24&31 == 0 && c.Story == ""))
 	}
 	denial := back(govern.CanaryDenial, false)
 	if !c.Policy {

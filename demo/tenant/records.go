@@ -52,7 +52,15 @@ func (w *World) Asks() []Ask {
 // Records gives every document and the outcome of every read, in the order in which a
 // collection asks. It ends with the first error that the function returns.
 func (w *World) Records(out func(azure.Record) error) error {
+	return w.each(func(string) bool { return true }, out)
+}
+
+// each gives those of the reads that are wanted.
+func (w *World) each(wanted func(what string) bool, out func(azure.Record) error) error {
 	for _, ask := range w.Asks() {
+		if !wanted(ask.What) {
+			continue
+		}
 		read := w.Outcome(ask)
 		half := w.half(ask)
 		err := w.Each(ask, func(d json.RawMessage) error {
