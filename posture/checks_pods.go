@@ -334,6 +334,10 @@ func networkPolicies(s *subject, t *tally) {
 	if c == nil {
 		return
 	}
+	runs := map[string]bool{}
+	for i := range c.Workloads {
+		runs[c.Workloads[i].Namespace] = true
+	}
 	left := 0
 	for i := range c.Namespaces {
 		n := &c.Namespaces[i]
@@ -342,17 +346,19 @@ func networkPolicies(s *subject, t *tally) {
 			left++
 		case n.Policies > 0:
 			t.saw(n.Name, "network policies", strconv.Itoa(n.Policies), FromKubernetes)
-		case n.Pods == 0:
+		case n.Isolated.Value && n.Isolated.NotAssessed == "":
+			t.saw(n.Name, "isolated", "a policy limits what reaches its pods", FromKubernetes)
+		case n.Pods == 0 && !runs[n.Name]:
 			left++ // nothing to protect, and default is always there
 		default:
-			t.fail(n.Name, "network policies", "none, with "+plural(n.Pods, "pod", "pods"), FromKubernetes)
+			t.fail(n.Name, "network policies", "none", FromKubernetes)
 		}
 	}
 	if left > 0 {
-		t.left = plural(left, "namespace", "namespaces") + " of the system or without pods left out"
+		t.left = plural(left, "namespace is", "namespaces are") + " of the system or empty, and left out"
 	}
 	if t.checked == 0 && len(t.unknowns) == 0 {
-		t.notRelevant("no namespace outside of the system's holds pods")
+		t.notRelevant("no namespace outside of the system's holds workloads")
 	}
 }
 
@@ -419,6 +425,7 @@ func servicePorts(s *subject, t *tally) {
 func runningVulnerabilities(s *subject, t *tally) {
 	t.say("no image that runs has an open, fixable vulnerability of high severity", "{n} of {of} images that run have an open, fixable vulnerability of high severity")
 	if s.in == nil || s.in.Scan == nil {
+		t.say("Defender found no open vulnerability in the images that run", "Defender found vulnerable images that run")
 		if !s.assessments(t) {
 			t.unknown("nothing scanned the images that run here: onboard the cluster, or switch on Defender's scans")
 		}
