@@ -162,7 +162,7 @@ func (p *protector) share(id string, cc *ClusterCost, byDay []Amount, why string
 			}
 		}
 	}
-	if all <= 0 || mine > all {
+	if all <= 0 || mine < 0 || mine > all {
 		cc.ShareWhy = "the cluster's effective cost is less than what protects it: the bill holds refunds, or no effective costs"
 		return
 	}
@@ -188,8 +188,9 @@ func (p *protector) total(r *Report) {
 			both.Total = plusOf(both.Total, s.Total)
 			both.NotAssessed = max(both.NotAssessed, s.NotAssessed)
 			both.Clusters, both.VCores = p.either(asIf)
-			if s.Note != "" && s.Note != both.Note {
-				both.Note = strings.TrimPrefix(both.Note+"; "+s.Note, "; ")
+			both.Note = ""
+			if asIf {
+				both.Note = "as if both were on everywhere, without a trial"
 			}
 		}
 		r.Protection = append(r.Protection, both)
@@ -228,6 +229,7 @@ func (p *protector) sum(provider string, asIf bool) ProtectionSum {
 		got     Money
 		n, lack int
 		why     string
+		off     string
 	}
 	parts := []*part{
 		{name: "plan", of: func(q *Protection) *Money { return &q.Plan }},
@@ -246,6 +248,12 @@ func (p *protector) sum(provider string, asIf bool) ProtectionSum {
 		q := p.protection(provider, d, 0)
 		for _, t := range parts {
 			m := *t.of(&q)
+			if !d.on && !asIf && m.NotAssessed == "" {
+				if t.off == "" {
+					t.off = m.Source
+				}
+				continue // where it is off it costs nothing: that is no assessment of the others
+			}
 			if m.NotAssessed != "" {
 				t.lack++
 				if t.why == "" {
@@ -279,8 +287,11 @@ func (p *protector) sum(provider string, asIf bool) ProtectionSum {
 	var notes []string
 	for _, t := range parts {
 		t.got.Currency = p.book.to
-		if t.n == 0 && t.lack > 0 {
+		switch {
+		case t.lack > 0 && t.got.Amount == 0:
 			t.got.NotAssessed = t.why
+		case t.n == 0:
+			t.got.Source = t.off
 		}
 		if t.lack > 0 {
 			notes = append(notes, fmt.Sprintf("%s of %d of %d clusters not assessed (%s)", t.name, t.lack, len(p.order), t.why))

@@ -240,6 +240,9 @@ func (p *protector) reconcileDefender(what, sub string, ids []string, parts map[
 	}
 	if w := p.unread(sub); w != "" {
 		out.Why = append(out.Why, w)
+		if len(ids) == 0 {
+			out.Computed.NotAssessed = w
+		}
 	}
 	p.compare(&out, b)
 	if out.Finding && b.rows > 0 && out.Computed.Amount < b.spend {
