@@ -76,7 +76,8 @@ type group struct {
 	title, why              string
 	resources               map[string]Ref
 	ours, theirs            map[string]bool // resource → said so
-	passes, unread          []Ref
+	passes                  int
+	unread                  []Ref
 	exempt                  int
 	rank                    float64
 	workloads               int
@@ -224,7 +225,7 @@ func (b *advice) judged() {
 			b.add(g, r.Cluster, r.Resource, r.Reason, r.Failing, true)
 			g.ours[strings.ToLower(r.Resource)] = true
 		case posture.Pass:
-			g.passes = append(g.passes, Ref{ID: r.Resource})
+			g.passes++
 		case posture.Exempt:
 			g.exempt++
 		case posture.NotAssessed:
@@ -282,7 +283,7 @@ func (b *advice) defender() {
 			g.disagreeOther = append(g.disagreeOther, name+" ("+strings.ToLower(a.Status)+")")
 			continue
 		default:
-			g.passes = append(g.passes, Ref{ID: a.Resource})
+			g.passes++
 			continue
 		}
 		g.theirs[strings.ToLower(a.Resource)] = true
@@ -414,10 +415,17 @@ func (b *advice) fixed(open []Recommendation) []Recommendation {
 			ends[k] = end{first, next} // a later day that still has it moves the end
 		}
 	}
+	// A resource that still fails and left this owner for another is no repair.
+	moved := map[string]bool{}
+	for _, g := range b.groups {
+		for was := range g.owners {
+			moved[g.id+"@"+was] = true
+		}
+	}
 	var out []Recommendation
 	for _, k := range sortedKeys(ends) {
 		g := b.groups[k]
-		if still[k] || g == nil || len(g.passes) == 0 || len(g.unread) > 0 || b.moved(g) {
+		if still[k] || g == nil || g.passes == 0 || len(g.unread) > 0 || moved[k] {
 			continue
 		}
 		e := ends[k]
@@ -430,15 +438,4 @@ func (b *advice) fixed(open []Recommendation) []Recommendation {
 		out = append(out, r)
 	}
 	return out
-}
-
-// moved says whether a resource that still fails left this owner for another: that is not
-// a repair.
-func (b *advice) moved(g *group) bool {
-	for _, other := range b.groups {
-		if other.id == g.id && other.owners[g.owner] && len(other.resources) > 0 {
-			return true
-		}
-	}
-	return false
 }
