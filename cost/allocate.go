@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sort"
 	"strings"
+	"time"
 )
 
 // platform are the namespaces that serve all others of a cluster: what they use is shared.
@@ -487,10 +488,23 @@ func (l *ledger) daysOf(r *Report, billed map[int64]Amount) {
 	if over {
 		r.Gaps = append(r.Gaps, Gap{What: "protection by day", Reason: ErrOverflow.Error()})
 	}
+	for _, d := range by {
+		_, ok := billed[dayOf(d.Day)]
+		d.NotBilled = !ok
+	}
 	r.Days = make([]DayCost, 0, len(by))
 	for _, k := range sortedKeys(by) {
 		r.Days = append(r.Days, *by[k])
 	}
+}
+
+// dayOf is a day of a report as a number; -1 if it is none.
+func dayOf(name string) int64 {
+	t, err := time.Parse(time.DateOnly, name)
+	if err != nil {
+		return -1
+	}
+	return t.UnixNano() / day
 }
 
 // namespaceOf is the namespace that the tags of a volume or an address name.

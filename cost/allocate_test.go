@@ -166,8 +166,13 @@ func TestAllocateByTheHour(t *testing.T) {
 	}
 	c := r.Clusters[aks1]
 	for _, d := range c.Days {
-		if third := d.Day == "2026-11-03"; third && (d.Billed != 29*Unit || d.Idle != 4*Unit) || !third && d.Billed != 0 {
+		if third := d.Day == "2026-11-03"; third && (d.Billed != 29*Unit || d.Idle != 4*Unit || d.NotBilled) || !third && (d.Billed != 0 || !d.NotBilled) {
 			t.Errorf("day: %+v", d)
+		}
+	}
+	for _, d := range r.Days {
+		if d.NotBilled != (d.Day != "2026-11-03") {
+			t.Errorf("day of everything: %+v", d)
 		}
 	}
 	if c.Idle.Amount != 4*Unit || c.MonthToDate.Amount != 29*Unit {

@@ -193,6 +193,10 @@ func (l *ledger) months(r *Report) {
 	today := l.to / day
 	for id, c := range r.Clusters {
 		c.Budget = l.none("no budget applies to this cluster alone")
+		for i := range c.Days {
+			d := &c.Days[i]
+			d.NotBilled = d.Billed == 0 && !l.known[subscriptionOf(id)][dayOf(d.Day)]
+		}
 		s := by[id]
 		if s == nil {
 			why := "the bill has no row of this cluster"

@@ -68,6 +68,7 @@ type PoolCost struct {
 type DayCost struct {
 	Day        string  `json:"day"` // YYYY-MM-DD
 	Billed     Amount  `json:"billed"`
+	NotBilled  bool    `json:"notBilled,omitempty"` // the bill has no row of that day (yet): Billed means nothing
 	Protection Amount  `json:"protection"`
 	Idle       Amount  `json:"idle,omitempty"`
 	Nodes      float64 `json:"nodes,omitempty"`
