@@ -219,6 +219,7 @@ export interface Day {
 export interface DayCost {
   day: string;
   billed: Amount;
+  notBilled?: boolean;
   protection: Amount;
   idle?: Amount;
   nodes?: number;
