@@ -4,7 +4,10 @@
 // no price by itself: prices are dated data with a source.
 package cost
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Amount is money in millionths of a currency unit. Sums that would overflow are errors
 // of the function that sums, never a wrapped number.
@@ -16,12 +19,19 @@ const Unit Amount = 1_000_000
 // Float is the amount in currency units, for printing and statistics, never for sums.
 func (a Amount) Float() float64 { return float64(a) / float64(Unit) }
 
-// FromFloat rounds half away from zero.
+// FromFloat rounds half away from zero. What is beyond an Amount becomes the largest one,
+// never a wrapped number; what is no number becomes 0.
 func FromFloat(f float64) Amount {
-	if f < 0 {
-		return -FromFloat(-f)
+	switch v := math.Round(f * float64(Unit)); {
+	case math.IsNaN(v):
+		return 0
+	case v >= math.MaxInt64:
+		return math.MaxInt64
+	case v <= math.MinInt64:
+		return -math.MaxInt64
+	default:
+		return Amount(v)
 	}
-	return Amount(f*float64(Unit) + 0.5)
 }
 
 // Money is an amount that says in what currency it is, as of when, and how it is known.

@@ -13,7 +13,7 @@ import (
 // The demo's world bills its plans by what ran, with a noise of ±0.4 % a day; what is
 // computed from ARM, prices and usage must come to the same.
 func TestProtectionOfTheDemoTenantComesToItsBill(t *testing.T) {
-	_, in := demo(t, tenant.Options{Seed: 1, Now: time.Date(2026, 11, 20, 9, 30, 0, 0, time.UTC)})
+	_, in := demo(t, tenant.Options{Seed: 1, Clusters: 70, Now: time.Date(2026, 11, 20, 9, 30, 0, 0, time.UTC)})
 	r := cost.Compute(in)
 	for id, c := range r.Clusters {
 		var days, total cost.Amount

@@ -188,7 +188,7 @@ func (p *protector) reconcileDefender(what, sub string, ids []string, parts map[
 	out := Reconciliation{What: what, Scope: sub}
 	days := p.billedDays(sub)
 	var sum Amount
-	on, unknown, trial, late := 0, 0, false, false
+	on, unknown, trial, late, held := 0, 0, false, false, true
 	why := ""
 	for _, id := range ids {
 		x := p.by[id]
@@ -208,8 +208,8 @@ func (p *protector) reconcileDefender(what, sub string, ids []string, parts map[
 		on++
 		trial, late = trial || x.trial, late || x.late
 		for k, v := range line.days {
-			if days[k] {
-				sum, _ = add(sum, v)
+			if days[k] && held {
+				sum, held = add(sum, v)
 			}
 		}
 		out.Computed.Source, out.Computed.AsOf = line.source, line.asOf
@@ -221,6 +221,9 @@ func (p *protector) reconcileDefender(what, sub string, ids []string, parts map[
 	if unknown > 0 {
 		out.Computed.NotAssessed = fmt.Sprintf("%d of %d clusters could not be computed: %s", unknown, len(ids), why)
 		out.Computed.Amount = 0
+	}
+	if !held {
+		out.Computed.Amount, out.Computed.NotAssessed = 0, ErrOverflow.Error()
 	}
 	if out.Computed.Source == "" {
 		out.Computed.Source = "computed"
