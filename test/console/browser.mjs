@@ -11,6 +11,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { clusters } from "./clusters.mjs";
+import { governance } from "./governance.mjs";
 
 const repo = join(fileURLToPath(new URL(".", import.meta.url)), "../..");
 const need = createRequire(join(repo, "ui/package.json"));
@@ -831,6 +832,7 @@ test("no image at all teaches the next step", async () => {
   await context.close();
 }, { mockOnly: true });
 
+governance({ test, open, drive, base, ready, rows, axe, shot, is, same, fits, exportOf, results });
 clusters({ test, open, drive, base, ready, rows, axe, shot, is, same, fits, exportOf });
 
 const only = process.env.ONLY;

@@ -1,16 +1,25 @@
+import { useState } from "react";
 import type { Increase, Ingestion as Row } from "../../gen/govern";
 import { governedAddress } from "../../lib/entity";
 import { lastStep, list } from "../../lib/govern";
+import { num } from "../../lib/time";
 import { End, Link, NotAssessed } from "../../parts/bits";
 import { Sum } from "../../parts/govern";
 import { Up } from "../../parts/icons";
 
+const ROWS = 40, DEARER = 8;
+
 /** What exporting logs costs, what the cheaper audit log would cost, and what it would not see. */
-export function Ingestion({ of, increases }: { of: readonly Row[]; increases: readonly Increase[] }) {
+export function Ingestion({ of: all, increases }: { of: readonly Row[]; increases: readonly Increase[] }) {
+  const [whole, setWhole] = useState({ rows: false, dearer: false });
+  const audit = (r: Row) => Number(r.category.startsWith("kube-audit"));
+  const sorted = [...all].sort((a, b) => audit(b) - audit(a) || b.money.micros - a.money.micros);
+  const of = whole.rows ? sorted.slice(0, 1000) : sorted.slice(0, ROWS);
   return (
     <>
       <h2>What became dearer</h2>
-      {increases.length === 0 ? <p className="muted">Nothing costs notably more than the period before, as far as both are known.</p> : <ul className="increases">{increases.map((x, i) => <li key={i}><Up size={14} /><span className="wrap">{x.text}{x.cluster && <> <Link className="small" to={`${governedAddress(x.cluster)}?tab=cost`}>the cluster's cost</Link></>}</span><b className="n nowrap">+<Sum of={x.more} what={x.text} /></b></li>)}</ul>}
+      {increases.length === 0 ? <p className="muted">Nothing costs notably more than the period before, as far as both are known.</p> : <ul className="increases">{(whole.dearer ? increases : increases.slice(0, DEARER)).map((x, i) => <li key={i}><Up size={14} /><span className="wrap">{x.text}{x.cluster && <> <Link className="small" to={`${governedAddress(x.cluster)}?tab=cost`}>the cluster's cost</Link></>}</span><b className="n nowrap">+<Sum of={x.more} what={x.text} /></b></li>)}</ul>}
+      {!whole.dearer && increases.length > DEARER && <p><button type="button" className="btn" onClick={() => setWhole({ ...whole, dearer: true })}>Show all {num(increases.length)}</button></p>}
       <h2>kube-audit against kube-audit-admin</h2>
       {of.length === 0 ? <p><NotAssessed why="no diagnostic setting that exports logs was read, or no usage of their tables" /></p> : (
         <div className="scroll-x" tabIndex={0} role="region" aria-label="Log ingestion">
@@ -30,6 +39,7 @@ export function Ingestion({ of, increases }: { of: readonly Row[]; increases: re
           </table>
         </div>
       )}
+      {of.length < all.length && <p><button type="button" className="btn" onClick={() => setWhole({ ...whole, rows: true })}>Show {all.length > 1000 ? "1 000 of " : "all "}{num(all.length)}</button></p>}
     </>
   );
 }

@@ -21,6 +21,7 @@ export default function PlaybookScreen({ search }: { search: string }) {
   const ev = e.got.of;
   if (!ev) return <div className="page"><h1>Playbook</h1><NotEvaluated what="The playbook" why={e.got.answer.notAssessed} remedy={e.got.answer.remedy} /></div>;
   const checks = list(ev.playbook), pitfalls = list(ev.pitfalls), kpis = list(ev.kpis);
+  const first = kpis.filter((k) => MAIN.includes(k.id)), rest = kpis.filter((k) => !MAIN.includes(k.id));
   const done = checks.filter((c) => c.state === "done").length, blind = checks.filter((c) => c.state === "not-assessed").length;
   const fell = pitfalls.filter((c) => c.state === "open").length;
   const tabs: Tab[] = [
@@ -38,12 +39,14 @@ export default function PlaybookScreen({ search }: { search: string }) {
         <div className="acts">{(["html", "pdf", "csv"] as const).map((f) => <a key={f} className="btn" href={`/reports/playbook.${f}`} {...(f === "html" ? { target: "_blank", rel: "noreferrer" } : { download: true })}><Download size={14} />{f.toUpperCase()}</a>)}</div>
         <NotUpToDate of={e} />
       </header>
-      <ul className="kpis" aria-label="Key figures">{kpis.map((k) => <Figure key={k.id} of={k} />)}{kpis.length === 0 && <li><NotAssessed why="no key figure was computed" /></li>}</ul>
+      <ul className="kpis" aria-label="Key figures">{first.map((k) => <Figure key={k.id} of={k} />)}{kpis.length === 0 && <li><NotAssessed why="no key figure was computed" /></li>}</ul>
+      {rest.length > 0 && <details className="more-kpis"><summary>{plural(rest.length, "more figure")}</summary><ul className="kpis" aria-label="More figures">{rest.map((k) => <Figure key={k.id} of={k} />)}</ul></details>}
       <Tabs of={tabs} search={search} address="/playbook" label="Parts of the playbook" />
     </div>
   );
 }
 
+const MAIN: readonly string[] = ["mttr-critical", "defender-profile", "high-alerts", "compliance"]; // the four a lead is asked for
 const UNIT: Readonly<Record<string, string>> = { percent: "%", days: "days" };
 const value = (v: number, unit: string): string => (unit === "percent" ? count(Math.round(v * 10) / 10) : Math.abs(v) < 0.1 && v !== 0 ? v.toPrecision(2) : count(v));
 
@@ -52,12 +55,13 @@ function Figure({ of: k }: { of: KPI }) {
   const trend = list(k.trend).map((p) => p.value);
   const before = trend.at(-2), now = trend.at(-1);
   const moved = before !== undefined && now !== undefined && before !== now;
+  const unit = UNIT[k.unit] ?? k.unit;
   const good = moved && (now > before) === (k.better === "up");
   return (
     <li className="kpi">
       <p className="figure-name">{k.title}</p>
-      <p className="kpi-value">{k.value === undefined ? <b className="muted">not assessed</b> : <><b>{value(k.value, k.unit)}</b> <span className="muted">{UNIT[k.unit] ?? k.unit}</span></>}<span className="grow" /><Spark values={trend} says={`${k.title}: ${trend.length > 1 ? `from ${value(trend[0]!, k.unit)} to ${value(trend.at(-1)!, k.unit)} in ${trend.length} values` : "no trend yet"}`} width={110} height={26} /></p>
-      <p className="small">{k.value === undefined ? <span className="muted">{k.notAssessed || "nothing says why"}</span> : <><span className="muted">{num(Math.round(k.n))} of {num(Math.round(k.of))}</span>{moved && <span className={good ? "muted" : "amber"}>{!good && <Warn size={12} />}{value(before!, k.unit)} before</span>}</>}</p>
+      <p className="kpi-value">{k.value === undefined ? <b className="muted">not assessed</b> : <><b>{value(k.value, k.unit)}</b> {unit.length <= 10 && <span className="muted">{unit}</span>}</>}<span className="grow" /><Spark values={trend} says={`${k.title}: ${trend.length > 1 ? `from ${value(trend[0]!, k.unit)} to ${value(trend.at(-1)!, k.unit)} in ${trend.length} values` : "no trend yet"}`} width={110} height={26} /></p>
+      <p className="small">{k.value === undefined ? <span className="muted">{k.notAssessed || "nothing says why"}</span> : <><span className="muted">{unit.length > 10 && `${unit}; `}{num(Math.round(k.n))} of {num(Math.round(k.of))}</span>{moved && <span className={good ? "muted" : "amber"}>{!good && <Warn size={12} />}{value(before!, k.unit)} before</span>}</>}</p>
       {k.note && <p className="small wrap">{k.note}</p>}
       <button type="button" className="text-button small" aria-expanded={open} onClick={() => setOpen(!open)}>how it is computed{list(k.by).length > 0 ? ", and by whom" : ""}</button>
       {open && <div className="stack"><p className="small muted">{k.rule}</p>{list(k.by).length > 0 && <By of={k} />}</div>}

@@ -46,7 +46,7 @@ export function Due({ of: r, long = false }: { of: Recommendation; long?: boolea
 const sources = (r: Recommendation): string => (list(r.sources).length > 1 ? "both" : list(r.sources)[0] === "dockreeve" ? "ours" : list(r.sources)[0] === "defender" ? "Defender" : list(r.sources)[0] ?? "not told");
 
 const COLUMNS: readonly Column<Row>[] = [
-  { key: "severity", label: "", name: "Severity", width: "26px", order: "severity", cell: ({ of: r }) => <SeverityMark of={severityOf(r.severity)} size={16} />, values: ({ of: r }) => [{ key: "severity", value: r.severity }] },
+  { key: "severity", label: "Sev", name: "Severity", width: "36px", order: "severity", cell: ({ of: r }) => <SeverityMark of={severityOf(r.severity)} size={16} />, values: ({ of: r }) => [{ key: "severity", value: r.severity }] },
   { key: "title", label: "Recommendation", width: "minmax(240px, 3fr)", main: true, cell: ({ of: r }) => <span className="clip strong" data-tip={`${r.title}\n${r.id}`}>{r.title}</span>, values: ({ of: r }) => [{ key: "id", value: r.id }, { key: "title", value: r.title }, { key: "do", value: list(r.do).join(" | ") }] },
   { key: "owner", label: "Owner", width: "minmax(90px, 1fr)", order: "owner", cell: ({ of: r }) => <Owner of={r.owner} />, values: ({ of: r }) => [{ key: "owner", value: r.owner }] },
   { key: "due", label: "Due", width: "90px", order: "due", cell: ({ of: r }) => <Due of={r} />, values: ({ of: r }) => [{ key: "due", value: r.due ? utc(ms(at(r.due))) : "not told" }, { key: "overdue", value: r.overdue ? "yes" : "no" }, { key: "fixed", value: r.fixed ? utc(ms(at(r.fixed))) : "" }] },
