@@ -49,9 +49,12 @@ type Builder struct {
 	assessments map[string]cloud.Assessment
 	rules       map[string]cloud.Suppression
 	charges     []cost.Charge
+	shared      map[string]string // texts of charges
 	prices      map[string]priced
 	others      map[string]bool
 	tenants     map[string]int // directory ids that documents name
+
+	reduce map[string]func(*Builder, string, node) error
 
 	reads map[readKey]*cloud.Read
 	seen  map[readKey]int // documents
@@ -75,7 +78,7 @@ func NewBuilder() *Builder {
 		extensions: map[string]map[string]arcExtension{}, roles: map[string]cloud.RoleHolder{}, budgets: map[string]cloud.Budget{},
 		costAlerts: map[string]cloud.CostAlert{}, sizes: map[string]cloud.Size{}, activity: map[string]cloud.Activity{},
 		alerts: map[string]cloud.DefenderAlert{}, assessments: map[string]cloud.Assessment{}, rules: map[string]cloud.Suppression{},
-		prices: map[string]priced{}, others: map[string]bool{}, tenants: map[string]int{},
+		shared: map[string]string{}, reduce: reductions(), prices: map[string]priced{}, others: map[string]bool{}, tenants: map[string]int{},
 		reads: map[readKey]*cloud.Read{}, seen: map[readKey]int{}, bad: map[readKey]*badRows{},
 	}
 }
@@ -100,7 +103,7 @@ func (b *Builder) Add(r Record) error {
 	}
 	key := readKey{r.What, scope}
 	b.seen[key]++
-	reduce := reductions()[r.What]
+	reduce := b.reduce[r.What]
 	if reduce == nil {
 		b.countBad(key, true, "no such kind of record: "+clip(r.What, 40))
 		return nil

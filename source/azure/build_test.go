@@ -259,11 +259,11 @@ func TestBudgetsInBothShapes(t *testing.T) {
 func TestCostRows(t *testing.T) {
 	b := NewBuilder()
 	add(t, b, cloud.ReadCosts, subA, `{"properties":{"columns":[{"name":"Cost","type":"Number"},{"name":"UsageQuantity","type":"Number"},{"name":"UsageDate","type":"Number"},{"name":"ResourceId","type":"String"},{"name":"MeterCategory","type":"String"},{"name":"ChargeType","type":"String"},{"name":"Currency","type":"String"}],
- "rows":[[12.3456789,24,20261101,"`+strings.ToUpper(aksA)+`","Virtual Machines","Usage","EUR"],[-2.5,0,20261102,"","Virtual Machines","Refund","EUR"],["x",0,20261102,"","","Usage","EUR"],[1,2]]}}`)
+ "rows":[[12.3456789,24,20261101,"`+strings.ToUpper(aksA)+`","Virtual Machines","Usage","EUR"],[-2.5,0,20261102,"","Virtual Machines","Refund","EUR"],["x",0,20261102,"","","Usage","EUR"],[3,"much",20261104,"","","Usage","EUR"],[1,2]]}}`)
 	add(t, b, cloud.ReadCosts, subA, `{"preTaxCost":"1.5","usageDate":"2026-11-03","currency":"usd","resourceId":"`+aksA+`"}`)
 	ended(t, b, cloud.Read{What: cloud.ReadCosts, Scope: subA, Outcome: cloud.ReadOK, Rows: 5})
 	s := b.Snapshot()
-	if len(s.Charges) != 3 {
+	if len(s.Charges) != 4 || s.Charges[3].Billed != 3000000 {
 		t.Fatalf("got %+v", s.Charges)
 	}
 	c := s.Charges[0]
@@ -276,7 +276,7 @@ func TestCostRows(t *testing.T) {
 	if c := s.Charges[2]; c.Currency != "USD" || c.Billed != 1500000 {
 		t.Errorf("got %+v", c)
 	}
-	if r := readOf(t, s, cloud.ReadCosts, subA); r.Bad != 2 || r.Outcome != cloud.ReadPartial {
+	if r := readOf(t, s, cloud.ReadCosts, subA); r.Bad != 3 || r.Outcome != cloud.ReadPartial {
 		t.Errorf("read: %+v", r)
 	}
 }

@@ -244,8 +244,7 @@ func ReadFile(path string, each func(Record) error) (Head, error) {
 	return h, nil
 }
 
-// Open reads what was collected before: a snapshot file, a folder of az's JSON output, or
-// one file of it.
+// Open reads what was collected before: a snapshot file, or a folder of az's JSON output.
 func Open(path string) (*Snapshot, error) {
 	b := NewBuilder()
 	info, err := os.Stat(path)

@@ -108,33 +108,50 @@ func countText(n node) int { return node{v: n.number(), path: n.path, doc: n.doc
 func (b *Builder) costs(scope string, n node) error {
 	columns := n.prop("columns")
 	if !columns.there() {
-		row := map[string]node{}
+		row := costRow{columns: map[string]int{}, doc: n.doc}
 		for _, k := range n.keys() {
-			row[strings.ToLower(k)] = n.at(k)
+			row.columns[strings.ToLower(k)] = len(row.cells)
+			row.cells = append(row.cells, n.at(k))
 		}
 		return b.chargeOf(scope, row)
 	}
-	var names []string
-	for _, c := range columns.items() {
-		names = append(names, strings.ToLower(c.at("name").text()))
+	at := map[string]int{}
+	for i, c := range columns.items() {
+		at[strings.ToLower(c.at("name").text())] = i
 	}
+	width := len(columns.items())
 	key := readKey{cloud.ReadCosts, scope}
 	for i, r := range n.prop("rows").items() {
+		r.doc = &document{} // each row has its own troubles
 		cells := r.items()
-		if len(cells) != len(names) {
-			b.countBad(key, true, fmt.Sprintf("rows[%d]: %d cells under %d columns", i, len(cells), len(names)))
+		if len(cells) != width {
+			b.countBad(key, true, fmt.Sprintf("rows[%d]: %d cells under %d columns", i, len(cells), width))
 			continue
 		}
-		row := make(map[string]node, len(cells))
-		for j, c := range cells {
-			c.doc = &document{} // each row has its own troubles
-			row[names[j]] = c
-		}
-		if err := b.chargeOf(scope, row); err != nil {
+		if err := b.chargeOf(scope, costRow{at, cells, r.doc}); err != nil {
 			b.countBad(key, true, err.Error())
+		} else if r.doc.wrong != "" {
+			b.countBad(key, false, r.doc.wrong)
 		}
 	}
 	return nil
+}
+
+// costRow is one row of cost: its cells, and which column (in lower case) is where.
+type costRow struct {
+	columns map[string]int
+	cells   []node
+	doc     *document
+}
+
+// get gives the first of some columns that is there.
+func (r costRow) get(columns ...string) node {
+	for _, c := range columns {
+		if i, ok := r.columns[c]; ok && r.cells[i].there() {
+			return r.cells[i]
+		}
+	}
+	return node{doc: r.doc}
 }
 
 // maxCharges bounds the rows of cost that are kept.
@@ -142,15 +159,8 @@ const maxCharges = 5_000_000
 
 var errNoCost = errors.New("cost row: no cost column: want Cost, PreTaxCost or CostInBillingCurrency")
 
-func (b *Builder) chargeOf(scope string, row map[string]node) error {
-	get := func(keys ...string) node {
-		for _, k := range keys {
-			if c, ok := row[k]; ok && c.there() {
-				return c
-			}
-		}
-		return node{doc: &document{}}
-	}
+func (b *Builder) chargeOf(scope string, row costRow) error {
+	get := row.get
 	amount := get("cost", "pretaxcost", "costinbillingcurrency")
 	if !amount.there() {
 		return errNoCost
@@ -165,7 +175,7 @@ func (b *Builder) chargeOf(scope string, row map[string]node) error {
 		return errors.New("cost row: no date: want UsageDate")
 	}
 	end := start + int64(24*time.Hour)
-	if _, monthly := row["billingmonth"]; monthly && !get("usagedate", "date").there() {
+	if !get("usagedate", "date").there() {
 		end = time.Unix(0, start).UTC().AddDate(0, 1, 0).UnixNano()
 	}
 	c := cost.Charge{
@@ -195,9 +205,27 @@ func (b *Builder) chargeOf(scope string, row map[string]node) error {
 	if len(b.charges) >= maxCharges {
 		return fmt.Errorf("more than %d rows of cost: passed over", maxCharges)
 	}
+	for _, t := range []*string{&c.Currency, &c.Resource, &c.ResourceType, &c.ResourceName, &c.SubAccount, &c.QuantityUnit, &c.Region, &c.Service, &c.Meter, &c.MeterCategory, &c.MeterSub, &c.MeterID, &c.Pricing, &c.Publisher} {
+		*t = b.once(*t)
+	}
 	b.charges = append(b.charges, c)
 	return nil
 }
+
+// once gives one copy of a text that many rows share: a resource has a row each day.
+func (b *Builder) once(s string) string {
+	if have, ok := b.shared[s]; ok || s == "" {
+		return have
+	}
+	if len(b.shared) < maxShared {
+		s = strings.Clone(s)
+		b.shared[s] = s
+	}
+	return s
+}
+
+// maxShared bounds the texts that are shared.
+const maxShared = 1_000_000
 
 // chargeType writes Azure's charge type in FOCUS terms.
 func chargeType(c *cost.Charge, typ string) {
