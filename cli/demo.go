@@ -60,7 +60,7 @@ func newDemo() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	cmd.AddCommand(newDemoAttack(), newDemoClean())
+	cmd.AddCommand(newDemoAttack(), newDemoTenant(), newDemoClean())
 	return cmd
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/dockreeve/dockreeve/link"
 	"github.com/dockreeve/dockreeve/server"
+	"github.com/dockreeve/dockreeve/server/governance"
 	"github.com/dockreeve/dockreeve/server/images"
 	"github.com/dockreeve/dockreeve/store"
 	"github.com/dockreeve/dockreeve/ui"
@@ -25,6 +26,7 @@ const defaultLink = ":7371"
 func newServer() *cobra.Command {
 	var o serverOptions
 	var img imageFlags
+	var hub governFlags
 	var verbose bool
 	cmd := &cobra.Command{
 		Use:   "server",
@@ -49,6 +51,9 @@ address only, unless --allow-remote says otherwise. docs/clusters.md walks throu
 			if o.images, err = img.options(o.state, false); err != nil {
 				return err
 			}
+			if o.governance, err = hub.options(o.state); err != nil {
+				return err
+			}
 			if err := runServer(cmd.Context(), cmd.OutOrStdout(), &o); err != nil {
 				return withCode(exitFailed, "%w", err)
 			}
@@ -56,6 +61,7 @@ address only, unless --allow-remote says otherwise. docs/clusters.md walks throu
 		},
 	}
 	img.flags(cmd)
+	hub.flags(cmd)
 	fl := cmd.Flags()
 	fl.StringVar(&o.listen, "listen", server.DefaultListen, "address of the console and the API; port 0 takes a free one")
 	fl.StringVar(&o.linkListen, "link-listen", defaultLink, "address for cluster agents and nodes, host:port")
@@ -76,6 +82,7 @@ type serverOptions struct {
 	hosts, push               []string
 	cert, key                 string
 	images                    images.Options
+	governance                governance.Options
 	log                       *slog.Logger
 }
 
@@ -101,7 +108,7 @@ func runServer(ctx context.Context, out io.Writer, o *serverOptions) (err error)
 	}
 	s, err := server.New(server.Options{
 		DB: db, Link: l, Ledger: ledger, UI: ui.Handler(), Version: version, Listen: o.listen, AllowRemote: o.remote, Hosts: o.hosts,
-		TLS: tlsConfig, StateDir: o.state, Log: o.log, Images: o.images,
+		TLS: tlsConfig, StateDir: o.state, Log: o.log, Images: o.images, Governance: o.governance,
 	})
 	if err != nil {
 		return errors.Join(err, l.Close())

@@ -22,6 +22,7 @@ import (
 	"github.com/dockreeve/dockreeve/scan/advisory"
 	"github.com/dockreeve/dockreeve/sensor"
 	"github.com/dockreeve/dockreeve/server"
+	"github.com/dockreeve/dockreeve/server/governance"
 	"github.com/dockreeve/dockreeve/server/images"
 	"github.com/dockreeve/dockreeve/store"
 	"github.com/dockreeve/dockreeve/ui"
@@ -31,6 +32,7 @@ func newUp() *cobra.Command {
 	var f ruleFlags
 	var o upOptions
 	var img imageFlags
+	var hub governFlags
 	var verbose bool
 	cmd := &cobra.Command{
 		Use:   "up",
@@ -75,6 +77,9 @@ With --kubeconfig, --context or an --audit-… flag it looks after that cluster 
 			if o.images, err = img.options(o.state, o.replay == ""); err != nil {
 				return err
 			}
+			if o.governance, err = hub.options(o.state); err != nil {
+				return err
+			}
 			o.stdin = cmd.InOrStdin()
 			o.log = slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))
 			u, err := startUp(cmd.Context(), o)
@@ -93,6 +98,7 @@ With --kubeconfig, --context or an --audit-… flag it looks after that cluster 
 	f.flags(cmd)
 	f.whichFlag(cmd)
 	img.flags(cmd)
+	hub.flags(cmd)
 	o.cluster.flags(cmd)
 	cmd.Flags().StringVar(&o.node, "node-name", "", "name of this machine, as its cluster calls it (default: the host's)")
 	cmd.Flags().StringVar(&o.listen, "listen", server.DefaultListen, "address of the console and the API; port 0 takes a free one")
@@ -115,6 +121,7 @@ type upOptions struct {
 	rules                 *rule.Rules
 	which                 detect.Which
 	images                images.Options
+	governance            governance.Options
 	log                   *slog.Logger
 }
 
@@ -149,7 +156,7 @@ func startUp(ctx context.Context, o upOptions) (_ *up, err error) {
 	ledger := &link.Ledger{} // one for both ends, so that what the link loses reaches status
 	u.pipe = link.NewPipe(link.PipeOptions{Ledger: ledger})
 	so := server.Options{
-		DB: u.db, Receiver: u.pipe, Ledger: ledger, UI: ui.Handler(), Version: version, Listen: o.listen, StateDir: o.state, Log: o.log, Images: o.images,
+		DB: u.db, Receiver: u.pipe, Ledger: ledger, UI: ui.Handler(), Version: version, Listen: o.listen, StateDir: o.state, Log: o.log, Images: o.images, Governance: o.governance,
 	}
 	if o.linkListen != "" {
 		if u.link, err = server.OpenLink(server.LinkOptions{Listen: o.linkListen, StateDir: o.state, Ledger: ledger, Log: o.log, Rules: pushing(o.push)}); err != nil {

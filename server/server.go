@@ -151,6 +151,9 @@ func (s *Server) hosts() []string {
 	return append(out, s.opt.Hosts...)
 }
 
+// Governance is the keeper of governance.
+func (s *Server) Governance() *governance.Governance { return s.govern }
+
 // Addr is the address listened on.
 func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
@@ -196,6 +199,7 @@ func (s *Server) routes() http.Handler {
 	}
 	mux.Handle("/auth/link", inside)
 	mux.Handle("/auth/ci", inside)
+	mux.Handle("/reports/", s.auth.Required(s.reports()))
 	mux.HandleFunc("/hooks/registry/{kind}", s.images.Hook) // has secrets of its own
 	mux.Handle("/metrics", s.metrics())
 	mux.HandleFunc("/signin", s.auth.SignIn)

@@ -51,6 +51,11 @@ type Options struct {
 	Budgets    []cloud.Budget
 	AuditLoses []string
 
+	// Amend may add to what the store knows before each evaluation; nil = nothing does.
+	Amend func(*govern.Known)
+	// Mail sends each owner who is a mail address what to know each week; nil = nobody.
+	Mail *Mail
+
 	Every time.Duration // between evaluations; 0 = 15 minutes
 	Clock clock.Clock   // nil means the machine's
 	Log   *slog.Logger  // nil means nowhere
@@ -80,6 +85,7 @@ type State struct {
 	CollectAt  int64
 	Snapshot   string // why the snapshot that was kept cannot be read
 	Raising    string // why findings could not all be handed on
+	Mailing    string // why this week's mails could not all be sent
 	Snapshots  int    // that were put in place, in this life
 }
 
@@ -114,6 +120,9 @@ func (g *Governance) Run(ctx context.Context) error {
 		group.Go(func() { g.collectEvery(ctx) })
 	}
 	group.Go(func() { g.evaluateEvery(ctx) })
+	if g.opt.Mail != nil {
+		group.Go(func() { g.mailWeekly(ctx) })
+	}
 	group.Wait()
 	return nil
 }
@@ -227,6 +236,9 @@ func (g *Governance) evaluate(ctx context.Context, now int64) (Evaluated, error)
 	if err != nil {
 		return out, err
 	}
+	if g.opt.Amend != nil {
+		g.opt.Amend(known)
+	}
 	ev, in := govern.Judge(known)
 	known = nil // the clusters' documents are the bulk of it
 	if out.Stored, err = g.opt.DB.SetGovernance(ctx, &store.Governance{Evaluation: ev, Costs: in.Costs, Controls: in.Controls, Results: in.Posture}); err != nil {
@@ -253,8 +265,9 @@ func (g *Governance) Status() []inventory.Gap {
 	}
 	add("governance", s.Failing, "the last good evaluation stays in place, and it is tried again")
 	add("Azure", s.Collect, "the snapshot before stays in place, and it is tried again")
-	add("Azure", s.Snapshot, "collect again: dockreeve azure collect, or hand a snapshot in")
+	add("Azure", s.Snapshot, "collect again: dockreeve azure collect, then dockreeve azure import")
 	add("alerts of governance", s.Raising, "they are handed on with the next evaluation")
+	add("weekly mails", s.Mailing, "they are tried again each hour")
 	return out
 }
 

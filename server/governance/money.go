@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/dockreeve/dockreeve/cost"
@@ -200,3 +201,12 @@ func goodCharge(c *cost.Charge, now int64) error {
 
 // keepDays is how long charges are kept.
 const keepDays = 400
+
+// WriteFOCUS writes the charges of the last weeks that evaluations rest on, as FOCUS 1.2.
+func (g *Governance) WriteFOCUS(ctx context.Context, w io.Writer) error {
+	in, err := g.money(ctx, nil, g.opt.Clock.Now().UnixNano())
+	if err != nil {
+		return err
+	}
+	return cost.WriteFOCUS(w, slices.Values(in.Charges))
+}
