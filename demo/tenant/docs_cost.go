@@ -92,8 +92,7 @@ func (w *World) sizeDocs(out emit) error {
 // month is over, what the whole will be.
 func (w *World) monthOf(c *cluster) (spent, forecast float64) {
 	var sum cost.Amount
-	b := &biller{w: w, s: c.sub, out: func(r cost.Charge) bool { sum += r.Effective; return true }}
-	b.prices, _, b.asOf = readPrices()
+	b := w.biller(c.sub, func(r cost.Charge) bool { sum += r.Effective; return true })
 	days := w.now.Day() - 1
 	for n := days; n >= 1; n-- {
 		b.cluster(c, n)
@@ -108,13 +107,12 @@ func (w *World) monthOf(c *cluster) (spent, forecast float64) {
 // securityOf adds what a subscription pays for protection this month.
 func (w *World) securityOf(s *subscription) (spent, forecast float64) {
 	var sum cost.Amount
-	b := &biller{w: w, s: s, out: func(r cost.Charge) bool {
+	b := w.biller(s, func(r cost.Charge) bool {
 		if r.MeterCategory == "Microsoft Defender for Cloud" || r.MeterCategory == "Log Analytics" {
 			sum += r.Effective
 		}
 		return true
-	}}
-	b.prices, _, b.asOf = readPrices()
+	})
 	days := w.now.Day() - 1
 	for n := days; n >= 1; n-- {
 		b.subscription(n)

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/dockreeve/dockreeve/govern"
 	"github.com/dockreeve/dockreeve/inventory/cloud"
 	"github.com/dockreeve/dockreeve/source/azure"
 )
@@ -36,12 +37,13 @@ func sum(t *testing.T, w *World) (string, map[string]int) {
 }
 
 func TestTheSameOptionsGiveTheSameWorld(t *testing.T) {
-	a, docs := sum(t, testWorld(0))
-	if b, _ := sum(t, testWorld(0)); a != b {
+	o := Options{Seed: 7, Now: testNow, Days: 20}
+	a, docs := sum(t, New(o))
+	if b, _ := sum(t, New(o)); a != b {
 		t.Error("two worlds of the same options differ")
 	}
-	x, _ := sum(t, New(Options{Seed: 7, Now: testNow, Clusters: 5}))
-	if y, _ := sum(t, New(Options{Seed: 8, Now: testNow, Clusters: 5})); x == y {
+	x, _ := sum(t, New(Options{Seed: 7, Now: testNow, Clusters: 5, Days: 5}))
+	if y, _ := sum(t, New(Options{Seed: 8, Now: testNow, Clusters: 5, Days: 5})); x == y {
 		t.Error("another seed gave the same world")
 	}
 	for _, what := range append([]string{cloud.ReadGroups, cloud.ReadSubscriptions, cloud.ReadSizes, cloud.ReadPrices, cloud.ReadDefinitions, cloud.ReadClusterPlan, cloud.ReadDiagnostics, cloud.ReadExtensions}, perSubscription...) {
@@ -94,6 +96,61 @@ func TestTheWorldHasEveryStory(t *testing.T) {
 	for _, name := range []string{"miner", "stolen-identity", "audit-cost", "alert-rise", "budget-breach", "unknown-size", "helm-sensor", "lost-profile"} {
 		if !have[name] {
 			t.Errorf("the world has no story %s", name)
+		}
+	}
+}
+
+// TestABigWorldIsWhole makes the world of the benchmark: as many things as were asked for,
+// each with an id of its own.
+func TestABigWorldIsWhole(t *testing.T) {
+	w := New(Options{Seed: 1, Now: testNow, Subscriptions: 500, Clusters: 2000, Resources: 20_000})
+	ids := map[string]bool{}
+	clusters := 0
+	for _, s := range w.Subscriptions() {
+		for _, what := range []string{cloud.ReadClusters, cloud.ReadArc, cloud.ReadRegistries, cloud.ReadOthers} {
+			if err := w.Whole(Ask{what, s}, func(d json.RawMessage) error {
+				var x struct{ ID string }
+				if err := json.Unmarshal(d, &x); err != nil {
+					return err
+				}
+				id := strings.ToLower(x.ID)
+				if ids[id] || !strings.HasPrefix(id, s+"/") {
+					t.Errorf("%s: twice, or not in %s", id, s)
+				}
+				ids[id] = true
+				if what == cloud.ReadClusters || what == cloud.ReadArc {
+					clusters++
+				}
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if len(ids) != 20_000 || clusters != 2000 {
+		t.Errorf("%d resources, %d of them clusters", len(ids), clusters)
+	}
+}
+
+// TestTinyWorldsAreMade holds New to any numbers.
+func TestTinyWorldsAreMade(t *testing.T) {
+	for _, o := range []Options{{Subscriptions: 1, Clusters: 1, Resources: 1, Days: 1}, {Subscriptions: 2, Clusters: 3, Days: 2}, {Subscriptions: 13, Clusters: 1, Days: 3}} {
+		for seed := range int64(20) {
+			o.Seed, o.Now = seed, testNow.AddDate(0, 0, int(seed))
+			w := New(o)
+			if _, docs := sum(t, w); docs[cloud.ReadSubscriptions] != o.Subscriptions {
+				t.Fatalf("%+v: %v", o, docs)
+			}
+			w.Charges()
+			w.Usage()
+			w.Clusters()
+			w.Observed()
+			w.Alerts()
+			w.Images()
+			w.Gates()
+			if len(w.HistoryFrom(govern.Day{})) != o.Days {
+				t.Fatalf("%+v: not %d days", o, o.Days)
+			}
 		}
 	}
 }
