@@ -13,6 +13,8 @@ import (
 // of it, or nothing was told.
 func (s *subject) aks(t *tally) *cloud.Cluster {
 	switch {
+	case s.arm == nil && s.in != nil && s.in.Platform != "" && s.in.Platform != "AKS":
+		t.notRelevant("not an AKS cluster but " + clip(s.in.Platform, 40))
 	case s.arm == nil && s.in != nil && s.in.ID == "":
 		t.unknown("no cloud tells of this cluster: give its ARM id to the cluster agent if it is one of AKS")
 	case s.arm == nil:
@@ -84,8 +86,11 @@ func policyAddon(s *subject, t *tally) {
 func arcExtension(kind, words string) check {
 	return func(s *subject, t *tally) {
 		switch {
+		case s.arm == nil && s.in != nil && s.in.Platform == "AKS":
+			t.notRelevant("not an Arc cluster but one of AKS")
+			return
 		case s.arm == nil:
-			s.aks(t)
+			t.unknown("whether the cluster is connected to Arc is not known: it is in none of the subscriptions that were read")
 			return
 		case s.arm.Kind != cloud.KindArc:
 			t.notRelevant("not an Arc cluster")

@@ -12,9 +12,12 @@ import (
 
 // nodes calls yield for each node that has a kubelet of its own, with what is known of it.
 func (s *subject) nodes(t *tally, windows bool, yield func(name string, k *Kubelet)) {
-	c := s.inside(t, partNodes, partKubelets)
+	c := s.inside(t, partNodes)
 	if c == nil {
 		return
+	}
+	if why := c.Missing[partKubelets]; why != "" {
+		t.unknown(partKubelets + " are not all known: " + why)
 	}
 	told := map[string]*Kubelet{}
 	for i := range c.Kubelets {

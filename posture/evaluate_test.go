@@ -255,3 +255,53 @@ func TestWhereAnImageComesFrom(t *testing.T) {
 		}
 	}
 }
+
+// TestClustersOfOthers: settings of AKS say nothing of another platform, and are not known
+// of a cluster of AKS that the tenant does not hold.
+func TestClustersOfOthers(t *testing.T) {
+	doc := func(platform, id string) Cluster {
+		return Gather("c-"+platform+id, 5, []inventory.Document{{Cluster: &inventory.ClusterDoc{Platform: platform, ResourceID: id}}})
+	}
+	results := Evaluate(&Input{Now: 6, Tenant: &cloud.Tenant{}, Clusters: []Cluster{doc("EKS", ""), doc("AKS", ""), doc("AKS", "/Subscriptions/x/c")}})
+	want := map[string]map[string]Verdict{
+		"aks-rbac":             {"c-EKS": NotRelevant, "c-AKS": NotAssessed, "/subscriptions/x/c": NotAssessed},
+		"arc-policy-extension": {"c-EKS": NotAssessed, "c-AKS": NotRelevant, "/subscriptions/x/c": NotRelevant},
+	}
+	seen := 0
+	for _, r := range results {
+		if want[r.Control] != nil {
+			seen++
+			if r.Verdict != want[r.Control][r.Resource] {
+				t.Errorf("%s at %s: %s: %s", r.Control, r.Resource, r.Verdict, r.Reason)
+			}
+		}
+	}
+	if seen != 6 {
+		t.Errorf("%d results", seen)
+	}
+}
+
+// TestGatherSaysWhatIsMissing holds gaps of resources to the parts that need them.
+func TestGatherSaysWhatIsMissing(t *testing.T) {
+	for what, parts := range map[string]string{
+		"pods": "workloads", "replicasets.apps": "workloads", "nodes": "nodes", "roles.rbac.authorization.k8s.io": "identities",
+		"networkpolicies.networking.k8s.io": "namespaces", "services": "exposures", "API server": "", "secrets": "", "configmaps": "",
+		"inventory": "exposures identities namespaces nodes workloads", "serviceaccounts": "identities workloads",
+	} {
+		c := Gather("c", 1, []inventory.Document{{Cluster: &inventory.ClusterDoc{Gaps: []inventory.Gap{{What: what, Reason: "no right"}}}}})
+		var got []string
+		for p, why := range c.Missing {
+			got = append(got, p)
+			if why != what+": no right" {
+				t.Errorf("%s: %q", what, why)
+			}
+		}
+		slices.Sort(got)
+		if strings.Join(got, " ") != parts {
+			t.Errorf("%s: %v, want %s", what, got, parts)
+		}
+	}
+	if c := Gather("c", 1, nil); len(c.Missing) != 5 {
+		t.Errorf("without a document of the cluster: %v", c.Missing)
+	}
+}

@@ -42,7 +42,7 @@ func Gather(name string, at int64, docs []inventory.Document) Cluster {
 			c.Missing[p] = "the cluster agent has not told of the cluster as a whole yet"
 		}
 	} else {
-		c.ID = strings.ToLower(whole.ResourceID)
+		c.ID, c.Platform = strings.ToLower(whole.ResourceID), whole.Platform
 		for _, g := range whole.Gaps {
 			for _, p := range partsOf(g.What) {
 				c.Missing[p] = cmp.Or(c.Missing[p], g.What+": "+g.Reason)

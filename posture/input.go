@@ -17,17 +17,18 @@ type Input struct {
 
 // Settings are what an organisation decides for itself. The zero value is strict.
 type Settings struct {
-	Registries       []string // that images may come from (host, or host/path), beside the tenant's own and mcr.microsoft.com
-	ServicePorts     []int    // that may be reached from outside; nil = it was not decided: not assessed
-	HostPaths        []string // that pods may mount, with all below them
-	SystemNamespaces []string // left out of the controls of workloads; nil = SystemNamespaces()
-	StaleAfter       int64    // nanoseconds after which what a cluster told proves nothing; 0 = 24 hours
+	Registries       []string `json:"registries,omitempty"`       // that images may come from (host, or host/path), beside the tenant's own and mcr.microsoft.com
+	ServicePorts     []int    `json:"servicePorts,omitempty"`     // that may be reached from outside; nil = it was not decided: not assessed
+	HostPaths        []string `json:"hostPaths,omitempty"`        // that pods may mount, with all below them
+	SystemNamespaces []string `json:"systemNamespaces,omitempty"` // left out of the controls of workloads; nil = SystemNamespaces()
+	StaleAfter       int64    `json:"staleAfter,omitempty"`       // nanoseconds after which what a cluster told proves nothing; 0 = 24 hours
 }
 
 // Cluster is a cluster from the inside. A nil slice with its name in Missing is not assessed.
 type Cluster struct {
 	Name       string
 	ID         string // ARM id in lower case, "" = not of Azure, or not known
+	Platform   string // as inventory.ClusterDoc tells it: AKS, EKS…; "" = not known
 	At         int64  // when it was last heard
 	Workloads  []inventory.WorkloadDoc
 	Nodes      []inventory.NodeDoc

@@ -304,8 +304,6 @@ func (c *Cluster) has(part string) bool {
 		return c.Namespaces != nil
 	case partIdentities:
 		return c.Identities != nil
-	case partKubelets:
-		return len(c.Kubelets) > 0
 	}
 	// There need be no way in: what told of workloads would have told of it.
 	return c.Exposures != nil || c.Workloads != nil
