@@ -11,13 +11,14 @@ import (
 	"github.com/dockreeve/dockreeve/finding"
 )
 
-// When a week is a rise: above the median of the weeks before by riseFactor and by three
-// robust standard deviations, with at least riseLeast alerts and riseWeeks weeks to compare with.
+// When a week is a rise: above the median of the weeks before by riseFactor and by some
+// robust standard deviations (three for all alerts, five for those of one cluster or rule), with at least riseLeast alerts and riseWeeks weeks to compare with.
 const (
 	trendWeeks = 8
 	riseLeast  = 4
 	riseFactor = 1.5
 	riseWeeks  = 3
+	maxRises   = 20 // findings
 )
 
 // week names the ISO week of a time, in UTC: 2026-W48.
@@ -120,20 +121,57 @@ func highAlerts(in *Input) KPI {
 func date(t int64) string { return time.Unix(0, t).UTC().Format(time.DateOnly) }
 
 // rises are findings for weeks with unusually many high alerts: this week, or the one
-// before it, with those right before that rose as well. Each names the rules, the workloads, what changed, and what it looks like.
+// before it, with those right before that rose as well. Each names the rules, the workloads,
+// what changed, and what it looks like. Where the whole is as usual, each cluster and each
+// rule is looked at alone, with more doubt, for many looks find more by chance.
 func rises(in *Input, ev *Evaluation) []Finding {
 	if in.Alerts == nil {
 		return nil
 	}
 	ws, _ := alertWeeks(in)
+	if out := risesOf(in, ev, ws, 3); len(out) > 0 {
+		return out
+	}
+	var out []Finding
+	told := map[string]bool{}
+	for _, of := range []func(*AlertFact) string{func(a *AlertFact) string { return a.Cluster }, func(a *AlertFact) string { return a.Rule }} {
+		parts := map[string][]alertWeek{}
+		for i := range ws {
+			for _, a := range ws[i].alerts {
+				part := parts[of(a)]
+				if part == nil {
+					part = slices.Clone(ws)
+					for j := range part {
+						part[j].alerts = nil
+					}
+					parts[of(a)] = part
+				}
+				part[i].alerts = append(part[i].alerts, a)
+			}
+		}
+		for _, name := range sortedKeys(parts) {
+			for _, f := range risesOf(in, ev, parts[name], 5) {
+				if !told[f.Subject.ID] && len(out) < maxRises {
+					told[f.Subject.ID] = true
+					out = append(out, f)
+				}
+			}
+		}
+	}
+	return out
+}
+
+// risesOf looks at one series of weeks; doubt is how many robust standard deviations are
+// no chance.
+func risesOf(in *Input, ev *Evaluation, ws []alertWeek, doubt float64) []Finding {
 	for i := trendWeeks; i >= trendWeeks-1; i-- {
-		middle, risen := rose(ws, i)
+		middle, risen := rose(ws, i, doubt)
 		if !risen {
 			continue
 		}
 		w := ws[i]
 		for from := i - 1; from > 0; from-- { // a rise that goes on is one, and is explained from its beginning
-			m, risen := rose(ws, from)
+			m, risen := rose(ws, from, doubt)
 			if !risen {
 				break
 			}
@@ -142,7 +180,7 @@ func rises(in *Input, ev *Evaluation) []Finding {
 		}
 		var out []Finding
 		for _, g := range alike(w.alerts) {
-			if len(g) >= riseLeast || 4*len(g) >= len(w.alerts) && len(g) >= 2 {
+			if len(out) < maxRises && (len(g) >= riseLeast || 4*len(g) >= len(w.alerts) && len(g) >= 2) {
 				out = append(out, explain(in, ev, &w, g, middle))
 			}
 		}
@@ -155,7 +193,7 @@ func rises(in *Input, ev *Evaluation) []Finding {
 }
 
 // rose compares a week with the median of those before it.
-func rose(ws []alertWeek, i int) (middle float64, risen bool) {
+func rose(ws []alertWeek, i int, doubt float64) (middle float64, risen bool) {
 	w := &ws[i]
 	var before []float64
 	for j := range ws[:i] {
@@ -173,7 +211,7 @@ func rose(ws []alertWeek, i int) (middle float64, risen bool) {
 	}
 	// A quiet series has no spread of its own: what chance alone does (the root of the count) is the least.
 	spread := max(1.4826*quantile(off, 0.5), math.Sqrt(max(1, middle*w.nodeDays))/w.nodeDays)
-	return middle, w.rate() > riseFactor*middle && w.rate() > middle+3*spread
+	return middle, w.rate() > riseFactor*middle && w.rate() > middle+doubt*spread
 }
 
 // alike puts alerts together that share a workload, or a rule and an image: what one cause

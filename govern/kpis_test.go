@@ -180,6 +180,23 @@ func TestARiseThatGoesOnIsOne(t *testing.T) {
 	}
 }
 
+// Among many clusters a rise in one is seen, though the sum is as usual.
+func TestARiseInOneClusterIsNotDrowned(t *testing.T) {
+	in := &Input{Now: noon, Alerts: alerts(90, 110, 95, 105, 100, 92, 108, 100, 96)}
+	if got := rises(in, &Evaluation{At: noon}); len(got) != 0 {
+		t.Fatalf("an ordinary week is a rise: %+v", got)
+	}
+	_, starts := weeks(noon, 1)
+	for i := range 9 {
+		at := starts[0] + int64(i)*int64(time.Hour)
+		in.Alerts.Alerts = append(in.Alerts.Alerts, AlertFact{ID: fmt.Sprint("n", i), Rule: "mode-changed", Severity: finding.High, Status: finding.Open, Cluster: "two", Workload: "lake/Deployment/web", Source: "dockreeve", First: at, Last: at})
+	}
+	got := rises(in, &Evaluation{At: noon})
+	if len(got) != 1 || got[0].Subject.ID != "mode-changed" || !strings.Contains(got[0].Summary, "lake/Deployment/web") {
+		t.Fatalf("%+v, want the one rule in the one workload", got)
+	}
+}
+
 func TestRiseLooksLikeAThreat(t *testing.T) {
 	in := &Input{Now: noon, Alerts: alerts(1, 1, 1, 1, 1, 1, 1, 1, 0)}
 	_, starts := weeks(noon, 1)
