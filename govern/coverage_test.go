@@ -264,3 +264,13 @@ func TestDenominatorsAddUp(t *testing.T) {
 		}
 	})
 }
+
+// A tag that says nothing is no owner, and no environment.
+func TestPlaceholdersSayNothing(t *testing.T) {
+	for _, v := range []string{"?", "TBD", " - ", "n/a"} {
+		ev := Evaluate(&Input{Now: testNow, Tenant: tenantOf(aks(subA, "a", yes(), map[string]string{"owner": v, "env": v}))})
+		if r := rowNamed(t, ev, "a"); r.Ownership.Owner != inventory.Unowned || r.Environment != unknownEnvironment {
+			t.Errorf("%q: owner %s, environment %s", v, r.Ownership.Owner, r.Environment)
+		}
+	}
+}

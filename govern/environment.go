@@ -85,12 +85,21 @@ func tagged(tags map[string]string, names []string) (name, value string, ok bool
 	for _, want := range names {
 		w := plain(want)
 		for _, k := range sortedKeys(tags) {
-			if plain(k) == w && strings.TrimSpace(tags[k]) != "" {
+			if plain(k) == w && !placeholder(tags[k]) {
 				return k, strings.TrimSpace(tags[k]), true
 			}
 		}
 	}
 	return "", "", false
+}
+
+// placeholder reports whether a value of a tag says nothing.
+func placeholder(v string) bool {
+	switch strings.ToLower(strings.TrimSpace(v)) {
+	case "", "?", "-", "--", "x", "tbd", "tba", "todo", "none", "null", "n/a", "na", "unknown", "undefined", "changeme", "to be defined":
+		return true
+	}
+	return false
 }
 
 func plain(s string) string {
