@@ -184,26 +184,40 @@ func decode(doc []byte, apiVersion, kind string) (*Object, error) {
 
 // full names a list that is as long as is kept, and so may have had more.
 func full(o *Object) string {
-	p := specOf(o)
+	if name := specOf(o).Full(); name != "" {
+		return name
+	}
 	switch {
-	case len(p.Containers) == maxContainers:
-		return "containers (no more are read)"
-	case len(p.Volumes) == maxVolumes:
-		return "volumes (no more are read)"
-	case slices.ContainsFunc(p.Containers, func(c Container) bool { return len(c.Mounts) == maxMounts }):
-		return "volumeMounts (no more are read)"
-	case len(p.Sysctls) == maxLabels:
-		return "sysctls (no more are read)"
-	case slices.ContainsFunc(p.Containers, func(c Container) bool { return len(c.Ports) == maxPorts }):
-		return "ports (no more are read)"
-	case slices.ContainsFunc(p.Containers, func(c Container) bool { return max(len(c.AddCaps), len(c.DropCaps)) == maxLabels }):
-		return "capabilities (no more are read)"
 	case o.Binding != nil && len(o.Binding.Subjects) == maxSubjects:
 		return "subjects (no more are read)"
 	case o.Role != nil && (len(o.Role.Rules) == maxRules || slices.ContainsFunc(o.Role.Rules, func(r Rule) bool {
 		return max(len(r.Verbs), len(r.Groups), len(r.Resources), len(r.URLs)) == maxWords
 	})):
 		return "rules (no more are read)"
+	}
+	return ""
+}
+
+// Full names a list of the pod that is as long as is kept, and so may have had more; ""
+// when there is none. Nothing can be said of what such a pod does not ask for.
+func (p *PodSpec) Full() string {
+	switch {
+	case len(p.Containers) == maxContainers:
+		return "containers (no more are read)"
+	case len(p.Volumes) == maxVolumes:
+		return "volumes (no more are read)"
+	case len(p.Sysctls) == maxLabels:
+		return "sysctls (no more are read)"
+	}
+	for i := range p.Containers {
+		switch c := &p.Containers[i]; {
+		case len(c.Mounts) == maxMounts:
+			return "volumeMounts (no more are read)"
+		case len(c.Ports) == maxPorts:
+			return "ports (no more are read)"
+		case max(len(c.AddCaps), len(c.DropCaps)) == maxLabels:
+			return "capabilities (no more are read)"
+		}
 	}
 	return ""
 }

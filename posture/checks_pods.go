@@ -41,10 +41,13 @@ func (s *subject) each(t *tally, yield func(*podVerdict)) {
 	unread := 0
 	list := s.podsOf(t)
 	for i := range list {
-		if list[i].told {
-			yield(&list[i])
-		} else {
+		if !list[i].told {
 			unread++
+			continue
+		}
+		yield(&list[i])
+		if name := list[i].doc.Template.Full(); name != "" { // what hides beyond it may fail
+			t.unknown(clip(list[i].doc.Key, 200) + " has too many " + name)
 		}
 	}
 	if unread > 0 {
