@@ -396,6 +396,30 @@ func TestChargesAreReplacedByDayOrByMeter(t *testing.T) {
 	}
 }
 
+// A charge is read as it was written, whatever it holds.
+func TestChargesAreKeptWhole(t *testing.T) {
+	f := open(t, Options{})
+	c := charge(f.now.Load(), "vm", "cores", -2.5)
+	c.Tags, c.More, c.Quantity, c.Commitment, c.Class = map[string]string{"a": "b"}, map[string]string{"x_": ""}, 1.5, "r", "Correction"
+	f.deliver(t, true, c)
+	var got []cost.Charge
+	if err := f.Charges(t.Context(), ChargesBill, "0000", "9999", func(c *cost.Charge) error { got = append(got, *c); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 1 || !reflect.DeepEqual(got[0], c) {
+		t.Errorf("%+v", got)
+	}
+	// Days that come by turns are written in good time.
+	var many []cost.Charge
+	for i := range maxWaiting + 10 {
+		many = append(many, charge(f.now.Load()-int64(i%30)*day, fmt.Sprint(i), "m", 1))
+	}
+	f.deliver(t, true, many...)
+	if _, n := f.charges(t); n != len(many) {
+		t.Error(n)
+	}
+}
+
 func TestADeliveryThatIsBrokenOffChangesNothing(t *testing.T) {
 	f := open(t, Options{})
 	at := f.now.Load()

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"encoding/gob"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,8 +20,9 @@ import (
 const (
 	keepCharges = 400 // days
 	maxCharges  = 3_000_000
-	chargePart  = 5000 // charges in one part
-	keepUsage   = 90   // days
+	chargePart  = 5000   // charges in one part, but for those of a day that a delivery leaves
+	maxWaiting  = 20_000 // charges of a delivery in memory
+	keepUsage   = 90     // days
 	maxUsage    = 2_000_000
 	maxCanaries = 50_000
 )
@@ -35,9 +37,9 @@ type Delivery struct {
 	id      int64
 	origin  string
 	replace bool
-	days    map[string][]byte // JSON lines gathered
-	counts  map[string]int
-	rows    map[string]int // by day, in all
+	days    map[string][]cost.Charge // gathered
+	waiting int                      // of them, in all
+	rows    map[string]int           // by day, in all
 	ended   bool
 }
 
@@ -55,7 +57,7 @@ func (db *DB) NewDelivery(ctx context.Context, origin string, replace bool) (*De
 	if !db.delivering.TryLock() {
 		return nil, fmt.Errorf("take charges in: %w", ErrBusy)
 	}
-	d := &Delivery{db: db, origin: origin, replace: replace, days: map[string][]byte{}, counts: map[string]int{}, rows: map[string]int{}}
+	d := &Delivery{db: db, origin: origin, replace: replace, days: map[string][]cost.Charge{}, rows: map[string]int{}}
 	err := db.update(ctx, func(t *tx) error {
 		// What a delivery left that was broken off.
 		if _, err := t.exec("DELETE FROM gov_charges WHERE valid = 0"); err != nil {
@@ -72,28 +74,45 @@ func (db *DB) NewDelivery(ctx context.Context, origin string, replace bool) (*De
 
 // Add takes one charge. Its times must be set.
 func (d *Delivery) Add(ctx context.Context, c *cost.Charge) error {
-	b, err := json.Marshal(c)
-	if err != nil {
-		return fmt.Errorf("encode a charge: %w", err)
-	}
 	day := dayOf(c.Start)
-	d.days[day] = append(append(d.days[day], b...), '\n')
-	d.counts[day]++
+	d.days[day] = append(d.days[day], *c)
 	d.rows[day]++
-	if d.counts[day] < chargePart {
+	if d.waiting++; len(d.days[day]) >= chargePart {
+		return d.flush(ctx, day)
+	}
+	if d.waiting < maxWaiting {
 		return nil
 	}
-	return d.flush(ctx, day)
+	for day := range d.days {
+		if err := d.flush(ctx, day); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (d *Delivery) flush(ctx context.Context, day string) error {
-	n, doc := d.counts[day], d.days[day]
-	delete(d.counts, day)
+	list := d.days[day]
 	delete(d.days, day)
-	if n == 0 {
+	d.waiting -= len(list)
+	if len(list) == 0 {
 		return nil
 	}
-	return d.db.update(ctx, func(t *tx) error { return t.chargePart(d.origin, day, d.id, 0, n, t.db.zip.EncodeAll(doc, nil)) })
+	blob, err := d.db.packCharges(list)
+	if err != nil {
+		return err
+	}
+	return d.db.update(ctx, func(t *tx) error { return t.chargePart(d.origin, day, d.id, 0, len(list), blob) })
+}
+
+// packCharges writes charges as gob: a bill has many, and gob is read many times faster
+// than JSON. It knows fields by name, so that later versions may have more of them.
+func (db *DB) packCharges(list []cost.Charge) ([]byte, error) {
+	var b bytes.Buffer
+	if err := gob.NewEncoder(&b).Encode(list); err != nil {
+		return nil, fmt.Errorf("encode charges: %w", err)
+	}
+	return db.zip.EncodeAll(b.Bytes(), nil), nil
 }
 
 func (t *tx) chargePart(origin, day string, delivery, valid int64, n int, blob []byte) error {
@@ -188,17 +207,19 @@ func (d *Delivery) others(ctx context.Context, day string) (packedCharges, error
 	if err != nil {
 		return packedCharges{}, err
 	}
-	var b bytes.Buffer
 	var p packedCharges
-	enc := json.NewEncoder(&b)
+	var list []cost.Charge
 	err = d.db.chargesWhere(ctx, "origin = ? AND day = ? AND valid = 1", []any{d.origin, day}, func(c *cost.Charge) error {
-		if told[keyOf(c)] {
-			return nil
+		if !told[keyOf(c)] {
+			list = append(list, *c)
 		}
-		p.n++
-		return enc.Encode(c)
+		return nil
 	})
-	p.blob = d.db.zip.EncodeAll(b.Bytes(), nil)
+	if err != nil || len(list) == 0 {
+		return p, err
+	}
+	p.n = len(list)
+	p.blob, err = d.db.packCharges(list)
 	return p, err
 }
 
@@ -217,12 +238,12 @@ func (db *DB) chargesWhere(ctx context.Context, where string, args []any, each f
 		if err != nil {
 			return fmt.Errorf("stored charges: %w", err)
 		}
-		for line := range bytes.Lines(doc) {
-			var c cost.Charge
-			if err := json.Unmarshal(line, &c); err != nil {
-				return fmt.Errorf("stored charge: %w", err)
-			}
-			if err := each(&c); err != nil {
+		var list []cost.Charge
+		if err := gob.NewDecoder(bytes.NewReader(doc)).Decode(&list); err != nil {
+			return fmt.Errorf("stored charges: %w", err)
+		}
+		for i := range list {
+			if err := each(&list[i]); err != nil {
 				return err
 			}
 		}

@@ -25,7 +25,7 @@ var _ dockreevev1connect.GovernanceServiceHandler = (*API)(nil)
 // Why there is nothing, and what to do about it.
 const (
 	notEvaluated = "nothing was evaluated yet"
-	evaluate     = "hand a snapshot of the tenant in: dockreeve azure collect, or wait for the first evaluation"
+	evaluate     = "hand a snapshot of the tenant in: dockreeve azure collect, then dockreeve azure import; or wait for the first evaluation"
 )
 
 func inventoryGap(g *inventory.Gap) *v1.Gap {
@@ -214,7 +214,7 @@ func (a *API) GetCost(ctx context.Context, req *connect.Request[v1.GetCostReques
 	out := &v1.GetCostResponse{}
 	doc, at, _, err := a.opt.DB.GovDocument(ctx, store.GovCosts)
 	if errors.Is(err, store.ErrNotFound) {
-		out.NotAssessed, out.Remedy = "no costs were computed yet", "hand a bill in: dockreeve cost import, or a snapshot with costs: dockreeve azure collect"
+		out.NotAssessed, out.Remedy = "no costs were computed yet", "hand a bill in: dockreeve cost import, or a snapshot with costs: dockreeve azure collect, then dockreeve azure import"
 		return connect.NewResponse(out), nil
 	}
 	if err != nil {
