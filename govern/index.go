@@ -19,7 +19,7 @@ type index struct {
 	management    map[string]*cloud.Group
 	reads         map[string]map[string]*cloud.Read // what → scope → read, worst kept
 	holders       map[string][]cloud.RoleHolder     // scope → owners
-	here          bool                              // Dockreeve's agents are seen anywhere at all
+	anywhere      bool                              // Dockreeve's agents are seen anywhere at all
 }
 
 func newIndex(in *Input) *index {
@@ -28,7 +28,7 @@ func newIndex(in *Input) *index {
 		t = &cloud.Tenant{}
 	}
 	x := &index{config: in.Config.with(), now: in.Now, tenant: t, groups: map[string]*cloud.ResourceGroup{}, subscriptions: map[string]*cloud.Subscription{},
-		management: map[string]*cloud.Group{}, reads: map[string]map[string]*cloud.Read{}, holders: map[string][]cloud.RoleHolder{}, here: len(in.Observed) > 0}
+		management: map[string]*cloud.Group{}, reads: map[string]map[string]*cloud.Read{}, holders: map[string][]cloud.RoleHolder{}, anywhere: len(in.Observed) > 0}
 	for i := range t.ResourceGroups {
 		x.groups[strings.ToLower(t.ResourceGroups[i].ID)] = &t.ResourceGroups[i]
 	}

@@ -39,7 +39,7 @@ func (x *index) join(defender, ours Row) Row {
 	if x.config.Provider != providerDockreeve {
 		accepted = append(accepted, defender)
 	}
-	if x.config.Provider != providerDefender && (x.here || len(accepted) == 0) { // where nobody uses it, nobody need read that it is not there
+	if x.config.Provider != providerDefender && (x.anywhere || len(accepted) == 0) { // where nobody uses it, nobody need read that it is not there
 		accepted = append(accepted, ours)
 	}
 	out := accepted[0]
