@@ -260,8 +260,10 @@ func (s *State) clusterDoc() *ClusterDoc {
 	}
 	d.Pods, d.Namespaces, d.Tenants = s.lenOf(KindPod), s.lenOf(KindNamespace), len(s.tenants())
 	d.Workloads = s.countWorks()
-	if g := s.refusal(); g != nil {
-		d.Gaps = append(slices.Clip(d.Gaps), *g)
+	for _, g := range []*Gap{s.refusal(), s.rightsGap()} {
+		if g != nil {
+			d.Gaps = append(slices.Clip(d.Gaps), *g)
+		}
 	}
 	return &d
 }

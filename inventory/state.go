@@ -39,6 +39,7 @@ type State struct {
 	boundBy  map[Key]map[Key]bool // role → bindings that give it
 	seen     map[Subject][]string // users that used the API → the groups they came with, sorted
 	kubelets map[string]*Kubelet  // by node that is known
+	unread   map[Key]string       // roles and bindings that were not read whole → Object.Unread
 	recent   recent
 
 	marks    marks
@@ -62,8 +63,8 @@ func NewState(opt Options) *State {
 		onNode: map[string]map[Key]*Object{}, nodeNS: map[string]map[string]int{}, children: map[Key]map[Key]bool{},
 		works: map[string]map[string]*work{}, workOf: map[Key]*work{},
 		bindings: map[Subject]map[Key]bool{}, boundBy: map[Key]map[Key]bool{}, seen: map[Subject][]string{},
-		kubelets: map[string]*Kubelet{},
-		marks:    newMarks(), base: ClusterDoc{Name: opt.Cluster},
+		kubelets: map[string]*Kubelet{}, unread: map[Key]string{},
+		marks: newMarks(), base: ClusterDoc{Name: opt.Cluster},
 		exposed: map[string]*ExposureDoc{}, exposeNS: map[string]map[string]bool{}, ways: map[string]map[string]*ExposureDoc{},
 		sent: map[docKey]uint64{}, podSent: map[string]sentPod{},
 	}
@@ -147,6 +148,7 @@ func (s *State) put(o *Object) {
 	}
 	names[o.Key.index()] = o
 	s.index(o)
+	s.noteUnread(o.Key, o.Unread)
 	s.touch(old, o)
 }
 
@@ -180,7 +182,44 @@ func (s *State) remove(o *Object) {
 		delete(s.kinds[o.Kind], o.Namespace)
 	}
 	s.count--
+	s.noteUnread(o.Key, "")
 	s.touch(o, nil)
+}
+
+// noteUnread remembers roles and bindings of which only a part is known: identities may
+// have rights beyond those that are told.
+func (s *State) noteUnread(k Key, what string) {
+	switch k.Kind {
+	case KindRole, KindClusterRole, KindRoleBinding, KindClusterBinding:
+	default:
+		return
+	}
+	if s.unread[k] == what {
+		return
+	}
+	s.marks.cluster = true
+	if what == "" {
+		delete(s.unread, k)
+	} else {
+		s.unread[k] = what
+	}
+}
+
+// rightsGap says that rights are not all known; nil when they are.
+func (s *State) rightsGap() *Gap {
+	if len(s.unread) == 0 {
+		return nil
+	}
+	keys := make([]Key, 0, len(s.unread))
+	for k := range s.unread {
+		keys = append(keys, k)
+	}
+	first := slices.MinFunc(keys, compareKeys)
+	return &Gap{
+		What:   "roles and bindings",
+		Reason: fmt.Sprintf("%d were not read whole, the first is %s %s/%s: %s", len(keys), first.Kind, first.Namespace, first.Name, s.unread[first]),
+		Remedy: "split a role of more than 512 rules and a binding of more than 1,024 subjects; what has a shape that is not known needs a newer version of Dockreeve",
+	}
 }
 
 func (s *State) index(o *Object) {

@@ -71,7 +71,7 @@ func partsOf(what string) []string {
 		return []string{partWorkloads}
 	case "serviceaccounts":
 		return []string{partIdentities, partWorkloads}
-	case "roles", "clusterroles", "rolebindings", "clusterrolebindings":
+	case "roles and bindings", "roles", "clusterroles", "rolebindings", "clusterrolebindings":
 		return []string{partIdentities}
 	case "services", "ingresses", "gateways", "httproutes", "grpcroutes", "tlsroutes", "tcproutes", "udproutes", "routes":
 		return []string{partExposures}
