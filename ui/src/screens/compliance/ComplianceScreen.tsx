@@ -123,8 +123,8 @@ function ByOwner({ scores, framework }: { scores: Record<string, Score[]>; frame
   return (
     <section aria-label="By owner" className="stack controls-section">
       <h2>By owner, {frameworkName(framework)}</h2>
-      <table className="plain owners"><thead><tr><th>Owner</th><th>Score</th><th className="n">Pass</th><th className="n">Fail</th><th className="n">Not assessed</th><th className="n">Exempt</th></tr></thead>
-        <tbody>{rows.slice(0, 50).map(({ owner, s }) => { const t = score(s); return <tr key={owner}><td><Link to={`/governance?q=${encodeURIComponent(`owner:${owner}`)}`}>{owner}</Link></td><td className="nowrap">{t.value === null ? <NotAssessed /> : <span className="row"><Meter value={t.value} met={t.met} says={t.tip} />{t.percent}</span>}</td><td className="n">{num(s?.pass ?? 0)}</td><td className="n">{num(s?.fail ?? 0)}</td><td className="n">{num(s?.notAssessed ?? 0)}</td><td className="n">{num(s?.exempt ?? 0)}</td></tr>; })}</tbody></table>
+      <div className="scroll-x" tabIndex={0} role="region" aria-label="Scores by owner"><table className="plain owners"><thead><tr><th>Owner</th><th>Score</th><th className="n">Pass</th><th className="n">Fail</th><th className="n">Not assessed</th><th className="n">Exempt</th></tr></thead>
+        <tbody>{rows.slice(0, 50).map(({ owner, s }) => { const t = score(s); return <tr key={owner}><td><Link to={`/governance?q=${encodeURIComponent(`owner:${owner}`)}`}>{owner}</Link></td><td className="nowrap">{t.value === null ? <NotAssessed /> : <span className="row"><Meter value={t.value} met={t.met} says={t.tip} />{t.percent}</span>}</td><td className="n">{num(s?.pass ?? 0)}</td><td className="n">{num(s?.fail ?? 0)}</td><td className="n">{num(s?.notAssessed ?? 0)}</td><td className="n">{num(s?.exempt ?? 0)}</td></tr>; })}</tbody></table></div>
       {rows.length > 50 && <p className="muted">{num(rows.length - 50)} more owners, with better scores.</p>}
     </section>
   );

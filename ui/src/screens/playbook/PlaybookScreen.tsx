@@ -61,7 +61,7 @@ function Figure({ of: k }: { of: KPI }) {
     <li className="kpi">
       <p className="figure-name">{k.title}</p>
       <p className="kpi-value">{k.value === undefined ? <b className="muted">not assessed</b> : <><b>{value(k.value, k.unit)}</b> {unit.length <= 10 && <span className="muted">{unit}</span>}</>}<span className="grow" /><Spark values={trend} says={`${k.title}: ${trend.length > 1 ? `from ${value(trend[0]!, k.unit)} to ${value(trend.at(-1)!, k.unit)} in ${trend.length} values` : "no trend yet"}`} width={110} height={26} /></p>
-      <p className="small">{k.value === undefined ? <span className="muted">{k.notAssessed || "nothing says why"}</span> : <><span className="muted">{unit.length > 10 && `${unit}; `}{num(Math.round(k.n))} of {num(Math.round(k.of))}</span>{moved && <span className={good ? "muted" : "amber"}>{!good && <Warn size={12} />}{value(before!, k.unit)} before</span>}</>}</p>
+      <p className="small">{k.value === undefined ? <span className="muted">{k.notAssessed || "nothing says why"}</span> : <><span className="muted">{unit.length > 10 && `${unit}; `}{num(Math.round(k.n))} of {num(Math.round(k.of))}</span>{" "}{moved && <span className={good ? "muted" : "amber"}>{!good && <Warn size={12} />}{value(before!, k.unit)} before</span>}</>}</p>
       {k.note && <p className="small wrap">{k.note}</p>}
       <button type="button" className="text-button small" aria-expanded={open} onClick={() => setOpen(!open)}>how it is computed{list(k.by).length > 0 ? ", and by whom" : ""}</button>
       {open && <div className="stack"><p className="small muted">{k.rule}</p>{list(k.by).length > 0 && <By of={k} />}</div>}
