@@ -95,13 +95,15 @@ func (b *Builder) Add(r Record) error {
 		if len(r.Doc) > 0 {
 			return fmt.Errorf("record of %s has a document and the end of a read: want one of them", r.What)
 		}
-		b.addRead(*r.Read)
-		return nil
+		return b.addRead(*r.Read)
 	}
 	if len(r.Doc) == 0 {
 		return fmt.Errorf("record of %q has neither a document nor the end of a read", r.What)
 	}
 	key := readKey{r.What, scope}
+	if b.seen[key] == 0 && len(b.seen) >= maxKind {
+		return fmt.Errorf("more than %d reads: want fewer subscriptions or clusters in one snapshot", maxKind)
+	}
 	b.seen[key]++
 	reduce := b.reduce[r.What]
 	if reduce == nil {
@@ -169,14 +171,18 @@ func (b *Builder) countBad(k readKey, lost bool, reason string) {
 
 // addRead keeps the newest end of a read; of two of the same time the one whose outcome
 // comes first in the alphabet, so that order does not matter.
-func (b *Builder) addRead(r cloud.Read) {
+func (b *Builder) addRead(r cloud.Read) error {
 	r.Scope = armID(r.Scope)
 	r.Reason, r.Remedy = clip(r.Reason, maxText), clip(r.Remedy, maxText)
 	k := readKey{r.What, r.Scope}
 	old := b.reads[k]
+	if old == nil && len(b.reads) >= maxKind {
+		return fmt.Errorf("more than %d reads: want fewer subscriptions or clusters in one snapshot", maxKind)
+	}
 	if old == nil || r.At > old.At || r.At == old.At && cmp.Or(cmp.Compare(r.Outcome, old.Outcome), cmp.Compare(r.Reason, old.Reason), cmp.Compare(r.Rows, old.Rows)) < 0 {
 		b.reads[k] = &r
 	}
+	return nil
 }
 
 // keep puts v into m under its id. Of two different documents with one id the fuller one

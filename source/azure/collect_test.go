@@ -555,3 +555,24 @@ func TestTheRoleHoldsExactlyWhatIsAsked(t *testing.T) {
 		t.Errorf("%s, %v", scoped, err)
 	}
 }
+
+func FuzzReadPage(f *testing.F) {
+	f.Add([]byte(`{"value":[{"id":"a"},{"id":"b"}],"nextLink":"https://x/y"}`))
+	f.Add([]byte(`{"count":1,"data":[{"id":"a"}],"$skipToken":"t"}`))
+	f.Add([]byte(`{"Items":[{"a":1}],"NextPageLink":null`))
+	f.Add([]byte(`{"value":[{"id":"a"},{"id":`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		p, err := readPage(raw)
+		if !json.Valid(raw) && err == nil && !p.cut {
+			t.Fatal("half a page passes for whole")
+		}
+		for _, d := range p.items {
+			if !json.Valid(d) {
+				t.Fatalf("an element that is no JSON: %q", d)
+			}
+		}
+		if next, err := follow("https://management.example/a", p.next); err == nil && !strings.HasPrefix(next, "https://management.example/") {
+			t.Fatalf("leads to %q", next)
+		}
+	})
+}

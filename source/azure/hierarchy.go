@@ -2,6 +2,7 @@ package azure
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/dockreeve/dockreeve/inventory/cloud"
@@ -15,7 +16,9 @@ var errNoID = errors.New("id: missing")
 func (b *Builder) tenant(n node) {
 	for _, key := range []string{"tenantId", "homeTenantId"} {
 		if s := n.prop(key).text(); isGUID(s) {
-			b.tenants[strings.ToLower(s)]++
+			if s = strings.ToLower(s); b.tenants[s] > 0 || len(b.tenants) < 1000 {
+				b.tenants[s]++
+			}
 			return
 		}
 	}
@@ -39,6 +42,9 @@ func (b *Builder) groupUnder(parent string, n node, depth int) error {
 		}
 		if sub == "" {
 			return errNoID
+		}
+		if _, ok := b.names[sub]; !ok && len(b.names) >= maxKind {
+			return fmt.Errorf("more than %d of one kind: passed over", maxKind)
 		}
 		if parent > b.parents[sub] {
 			b.parents[sub] = parent
@@ -131,10 +137,7 @@ func (b *Builder) other(_ string, n node) error {
 	if isJudged(typeOfID(id)) {
 		return nil // it has a read of its own
 	}
-	if len(b.others) < maxKind {
-		b.others[id] = true
-	}
-	return nil
+	return keep(b.others, id, true)
 }
 
 // nameOf gives the name of a resource, from its id where it tells none.

@@ -57,7 +57,9 @@ func joinPlan(plans map[string]cloud.Plan) *cloud.Plan {
 	}
 	for _, name := range legacyPlans {
 		if old := plans[strings.ToLower(name)]; old.Standard {
-			old.Legacy = join2(p.Legacy, name)
+			if old.Legacy = name; p.Legacy != "" {
+				old.Legacy = p.Legacy + ", " + name
+			}
 			p, ok = old, true
 		}
 	}
@@ -65,13 +67,6 @@ func joinPlan(plans map[string]cloud.Plan) *cloud.Plan {
 		return nil
 	}
 	return &p
-}
-
-func join2(a, b string) string {
-	if a == "" {
-		return b
-	}
-	return a + ", " + b
 }
 
 func (b *Builder) alert(_ string, n node) error {
