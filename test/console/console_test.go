@@ -99,6 +99,9 @@ func TestEveryFilterTheConsoleProposesIsUnderstood(t *testing.T) {
 		{"clusterFields.ts", "IDENTITY_FIELDS", store.IdentityFields(), []string{"platform:no grant:cluster-admin requests:0 unusual:* crosses:* denied:>0", "grant:* requests:0"}},
 		{"clusterFields.ts", "EXPOSURE_FIELDS", store.ExposureFields(), []string{"reach:internet", "reach:restricted", "reach:node-port,host-port", "risk:* owner:unowned", "cluster:prod name:web namespace:shop"}},
 		{"clusterFields.ts", "AUDIT_FIELDS", store.AuditFields(), []string{"unusual:* decision:forbid resource:secrets from:internet", "resource:pods/exec,pods/attach,pods/portforward,pods/ephemeralcontainers", "resource:*bindings*,*roles*", `identity:"serviceaccount:shop/web" unusual:secret-access,service-account`, "source:10.0.0.1"}},
+		{"governFields.ts", "GOVERNED_FIELDS", store.GovernanceFields(store.GovCluster), []string{"production:yes protected:no owner:unowned", "over:yes anomaly:yes", `owner:"team a"`}},
+		{"governFields.ts", "RECOMMENDATION_FIELDS", store.GovernanceFields(store.GovRecommendation), []string{"overdue:yes disagree:yes effort:1 source:defender fixed:no", `id:"aks-rbac"`}},
+		{"governFields.ts", "RESULT_FIELDS", store.GovernanceFields(store.GovResult), []string{"verdict:not-assessed", `control:"aks-rbac" verdict:fail owner:payments`}},
 		{"fields.ts", "FINDING_FIELDS", store.FindingFields(), []string{"kev:yes in_use:yes", "severity:>=high", "fixable:yes"}},
 		{"fields.ts", "PACKAGE_FIELDS", store.PackageFields(), []string{"vulnerabilities:>0", "in_use:yes", `licence:""`}},
 	} {

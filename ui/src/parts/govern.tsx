@@ -113,6 +113,7 @@ export function NotEvaluated({ why, remedy, what }: { why: string; remedy: strin
       {remedy && <Remedy>{remedy}</Remedy>}
       <p className="muted">Read your tenant once, with rights to read only, and hand in what was read:</p>
       <Command>dockreeve azure collect -o snapshot.json</Command>
+      <Command>dockreeve azure import snapshot.json</Command>
       <p className="muted">Or let this server read it by itself, on a schedule:</p>
       <Command>dockreeve up --azure</Command>
       <p className="muted">To look around without an Azure account, in a made tenant of 200 clusters:</p>

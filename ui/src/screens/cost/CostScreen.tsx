@@ -56,7 +56,7 @@ export default function CostScreen({ search }: { search: string }) {
         <Total name="of no cluster" of={r.unassigned} whole={r} what="belongs to no cluster that is known" />
       </dl>
       {days.length > 0 && <DayChart title="Billed, protection and idle" unit={r.currency} days={days.map((d) => d.day)} format={(v) => amount(v)} height={140}
-        series={[{ name: "billed", strong: true, values: days.map((d) => (billed && d.day > billed ? null : d.billed)) }, { name: "protection", values: days.map((d) => d.protection) }, { name: "idle", dashed: true, values: days.map((d) => d.idle ?? null) }]}
+        series={[{ name: "billed", strong: true, values: days.map((d) => (d.notBilled || (billed && d.day > billed) ? null : d.billed)) }, { name: "protection", values: days.map((d) => d.protection) }, { name: "idle", dashed: true, values: days.map((d) => d.idle ?? null) }]}
         marks={answer.alerts.map((a) => ({ at: ms(a.at), title: a.title, severity: a.severity, to: `/alerts/${encodeURIComponent(a.id)}`, miner: a.miner }))}
         bands={anomalies.map((a) => ({ from: a.from / 1e6, to: a.to / 1e6, title: `${a.series}: ${a.got} instead of ${a.expected} ${a.unit}`, grave: a.mining === true }))}
         note={<>Shaded days were unusual, red ones look like mining; marks below are alerts.{billed && days.at(-1)!.day > billed ? ` Billed until ${billed}.` : ""}</>} />}

@@ -42,7 +42,7 @@ export default function GovernanceScreen({ search }: { search: string }) {
         behind={(r) => <><span className="large-only"><MarksKey /></span>{r && r.at > 0n && <span>evaluated <Ago ns={r.at} suffix /></span>}</>}
         empty={(s) => <Nothing of={s} why={e.got?.answer.notAssessed ?? ""} remedy={e.got?.answer.remedy ?? ""} />}
         above={ev ? <Strip of={ev} search={search} /> : e.error ? <p className="field-error pad" role="alert">Coverage could not be fetched: {e.error.text}</p> : !e.got ? <div className="coverage"><Skeleton what="coverage" lines={2} /></div> : undefined} />
-      {ev && show && <Window show={show} of={ev} onClose={() => go(showing(search, ""), true)} />}
+      {ev && show && <Window show={show} of={{ ...ev, gaps: [...list(ev.gaps), ...e.got!.answer.gaps] }} onClose={() => go(showing(search, ""), true)} />}
     </>
   );
 }

@@ -25,7 +25,7 @@ export function ClusterMoney({ of: c, cost, anomalies, alerts }: { of: ClusterRo
         <div><dt>vCore and month</dt><dd><Sum of={cost.perVCore} what="protection by vCore and month" dated /></dd></div>
         <div><dt>vCores</dt><dd>{num(Math.round(cost.vcores * 10) / 10)} on average</dd></div>
       </dl>
-      {days.length > 0 ? <DayChart title="Cost" unit={cur} days={days.map((d) => d.day)} format={(v) => amount(v)} series={[{ name: "billed", strong: true, values: days.map((d) => (cost.monthToDate.asOf && d.day > cost.monthToDate.asOf ? null : d.billed)) }, { name: "protection", values: days.map((d) => d.protection) }, { name: "idle", dashed: true, values: days.map((d) => d.idle ?? null) }]}
+      {days.length > 0 ? <DayChart title="Cost" unit={cur} days={days.map((d) => d.day)} format={(v) => amount(v)} series={[{ name: "billed", strong: true, values: days.map((d) => (d.notBilled || (cost.monthToDate.asOf && d.day > cost.monthToDate.asOf) ? null : d.billed)) }, { name: "protection", values: days.map((d) => d.protection) }, { name: "idle", dashed: true, values: days.map((d) => d.idle ?? null) }]}
         marks={alerts.map((a) => ({ at: ms(a.firstSeen), title: a.title, severity: a.severity, to: `/alerts/${encodeURIComponent(a.id)}`, miner: false }))} bands={anomalies.map((a) => ({ from: a.from / 1e6, to: a.to / 1e6, title: `${a.series}: ${a.got} instead of ${a.expected} ${a.unit}`, grave: a.mining === true }))}
         note={`bill of ${cost.monthToDate.asOf ?? "a date that is not told"}; alerts and what was unusual on the same axis`} /> : <p><NotAssessed why="no bill of it was read" /></p>}
       {anomalies.length > 0 && <><h2>Unusual</h2><Anomalies of={anomalies} alerts={alerts} one /></>}

@@ -129,9 +129,9 @@ function Evidence() {
   return (
     <div className="stack">
       <p>For auditors: one signed bundle of a period, with every denominator, gap and exemption in it.</p>
-      <Command>{`dockreeve report evidence --from ${d(now - 30 * 864e5)} --to ${d(now)} -o evidence.zip`}</Command>
+      <Command>{`dockreeve report evidence --from ${d(now - 30 * 864e5)} --to ${d(now)} -f evidence.zip`}</Command>
       <p className="muted">The same playbook in a terminal or a pipeline, from a snapshot and without this server:</p>
-      <Command>dockreeve report playbook --from snapshot.json</Command>
+      <Command>dockreeve report playbook --snapshot snapshot.json</Command>
       <p className="muted">What a team gets each week by mail: its clusters, five fixes, cost, and what expires.</p>
       <Command>dockreeve report team --owner TEAM</Command>
       <p className="muted">Results one by one, with what was seen, stand under <Link to="/compliance">Compliance</Link>.</p>

@@ -16,7 +16,7 @@ import { Due, recommendationSource } from "./RecommendationsScreen";
 /** One recommendation for one owner: why, at which resources, how to mend it, and who says so. */
 export default function RecommendationScreen({ id }: { id: string }) {
   const e = useEntity<Recommendation>(id, ["governance"], async (k, signal) => {
-    const at = k.lastIndexOf("@"), control = at < 0 ? k : k.slice(0, at);
+    const at = k.indexOf("@"), control = at < 0 ? k : k.slice(0, at);
     const r = await governance.listGovernance({ kind: "recommendation", filter: `id:${quote(control)}`, pageSize: 500 }, signal ? { signal } : undefined);
     const hit = r.items.find((i) => i.key === k);
     return hit ? doc<Recommendation>(hit.docJson) : null;
