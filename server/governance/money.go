@@ -151,11 +151,7 @@ func (g *Governance) SubmitCharges(ctx context.Context, r io.Reader, replaceDays
 			continue
 		}
 		out.Rows++
-		var c cost.Charge
-		err := json.Unmarshal(line, &c)
-		if err == nil {
-			err = goodCharge(&c, now)
-		}
+		c, err := parseCharge(line, now)
 		if err != nil {
 			if out.Bad++; out.First == "" {
 				out.First = fmt.Sprintf("line %d: %v", out.Rows, err)
@@ -182,6 +178,15 @@ func (g *Governance) SubmitCharges(ctx context.Context, r io.Reader, replaceDays
 	}
 	g.Changed()
 	return out, nil
+}
+
+// parseCharge reads one line.
+func parseCharge(line []byte, now int64) (cost.Charge, error) {
+	var c cost.Charge
+	if err := json.Unmarshal(line, &c); err != nil {
+		return c, err
+	}
+	return c, goodCharge(&c, now)
 }
 
 // goodCharge refuses what no sum could use: without a period, a currency, or within reason.

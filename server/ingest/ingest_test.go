@@ -333,9 +333,12 @@ func FuzzDecode(f *testing.F) {
 	f.Add(uint8(link.KindInventory), []byte(`{"cluster":"prod","time":1,"generation":1,"done":true,"put":[{"workload":{"key":"a/Pod/x","images":[{"container":"c","image":"i"}]}}],"gone":[{"kind":"node","key":"n"}]}`))
 	f.Add(uint8(link.KindHabits), []byte(`{"cluster":"prod","time":1,"list":[{"identity":"user:a","verb":"get","count":1,"first":1,"last":2}]}`))
 	f.Add(uint8(link.KindAudit), auditOf(f, "prod", ""))
+	f.Add(uint8(link.KindUsage), []byte(`{"cluster":"prod","time":7200000000000,"list":[{"hour":3600000000000,"namespace":"a","requested":1,"charged":1,"samples":60}]}`))
+	f.Add(uint8(link.KindCanary), []byte(`{"cluster":"prod","time":9,"list":[{"kind":"exec","node":"n","sent":5,"seen":6}]}`))
 	f.Fuzz(func(t *testing.T, kind uint8, b []byte) {
 		it, _, err := decode(link.Envelope{Kind: link.Kind(kind), Bytes: b})
-		some := it.Finding != nil || it.Loss != nil || it.Status != nil || it.Rules != nil || it.Use != nil || it.Inventory != nil || it.Habits != nil || it.Audit != nil
+		some := it.Finding != nil || it.Loss != nil || it.Status != nil || it.Rules != nil || it.Use != nil || it.Inventory != nil || it.Habits != nil || it.Audit != nil ||
+			it.Usage != nil || it.Canaries != nil || it.CameBack != nil || link.Kind(kind) == link.KindKubelet && err == nil
 		if some != (err == nil) {
 			t.Fatalf("error %v, item %+v", err, it)
 		}
