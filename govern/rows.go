@@ -78,7 +78,7 @@ func wholeGaps(in *Input, x *index, ev *Evaluation) {
 			}
 		}
 		for _, what := range sortedKeys(failed) {
-			ev.Gaps = append(ev.Gaps, inventory.Gap{What: what, Reason: fmt.Sprintf("%d not read; first %s", failed[what], why[what]), Remedy: "dockreeve azure export-role shows the rights it needs"})
+			ev.Gaps = append(ev.Gaps, inventory.Gap{What: what, Reason: fmt.Sprintf("%d not read; first %s", failed[what], why[what]), Remedy: "dockreeve azure export-role prints the rights it needs"})
 		}
 	}
 	for _, g := range []struct {
