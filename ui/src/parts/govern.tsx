@@ -110,7 +110,7 @@ export function NotEvaluated({ why, remedy, what }: { why: string; remedy: strin
     <div className="empty">
       <h2>{what} is not assessed yet</h2>
       <p><NotAssessed why={why || "no cloud was read and nothing was evaluated"} /></p>
-      {remedy && <Remedy>{remedy}</Remedy>}
+      {remedy && !/^dockreeve azure /.test(remedy) && <Remedy>{remedy}</Remedy>}
       <p className="muted">Read your tenant once, with rights to read only, and hand in what was read:</p>
       <Command>dockreeve azure collect -o snapshot.json</Command>
       <Command>dockreeve azure import snapshot.json</Command>
