@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/spf13/cobra"
 
@@ -26,10 +28,40 @@ func newAzure() *cobra.Command {
 budgets, bills and activity, and keep it as a snapshot that every check runs on.
 
 Credentials are found as the Azure CLI and SDKs do: environment, workload identity, managed
-identity, "az login". "dockreeve azure export-role" prints the role that it needs, read-only.`,
+identity, "az login"; or DOCKREEVE_AZURE_TOKEN holds a bearer token, and nothing signs in.
+"dockreeve azure export-role" prints the role that it needs, read-only.`,
 	}
 	cmd.AddCommand(newAzureCollect(), newAzureRole(), newAzureImport())
 	return cmd
+}
+
+// tokenEnv names the variable that holds a bearer token, for those who sign in themselves.
+const tokenEnv = "DOCKREEVE_AZURE_TOKEN"
+
+// azureCredential gives what signs in: a token of the environment, which goes to the
+// endpoint and nowhere else, or what the Azure SDKs find.
+func azureCredential() (azcore.TokenCredential, error) {
+	if token, set := os.LookupEnv(tokenEnv); set {
+		token = strings.TrimSpace(token)
+		if token == "" || len(token) > 64<<10 || strings.ContainsFunc(token, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return nil, withCode(exitUsage, "%s: want one bearer token, as \"az account get-access-token --query accessToken -o tsv\" prints it", tokenEnv)
+		}
+		return heldToken(token), nil
+	}
+	cred, err := azidentity.NewDefaultAzureCredential(nil)
+	if err != nil {
+		return nil, withCode(exitFailed, "no credentials for Azure: %w\nSign in with \"az login\", or see docs/azure.md.", err)
+	}
+	return cred, nil
+}
+
+// heldToken is a bearer token that somebody else got. When it runs out is not known: reads
+// after that are answered with 401, and shown as denied.
+type heldToken string
+
+// GetToken gives the token.
+func (t heldToken) GetToken(context.Context, policy.TokenRequestOptions) (azcore.AccessToken, error) {
+	return azcore.AccessToken{Token: string(t), ExpiresOn: time.Now().Add(time.Hour)}, nil
 }
 
 func newAzureCollect() *cobra.Command {
@@ -50,11 +82,10 @@ with --resume from what was read.
 			if out == "" {
 				return withCode(exitUsage, "name the snapshot's file: -o snapshot.json")
 			}
-			cred, err := azidentity.NewDefaultAzureCredential(nil)
-			if err != nil {
-				return withCode(exitFailed, "no credentials for Azure: %w\nSign in with \"az login\", or see docs/azure.md.", err)
+			var err error
+			if o.Credential, err = azureCredential(); err != nil {
+				return err
 			}
-			o.Credential = cred
 			if !quiet {
 				o.Progress = azureProgress(cmd.ErrOrStderr())
 			}

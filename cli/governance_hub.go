@@ -2,13 +2,13 @@ package cli
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/Azure/azure-sdk-for-go/sdk/azidentity"
 	"github.com/spf13/cobra"
 
 	"github.com/dockreeve/dockreeve/notify"
@@ -26,6 +26,7 @@ type governFlags struct {
 	from     string
 	link     string
 	endpoint string
+	retail   string
 }
 
 func (f *governFlags) flags(cmd *cobra.Command) {
@@ -33,6 +34,7 @@ func (f *governFlags) flags(cmd *cobra.Command) {
 	fl.BoolVar(&f.azure, "azure", false, "read the tenant of Azure now and then, with read-only rights (docs/azure.md)")
 	fl.DurationVar(&f.every, "azure-every", 6*time.Hour, "with --azure: how often")
 	fl.StringVar(&f.endpoint, "azure-endpoint", "", "with --azure: Azure Resource Manager (default: the public cloud's)")
+	fl.StringVar(&f.retail, "azure-prices-endpoint", "", "with --azure: of the retail prices (default: the public one)")
 	fl.StringVar(&f.config, "governance", "", "what your organisation decides: provider, tags, environments, exemptions (docs/governance.md)")
 	fl.StringVar(&f.prices, "prices", "", "price file that goes before the prices that come with Dockreeve (docs/cost.md)")
 	fl.StringVar(&f.mail, "mail-server", "", "send owners a weekly mail by smtps://user:password@host:465 or smtp://host:587, or @FILE that holds it")
@@ -78,15 +80,15 @@ func (f *governFlags) options(state string) (governance.Options, error) {
 		if f.every < time.Minute {
 			return o, withCode(exitUsage, "--azure-every %s: want at least a minute", f.every)
 		}
-		cred, err := azidentity.NewDefaultAzureCredential(nil)
+		cred, err := azureCredential()
 		if err != nil {
-			return o, withCode(exitFailed, "--azure: no credentials: %w\nSee docs/azure.md.", err)
+			return o, fmt.Errorf("--azure: %w", err)
 		}
 		o.Collect = func(ctx context.Context, sink func(azure.Record) error) error {
-			return azure.Collect(ctx, azure.Options{Credential: cred, Sink: sink, Endpoint: f.endpoint, Client: &http.Client{Timeout: 2 * time.Minute}})
+			return azure.Collect(ctx, azure.Options{Credential: cred, Sink: sink, Endpoint: f.endpoint, PricesEndpoint: f.retail, Client: &http.Client{Timeout: 2 * time.Minute}})
 		}
-	} else if f.endpoint != "" {
-		return o, withCode(exitUsage, "--azure-endpoint goes with --azure")
+	} else if f.endpoint != "" || f.retail != "" {
+		return o, withCode(exitUsage, "--azure-endpoint and --azure-prices-endpoint go with --azure")
 	}
 	return o, nil
 }
