@@ -79,7 +79,7 @@ export function governance({ test, open, drive, base, ready, rows, axe, shot, is
     await page.goto(base + "/governance?q=cluster:prod-westeurope");
     await ready(page);
     const at = `${base}/governance/${step(await idOf(page, "prod-westeurope"))}`;
-    for (const [tab, want] of [["protection", ["Proof:", "came back in", "not assessed: no test image", "ContainerSensor"]], ["ownership", ["the cluster's own tags", "who holds Owner"]], ["compliance", ["fail", "not assessed"]], ["cost", ["Protection by provider", "Standard_D8ds_v5", "vCore and month", "bill, "]], ["history", ["Compliance score", "Cost, EUR a day"]]]) {
+    for (const [tab, want] of [["protection", ["Proof:", "came back in", "not assessed: no test image", "ContainerSensor"]], ["ownership", ["the cluster's own tags", "who holds Owner"]], ["compliance", ["fail", "not assessed"]], ["cost", ["Protection by provider", "Standard_D8ds_v5", "vCore and month", "bill, "]], ["history", ["Compliance score", "Cost, EUR a day", "days that were evaluated"]]]) {
       await page.goto(`${at}?tab=${tab}`);
       await page.waitForSelector("[role=tabpanel]");
       const text = await page.innerText(".page");

@@ -36,8 +36,9 @@ function useNarrow(): boolean {
 }
 const SHAPE: Record<string, string> = { critical: "M-3-6H3L6-3V3L3 6H-3L-6 3V-3z", high: "M0-6 6 5H-6z", medium: "M0-6 6 0 0 6-6 0z", low: "M0-5a5 5 0 1 1 0 10A5 5 0 0 1 0-5z" };
 
-export function DayChart({ title, days, series, unit, format, marks = [], bands = [], limit, height = 150, note }: Props) {
+export function DayChart({ title, days, series: all, unit, format, marks = [], bands = [], limit, height = 150, note }: Props) {
   const [read, setRead] = useState<number | null>(null);
+  const series = all.filter((k) => k.values.some((v) => v !== null)); // one of which nothing is known has no line
   const small = useNarrow();
   const [W, LEFT, RIGHT] = small ? [480, 54, 82] : [900, 64, 116];
   if (days.length < 2) return <p className="muted">{title}: {days.length === 0 ? "no day is known yet" : "one day is known; a line needs two"}.</p>;
