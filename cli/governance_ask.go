@@ -65,7 +65,10 @@ func (f *tenantFlags) results(ctx context.Context) ([]posture.Result, error) {
 		return nil, err
 	}
 	var out []posture.Result
-	return out, f.to.explain(everyItem(ctx, c, "result", &out))
+	if err := everyItem(ctx, c, "result", &out); err != nil {
+		return nil, f.to.explain(err)
+	}
+	return out, nil
 }
 
 // everyItem reads all pages of a list.
