@@ -304,6 +304,9 @@ func trimEvent(d json.RawMessage) json.RawMessage {
 			properties[key] = v
 		}
 	}
+	for key, v := range asked(n.at("properties")) {
+		properties[key] = v
+	}
 	if len(properties) > 0 {
 		out["properties"] = properties
 	}

@@ -132,6 +132,9 @@ func (b *Builder) event(scope string, n node) error {
 			delete(a.Properties, k)
 		}
 	}
+	for k, v := range asked(n.at("properties")) {
+		a.Properties[k] = v
+	}
 	if a.Subscription = subscriptionOf(a.Resource); a.Subscription == "" {
 		if s := strings.ToLower(n.at("subscriptionId").text()); isGUID(s) {
 			a.Subscription = "/subscriptions/" + s

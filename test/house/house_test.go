@@ -106,7 +106,7 @@ func TestImportsFollowTheArchitecturePage(t *testing.T) {
 }
 
 // pure packages judge; judgement must replay from a file.
-var pure = []string{"event", "process", "rule", "rule/filter", "detect", "triage", "finding", "query", "inuse", "inventory", "detect/audit", "scan", "scan/match", "scan/gate", "posture", "cost", "govern", "inventory/cloud"}
+var pure = []string{"event", "process", "rule", "rule/filter", "detect", "triage", "finding", "query", "inuse", "inventory", "detect/audit", "detect/activity", "scan", "scan/match", "scan/gate", "posture", "cost", "govern", "inventory/cloud"}
 
 func TestJudgementReadsNoClockAndDoesNoInputOutput(t *testing.T) {
 	clock := regexp.MustCompile(`\btime\.(Now|Since|Until|Sleep|After|Tick|NewTimer|NewTicker)\(`)
