@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -31,7 +33,7 @@ Credentials are found as the Azure CLI and SDKs do: environment, workload identi
 identity, "az login"; or DOCKREEVE_AZURE_TOKEN holds a bearer token, and nothing signs in.
 "dockreeve azure export-role" prints the role that it needs, read-only.`,
 	}
-	cmd.AddCommand(newAzureCollect(), newAzureRole(), newAzureImport())
+	cmd.AddCommand(newAzureCollect(), newAzureActivity(), newAzureRole(), newAzureImport())
 	return cmd
 }
 
@@ -101,6 +103,8 @@ with --resume from what was read.
 	fl.IntVar(&o.ActivityDays, "activity-days", 0, "days of the Activity Log to read, up to 89 (default 7)")
 	fl.StringSliceVar(&o.Skip, "skip", nil, "reads to leave out, as in costs,activity-log")
 	fl.StringVar(&o.PricesEndpoint, "prices-endpoint", "", "of the retail prices (default: the public one)")
+	fl.StringVar(&o.Currency, "currency", "", "of the retail prices (default USD); give the bill's")
+	fl.DurationVar(&o.Patience, "patience", 0, "how long Azure may make a read wait before it is given up (default 10m)")
 	fl.BoolVarP(&quiet, "quiet", "q", false, "do not show progress")
 	return cmd
 }
@@ -156,17 +160,37 @@ func collectTo(ctx context.Context, w io.Writer, path, resume string, o azure.Op
 		return withCode(exitFailed, "%w", err)
 	}
 	fmt.Fprintf(w, "%s: %d records of %d reads, %d of which did not end well\n", path, records, reads, len(failed))
-	for i, r := range failed {
-		if i == 20 {
-			fmt.Fprintf(w, "  and %d more; every check names them\n", len(failed)-i)
-			break
-		}
-		fmt.Fprintf(w, "  %s of %s: %s: %s\n", r.What, orTenant(r.Scope), r.Outcome, clean(r.Reason))
-	}
+	printFailed(w, failed)
 	if collected != nil {
 		return withCode(exitFailed, "the collection did not end: %w\nWhat came is kept; go on with: dockreeve azure collect -o %s --resume %s", collected, path, path)
 	}
 	return nil
+}
+
+// printFailed says what did not end well, by scope: mostly one right is missing there.
+func printFailed(w io.Writer, failed []cloud.Read) {
+	var order []string
+	of := map[string][]cloud.Read{}
+	for _, r := range failed {
+		k := r.Scope + "\x00" + r.Outcome
+		if of[k] == nil {
+			order = append(order, k)
+		}
+		of[k] = append(of[k], r)
+	}
+	for i, k := range order {
+		if i == 20 {
+			fmt.Fprintf(w, "  and %d more; every check names them\n", len(order)-i)
+			return
+		}
+		list := of[k]
+		slices.SortFunc(list, func(a, b cloud.Read) int { return cmp.Compare(a.What, b.What) })
+		var what []string
+		for _, r := range list {
+			what = append(what, r.What)
+		}
+		fmt.Fprintf(w, "  %s at %s: %s\n    %s\n", list[0].Outcome, clean(orTenant(list[0].Scope)), strings.Join(what, ", "), clean(list[0].Reason))
+	}
 }
 
 func orTenant(scope string) string {
@@ -184,7 +208,7 @@ func azureProgress(w io.Writer) func(azure.Progress) {
 		switch {
 		case !p.Waiting.IsZero():
 			fmt.Fprintf(w, "%d of %d reads; Azure makes %s wait until %s\n", p.Done, p.Total, p.Lane, p.Waiting.Local().Format(time.TimeOnly))
-		case now.Sub(last) > time.Second || p.Done == p.Total:
+		case now.Sub(last) > time.Second:
 			fmt.Fprintf(w, "%d of %d reads\n", p.Done, p.Total)
 		default:
 			return

@@ -125,6 +125,17 @@ func printCoverage(w io.Writer, j *judged, all bool) error {
 	if n := len(c.NotOnboarded); n > 0 && len(j.in.Observed) > 0 {
 		fmt.Fprintf(w, "\n%d clusters are not onboarded; the first: %s\n", n, clean(c.NotOnboarded[0].Do))
 	}
+	if j.in.Tenant != nil { // of a server's snapshot the alerts tell
+		abuse := activityOf(j)
+		fmt.Fprintf(w, "\nABUSE IN AZURE'S ACTIVITY LOG\n%d found in %s\n", len(abuse.Findings), activityWatched(abuse))
+		for i := range abuse.Findings {
+			f := &abuse.Findings[i]
+			fmt.Fprintf(w, "  %s %s: %s\n", day(f.Time), f.Severity, clean(f.Summary))
+		}
+		if len(abuse.Findings) > 0 {
+			fmt.Fprintln(w, "  more of each, and what to do: dockreeve azure activity")
+		}
+	}
 	if len(j.ev.Gaps) > 0 {
 		fmt.Fprintln(w)
 		gapLines(w, j.ev.Gaps)

@@ -38,6 +38,7 @@ type Input struct {
 // Report is what followed. Times are Unix nanoseconds.
 type Report struct {
 	Findings []finding.Finding `json:"findings"` // gravest first, then newest
+	Places   map[string]string `json:"places"`   // by id of a finding: ARM id of its cluster, else of its subscription
 
 	Events     int   `json:"events"`         // records of the log that were judged
 	Acts       int   `json:"acts"`           // operations that they tell of: one has several records
@@ -96,7 +97,7 @@ func dayOf(at int64) string { return time.Unix(0, at).UTC().Format(dayLayout) }
 
 // Judge says what the Activity Log of a tenant shows. It changes nothing it is given.
 func Judge(in *Input) *Report {
-	out := &Report{Findings: []finding.Finding{}}
+	out := &Report{Findings: []finding.Finding{}, Places: map[string]string{}}
 	if in.Tenant == nil {
 		out.Gaps = []inventory.Gap{{What: "Activity Log", Reason: "no tenant of Azure was read", Remedy: "dockreeve azure collect"}}
 		return out
@@ -247,7 +248,7 @@ func (j *judge) probing(who *ident, list []*act) {
 		}
 		for _, a := range list {
 			if in[a] {
-				j.found(r, a, fmt.Sprintf("%d different refusals within %s", r.Refused, time.Duration(r.Within)))
+				j.found(r, a, fmt.Sprintf("%d different refusals within %s", r.Refused, hours(r.Within)))
 			}
 		}
 	}
@@ -473,7 +474,7 @@ func (j *judge) gaps() {
 		return
 	}
 	if span := out.To - out.From; span < int64(j.rules.Learn) {
-		add("what is new in the Activity Log", fmt.Sprintf("what was read spans %s, and %s are needed to say what is usual", time.Duration(span).Round(time.Hour), time.Duration(j.rules.Learn)), "dockreeve azure collect --activity-days 7, or more")
+		add("what is new in the Activity Log", fmt.Sprintf("what was read spans %.0f hours, and %s are needed to say what is usual", time.Duration(span).Hours(), hours(j.rules.Learn)), "dockreeve azure collect --activity-days 7, or more")
 	}
 	silent := 0
 	for i := range t.Clusters {

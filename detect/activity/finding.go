@@ -23,13 +23,18 @@ const (
 func (j *judge) findings() {
 	list := make([]finding.Finding, 0, len(j.byKey))
 	for _, g := range j.byKey {
-		list = append(list, j.finding(g))
+		f := j.finding(g)
+		list = append(list, f)
+		j.out.Places[f.ID] = g.place()
 	}
 	slices.SortFunc(list, func(a, b finding.Finding) int {
 		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(b.Time, a.Time), cmp.Compare(a.ID, b.ID))
 	})
 	if len(list) > MaxFindings {
 		j.out.Dropped = len(list) - MaxFindings
+		for i := range list[MaxFindings:] {
+			delete(j.out.Places, list[MaxFindings+i].ID)
+		}
 		list = list[:MaxFindings]
 	}
 	j.out.Findings = list
@@ -102,7 +107,7 @@ func (j *judge) finding(g *group) finding.Finding {
 			text = append(text, fmt.Sprintf("%d other clusters use the same identity: %s.", len(others), some(others)))
 		}
 	} else {
-		f.Summary = fmt.Sprintf("%s %s of %s: %s%s", cmp.Or(a.rec.Caller, a.caller, "somebody unnamed"), r.Did, name, times, from)
+		f.Summary = fmt.Sprintf("%s %s at %s: %s%s", cmp.Or(a.rec.Caller, a.caller, "somebody unnamed"), r.Did, name, times, from)
 	}
 	if r.Refused > 0 {
 		condition("refused", ">=", fmt.Sprint(r.Refused), fmt.Sprintf("%d, %s", len(g.acts), g.pattern))
@@ -114,10 +119,10 @@ func (j *judge) finding(g *group) finding.Finding {
 	}
 	switch {
 	case r.Actor == actorStranger:
-		condition("caller", "not seen before", time.Duration(j.rules.Known).String(), cmp.Or(a.rec.Caller, a.caller))
-		condition("address", "not used by others", time.Duration(j.rules.Known).String(), cmp.Or(a.address, "not told"))
+		condition("caller", "not seen before", hours(j.rules.Known), cmp.Or(a.rec.Caller, a.caller))
+		condition("address", "not used by others", hours(j.rules.Known), cmp.Or(a.address, "not told"))
 		condition("owner", "is not", "the caller", cmp.Or(owner, "unowned"))
-		text = append(text, fmt.Sprintf("Usual here are the owner (%s), people who worked on clusters at least %s before, and the addresses they worked from.", cmp.Or(owner, "nobody is known to own it"), time.Duration(j.rules.Known)))
+		text = append(text, fmt.Sprintf("Usual here are the owner (%s), people who worked on clusters more than %s before, and the addresses they worked from.", cmp.Or(owner, "nobody is known to own it"), hours(j.rules.Known)))
 	case r.Learned:
 		condition("seen before", "=", "never", "in what was read since "+stamp(j.out.From))
 	}
@@ -129,7 +134,7 @@ func (j *judge) finding(g *group) finding.Finding {
 	if from != "" && r.Actor != actorStranger {
 		condition("address", "=", strings.TrimPrefix(from, ", from "), strings.TrimPrefix(from, ", from "))
 	}
-	text = append([]string{fmt.Sprintf("%s: %s at %s, %s to %s.", upper(r.Did), g.operations(), g.named(func(a *act) string { return a.resource }), stamp(a.at), stamp(g.acts[len(g.acts)-1].at))}, text...)
+	text = append([]string{fmt.Sprintf("%s: %s at %s, %s.", upper(r.Did), g.operations(), g.named(func(a *act) string { return a.resource }), when(a.at, g.acts[len(g.acts)-1].at))}, text...)
 	if g.cluster == nil {
 		var names []string
 		for _, c := range j.inSub[g.sub] {
@@ -211,6 +216,21 @@ func (j *judge) soonAfter(g *group) (out []string) {
 }
 
 func stamp(at int64) string { return time.Unix(0, at).UTC().Format("2006-01-02 15:04 UTC") }
+
+func when(from, to int64) string {
+	if stamp(from) == stamp(to) {
+		return stamp(from)
+	}
+	return stamp(from) + " to " + stamp(to)
+}
+
+// hours writes a duration as people do.
+func hours(s span) string {
+	if d := time.Duration(s); d < time.Hour {
+		return fmt.Sprintf("%.0f minutes", d.Minutes())
+	}
+	return fmt.Sprintf("%.0f hours", time.Duration(s).Hours())
+}
 
 // upper writes the first letter large.
 func upper(s string) string {

@@ -118,7 +118,11 @@ func (r *raising) follow(ctx context.Context, a *cloud.DefenderAlert, id string)
 // twin finds the alert of ours that tells the same as one of Defender's: of the same
 // cluster and time, about the same place, and the same matter.
 func (r *raising) twin(ctx context.Context, a *cloud.DefenderAlert, at int64) (*store.Twin, error) {
-	here := r.here[clusterID(a.Resource)]
+	id := clusterID(a.Resource)
+	here := r.here[id]
+	if here == "" {
+		here = r.names[id] // only the Activity Log is judged of it
+	}
 	if here == "" {
 		return nil, nil
 	}
@@ -127,6 +131,9 @@ func (r *raising) twin(ctx context.Context, a *cloud.DefenderAlert, at int64) (*
 		return nil, err
 	}
 	for i := range list {
+		if r.here[id] == "" && r.abuse[list[i].ID] != id {
+			continue // another cluster of that name
+		}
 		if same(a, &list[i]) {
 			return &list[i], nil
 		}

@@ -42,7 +42,7 @@ func (g *Governance) raise(ctx context.Context, ev *govern.Evaluation, in *gover
 	if err != nil {
 		return out, err
 	}
-	r := &raising{g: g, known: known, now: now, out: &out, here: map[string]string{}, names: map[string]string{}}
+	r := &raising{g: g, known: known, now: now, out: &out, here: map[string]string{}, names: map[string]string{}, abuse: map[string]string{}}
 	for i := range ev.Clusters {
 		c := &ev.Clusters[i]
 		r.here[strings.ToLower(c.ID)] = c.Here
@@ -53,6 +53,13 @@ func (g *Governance) raise(ctx context.Context, ev *govern.Evaluation, in *gover
 		return out, err
 	}
 	if in.Tenant != nil {
+		if err := r.activity(ctx, in.Tenant); err != nil {
+			return out, err
+		}
+		// They are stored before Defender's are joined with them.
+		if err := r.flush(ctx); err != nil {
+			return out, err
+		}
 		if err := r.defender(ctx, in.Tenant.DefenderAlerts, in.Tenant.Suppressions); err != nil {
 			return out, err
 		}
@@ -77,6 +84,7 @@ type raising struct {
 	here   map[string]string // ARM id → name here
 	names  map[string]string // ARM id → name here, else in Azure
 	owners []owned
+	abuse  map[string]string // alerts of the Activity Log → ARM id of what they are of
 
 	list []*finding.Finding
 	done []store.Raised // in force once list is stored
@@ -180,7 +188,7 @@ func (r *raising) gone(ctx context.Context, ev *govern.Evaluation) error {
 		return nil // what is not among them may only have been too many
 	}
 	for key, old := range r.known {
-		if found[key] || old.Gone != 0 || strings.HasPrefix(key, defenderKey) {
+		if found[key] || old.Gone != 0 || strings.HasPrefix(key, defenderKey) || strings.HasPrefix(key, activityKey) {
 			continue
 		}
 		_, err := r.g.opt.DB.AddNote(ctx, old.Alert, "no longer found since the evaluation of "+stamp(r.now)+": close this alert if that is what you did")
