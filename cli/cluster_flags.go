@@ -16,6 +16,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/dockreeve/dockreeve/agent/cluster"
+	"github.com/dockreeve/dockreeve/agent/node"
 	"github.com/dockreeve/dockreeve/detect"
 	"github.com/dockreeve/dockreeve/inventory"
 	"github.com/dockreeve/dockreeve/link"
@@ -30,6 +31,7 @@ type clusterFlags struct {
 	kube      kube.ConfigOptions
 	inventory string
 	learn     time.Duration
+	canary    time.Duration
 	proxies   []string
 	anonymous string
 
@@ -48,6 +50,7 @@ func (f *clusterFlags) flags(cmd *cobra.Command) {
 	fs.StringVar(&f.kube.Context, "context", "", "context of the kubeconfig (default: its current one)")
 	fs.StringVar(&f.inventory, "inventory-config", "", "YAML file that says how owners and tenants are read (docs/inventory.md)")
 	fs.DurationVar(&f.learn, "learn", 72*time.Hour, "how long habits are learned before anything is called unusual")
+	fs.DurationVar(&f.canary, "canary-every", 6*time.Hour, "how often what watches proves that it sees, by something harmless that must come back as a finding; 0 = never (docs/governance.md)")
 	fs.StringSliceVar(&f.proxies, "api-proxies", nil, "addresses or networks of proxies in front of the API server")
 	fs.StringVar(&f.anonymous, "anonymisers", "", "file of addresses and networks of anonymising networks, one a line; it is read again when it changes")
 	fs.StringVar(&f.webhook, "audit-webhook", "", "listen on this address for the API server's audit webhook (docs/audit.md)")
@@ -98,6 +101,10 @@ func (f *clusterFlags) agent(p clusterParts) (*clusterAgent, error) {
 	opt := cluster.Options{
 		Version: version, Rules: p.rules, Which: p.which, Sender: p.sender, Alone: p.alone, Nodes: p.nodes, Pods: p.pods, Learn: f.learn, Log: p.log,
 	}
+	var err error
+	if opt.CanaryEvery, err = node.CanaryEvery(f.canary); err != nil {
+		return nil, withCode(exitUsage, "--canary-every %w", err)
+	}
 	for _, s := range f.proxies {
 		one, err := netip.ParsePrefix(s)
 		if ip, err2 := netip.ParseAddr(s); err != nil && err2 == nil {
@@ -116,7 +123,6 @@ func (f *clusterFlags) agent(p clusterParts) (*clusterAgent, error) {
 		opt.Auditor.Anonymisers = list
 		out.ways = append(out.ways, list)
 	}
-	var err error
 	if opt.Inventory, err = f.inventoryConfig(); err != nil {
 		return nil, err
 	}

@@ -177,10 +177,11 @@ func startUp(ctx context.Context, o upOptions) (_ *up, err error) {
 		many = link.NewListener(link.ListenerOptions{Ledger: ledger, Log: o.log})
 		so.Receiver = many
 	}
-	if u.server, err = server.New(so); err != nil {
-		return nil, err
+	canary, err := node.CanaryEvery(o.cluster.canary)
+	if err != nil {
+		return nil, fmt.Errorf("--canary-every %w", err)
 	}
-	n, err := node.New(node.Options{Name: o.node, Rules: o.rules, Which: o.which, Version: version, Sender: u.pipe, Replay: o.replay, Stay: true, Log: o.log})
+	n, err := node.New(node.Options{Name: o.node, Rules: o.rules, Which: o.which, Version: version, Sender: u.pipe, Replay: o.replay, Stay: true, CanaryEvery: canary, Log: o.log})
 	if err != nil {
 		return nil, err
 	}
@@ -193,6 +194,10 @@ func startUp(ctx context.Context, o upOptions) (_ *up, err error) {
 				err = errors.Join(err, u.spool.Close())
 			}
 		}()
+		so.Receiver = u.agent.FromNodes(many) // what this machine says of its files is for the cluster's node
+	}
+	if u.server, err = server.New(so); err != nil {
+		return nil, err
 	}
 	if err := n.Open(ctx); err != nil && !errors.As(err, &u.blind) {
 		return nil, err

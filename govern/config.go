@@ -1,6 +1,10 @@
 package govern
 
-import "time"
+import (
+	"time"
+
+	"github.com/dockreeve/dockreeve/posture"
+)
 
 // Config is what an organisation decides. The zero value of every member is a default.
 type Config struct {
@@ -18,6 +22,7 @@ type Config struct {
 	StaleTenant  time.Duration            `json:"staleTenant,omitempty"`  // 26 hours
 	MaxExemption time.Duration            `json:"maxExemption,omitempty"` // 365 days
 	Exemptions   []Exemption              `json:"exemptions,omitempty"`
+	Posture      posture.Settings         `json:"posture,omitzero"`   // what controls ask an organisation to decide
 	Currency     string                   `json:"currency,omitempty"` // to show; others stay apart
 }
 

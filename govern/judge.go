@@ -24,7 +24,7 @@ type Known struct {
 func Judge(k *Known) (*Evaluation, *Input) {
 	in := k.Input
 	in.Controls = posture.Controls()
-	in.Posture = posture.Evaluate(&posture.Input{Now: in.Now, Tenant: in.Tenant, Clusters: k.Clusters, Exempt: in.Config.exempt(in.Now)})
+	in.Posture = posture.Evaluate(&posture.Input{Now: in.Now, Tenant: in.Tenant, Clusters: k.Clusters, Exempt: in.Config.exempt(in.Now), Settings: in.Config.Posture})
 	in.Costs = nil
 	if k.Money != nil {
 		m := *k.Money

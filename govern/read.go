@@ -49,6 +49,11 @@ func ReadConfig(r io.Reader) (Config, error) {
 			return c, fmt.Errorf("%s: want a duration by severity, as in {critical: 7d}", key)
 		}
 	}
+	if p, ok := doc["posture"].(map[string]any); ok && p["staleAfter"] != nil {
+		if p["staleAfter"], err = nanoseconds("posture.staleAfter", p["staleAfter"]); err != nil {
+			return c, err
+		}
+	}
 	plain, err := json.Marshal(doc)
 	if err != nil {
 		return c, err
@@ -90,6 +95,21 @@ func (c *Config) check() error {
 	for i, t := range c.Tags {
 		if t.Name == "" || len(t.Tags) == 0 {
 			return fmt.Errorf("tags[%d]: want a name and the tags it is written as", i)
+		}
+	}
+	for _, p := range c.Posture.ServicePorts {
+		if p < 1 || p > 65535 {
+			return fmt.Errorf("posture.servicePorts: %d is no port", p)
+		}
+	}
+	for _, p := range c.Posture.HostPaths {
+		if !strings.HasPrefix(p, "/") {
+			return fmt.Errorf("posture.hostPaths: %q is no path from the root", p)
+		}
+	}
+	for _, r := range c.Posture.Registries {
+		if r == "" || strings.Contains(r, "://") || strings.ContainsAny(r, " *") {
+			return fmt.Errorf("posture.registries: %q is no host, or host/path, as in registry.example.com/team", r)
 		}
 	}
 	for i, e := range c.Exemptions {

@@ -4,6 +4,9 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/dockreeve/dockreeve/inventory"
+	"github.com/dockreeve/dockreeve/posture"
 )
 
 func TestReadConfig(t *testing.T) {
@@ -26,18 +29,70 @@ func TestReadConfig(t *testing.T) {
 		t.Error("an exemption that ended is honoured")
 	}
 	for text, want := range map[string]string{
-		"provider: aws":     "none of defender",
-		"providr: defender": "unknown field",
-		"staleScan: 7":      "want a duration",
-		"fix: 3d":           "want a duration by severity",
-		"goal: 2":           "between 0 and 1",
-		"tags: [{name: x}]": "tags[0]",
+		"provider: aws":                           "none of defender",
+		"providr: defender":                       "unknown field",
+		"staleScan: 7":                            "want a duration",
+		"posture: {staleAfter: 24}":               "posture.staleAfter: want a duration",
+		"posture: {servicePorts: [0]}":            "no port",
+		"posture: {hostPaths: [var]}":             "no path from the root",
+		"posture: {registries: ['https://a.io']}": "no host",
+		"posture: {register: [a.io]}":             "unknown field",
+		"fix: 3d":                                 "want a duration by severity",
+		"goal: 2":                                 "between 0 and 1",
+		"tags: [{name: x}]":                       "tags[0]",
 		"exemptions: [{control: a, scope: b, by: c, why: d}]": "an exemption has an end",
 	} {
 		if _, err := ReadConfig(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %q", text, err, want)
 		}
 	}
+}
+
+// TestWhatAnOrganisationDecidesReachesControls reads a configuration as a file has it and
+// judges a cluster by it: its settings and its exemptions change verdicts, until they end.
+func TestWhatAnOrganisationDecidesReachesControls(t *testing.T) {
+	inside := posture.Gather("shop", testNow-int64(30*time.Hour), []inventory.Document{
+		{Cluster: &inventory.ClusterDoc{Shape: inventory.Shape}},
+		{Workload: &inventory.WorkloadDoc{Key: "web/Deployment/web", Namespace: "web", Kind: "Deployment", Name: "web", Owner: "a",
+			Template: &inventory.PodSpec{Volumes: []inventory.PodVolume{{Name: "v", Type: "hostPath", Source: "/var/log/app"}}, Containers: []inventory.Container{{Name: "c", Image: "registry.example.com/team/web:1"}}}}},
+		{Exposure: &inventory.ExposureDoc{Key: "web/Service/web", Namespace: "web", Kind: "Service", Ports: []string{"443/TCP"}}},
+	})
+	judge := func(text string) map[string]posture.Result {
+		c, err := ReadConfig(strings.NewReader(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, in := Judge(&Known{Input: Input{Now: testNow, Config: c, Observed: []Observed{{Cluster: "shop"}}}, Clusters: []posture.Cluster{inside}})
+		out := map[string]posture.Result{}
+		for _, r := range in.Posture {
+			out[r.Control] = r
+		}
+		return out
+	}
+	want := func(text, control string, v posture.Verdict, reason string) {
+		t.Helper()
+		if r := judge(text)[control]; r.Verdict != v || !strings.Contains(r.Reason, reason) {
+			t.Errorf("%s: %s is %q, %q", text, control, r.Verdict, r.Reason)
+		}
+	}
+	const fresh = "posture: {staleAfter: 2d"
+	paths, images, ports := "pods-host-paths", "pods-registries", "service-ports"
+	want("{}", paths, posture.NotAssessed, "last heard") // a day is the default
+	want(fresh+"}", paths, posture.Fail, "")
+	want(fresh+", hostPaths: [/var/log]}", paths, posture.Pass, "")
+	want(fresh+", systemNamespaces: [web]}", paths, posture.NotRelevant, "outside of system namespaces") // the only one is left out
+	want(fresh+"}", images, posture.NotAssessed, "no registry is approved")
+	want(fresh+", registries: [registry.example.com/other]}", images, posture.Fail, "")
+	want(fresh+", registries: [registry.example.com/team]}", images, posture.Pass, "")
+	want(fresh+"}", ports, posture.NotAssessed, "not decided")
+	want(fresh+", servicePorts: [443]}", ports, posture.Pass, "")
+	want(fresh+", servicePorts: [80]}", ports, posture.Fail, "")
+	let := fresh + "}\nexemptions: [{control: " + paths + ", scope: shop, by: kim, why: logs, expires: "
+	day := func(d int) string { return time.Unix(0, testNow).UTC().AddDate(0, 0, d).Format(time.DateOnly) }
+	want(let+day(20)+"}]", paths, posture.Exempt, "")
+	want(let+day(-20)+"}]", paths, posture.Fail, "")
+	want(strings.Replace(let, "scope: shop", "scope: other", 1)+day(20)+"}]", paths, posture.Fail, "")
+	want(let+day(20)+"}]", ports, posture.NotAssessed, "not decided") // another control
 }
 
 func FuzzReadConfig(f *testing.F) {

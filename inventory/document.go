@@ -73,6 +73,7 @@ type ClusterDoc struct {
 	ResourceID string `json:"resourceID,omitempty"` // ARM id, where configured or told by the audit stream
 	Server     string `json:"server,omitempty"`     // address of the API server
 	Agent      string `json:"agent,omitempty"`      // version of the cluster agent; "" = inspected once, from outside
+	Shape      int    `json:"shape,omitempty"`      // how much its documents tell: Shape of who told; 0 = before there was one
 	Nodes      int    `json:"nodes"`
 	NodesReady int    `json:"nodesReady"`
 	Pods       int    `json:"pods"`
@@ -89,6 +90,11 @@ type ClusterDoc struct {
 	Gaps       []Gap     `json:"gaps,omitempty"`      // what is not assessed, and why
 	Baselines  []Learned `json:"baselines,omitempty"`
 }
+
+// Shape is how much the documents of this version tell. It grows when judgements need what
+// older documents lack, so that absence in them is not taken for a setting's absence.
+// 1: all of a pod that Pod Security reads; network policies of namespaces.
+const Shape = 1
 
 // Gap is one thing that is not assessed.
 type Gap struct {

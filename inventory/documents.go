@@ -246,6 +246,7 @@ func (s *State) lead(e *ExposureDoc, there bool) {
 
 func (s *State) clusterDoc() *ClusterDoc {
 	d := s.base
+	d.Shape = Shape
 	if ns := s.get(Key{Kind: KindNamespace, Name: "kube-system"}); ns != nil {
 		d.UID = ns.UID
 	}

@@ -20,6 +20,10 @@ type podVerdict struct {
 // podsOf judges the workloads by Pod Security once for all controls.
 func (s *subject) podsOf(t *tally) []podVerdict {
 	docs := s.workloads(t)
+	if len(docs) > 0 && s.in.Old != "" { // what is absent may only not have been told
+		t.unknown(s.in.Old)
+		return nil
+	}
 	if !s.judged {
 		for _, d := range docs {
 			v := podVerdict{doc: d, told: d.Template != nil}
@@ -335,6 +339,10 @@ func networkPolicies(s *subject, t *tally) {
 	t.say("each of {of} namespaces has network policies", "{n} of {of} namespaces have no network policy")
 	c := s.inside(t, partNamespaces)
 	if c == nil {
+		return
+	}
+	if c.Old != "" {
+		t.unknown(c.Old)
 		return
 	}
 	runs := map[string]bool{}

@@ -281,6 +281,43 @@ func TestClustersOfOthers(t *testing.T) {
 	}
 }
 
+// TestWhatOlderAgentsTellIsNotJudgedByWhatTheyLack: the same cluster, told by an agent
+// from before its documents held what Pod Security reads.
+func TestWhatOlderAgentsTellIsNotJudgedByWhatTheyLack(t *testing.T) {
+	judge := func(shape int) map[string]Result {
+		yes := true
+		docs := []inventory.Document{
+			{Cluster: &inventory.ClusterDoc{Agent: "1.4.0", Shape: shape}},
+			{Namespace: &inventory.NamespaceDoc{Name: "shop", Pods: 1}},
+			{Workload: &inventory.WorkloadDoc{Key: "shop/Deployment/web", Namespace: "shop", Kind: "Deployment", Name: "web", Owner: "a",
+				Template: &inventory.PodSpec{HostPID: true, Containers: []inventory.Container{{Name: "c", RunAsNonRoot: &yes}}}}},
+		}
+		out := map[string]Result{}
+		for _, r := range Evaluate(&Input{Now: 6, Clusters: []Cluster{Gather("c", 5, docs)}}) {
+			out[r.Control] = r
+		}
+		return out
+	}
+	now, old := judge(inventory.Shape), judge(0)
+	changed, kept := 0, 0
+	for id, r := range now {
+		if r.Verdict != Pass && r.Verdict != Fail {
+			continue
+		}
+		switch o := old[id]; {
+		case o.Verdict == NotAssessed && strings.Contains(o.Reason, "its agent 1.4.0 is of a version") && strings.Contains(o.Reason, "upgrade the cluster agent"):
+			changed++
+		case o.Verdict == r.Verdict:
+			kept++
+		default:
+			t.Errorf("%s: %s of an older agent, %s of this one: %s", id, o.Verdict, r.Verdict, o.Reason)
+		}
+	}
+	if changed < 15 || kept == 0 {
+		t.Errorf("%d controls wait for a newer agent, %d do not", changed, kept)
+	}
+}
+
 // TestGatherSaysWhatIsMissing holds gaps of resources to the parts that need them.
 func TestGatherSaysWhatIsMissing(t *testing.T) {
 	for what, parts := range map[string]string{

@@ -43,6 +43,9 @@ func Gather(name string, at int64, docs []inventory.Document) Cluster {
 		}
 	} else {
 		c.ID, c.Platform = strings.ToLower(whole.ResourceID), whole.Platform
+		if whole.Shape < 1 {
+			c.Old = "its agent" + strings.TrimSuffix(" "+whole.Agent, " ") + " is of a version that does not tell all that this control reads: upgrade the cluster agent"
+		}
 		for _, g := range whole.Gaps {
 			for _, p := range partsOf(g.What) {
 				c.Missing[p] = cmp.Or(c.Missing[p], g.What+": "+g.Reason)

@@ -37,6 +37,7 @@ type Cluster struct {
 	Exposures  []inventory.ExposureDoc
 	Kubelets   []Kubelet
 	Scan       *Scan             // nil = nothing scanned what runs there
+	Old        string            // why its documents lack what controls of pods and network policies read; "" = they tell it
 	Missing    map[string]string // workloads, nodes, namespaces, identities, exposures, kubelets → why it is not all known
 }
 

@@ -65,13 +65,17 @@ func (p *passing) Reconnect() {
 }
 
 // nodeFiles takes in what a node says of its files. Which node it is, its certificate
-// says, not its words.
+// says, not its words; the node of this process has none and is believed.
 func (a *Agent) nodeFiles(e *link.Envelope) {
 	cluster, name, ok := strings.Cut(strings.TrimPrefix(e.Origin, "node/"), "/")
-	if !ok || !strings.HasPrefix(e.Origin, "node/") || cluster != a.opt.Name {
+	here := a.opt.Alone && e.Origin == "local"
+	if !here && (!ok || !strings.HasPrefix(e.Origin, "node/") || cluster != a.opt.Name) {
 		return
 	}
 	k, err := inventory.DecodeKubelet(e.Bytes)
+	if here && err == nil {
+		name = k.Node
+	}
 	if err != nil {
 		a.opt.Log.Warn("what a node says of its files is not understood", "node", name, "error", err)
 		return

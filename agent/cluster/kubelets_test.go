@@ -47,6 +47,31 @@ type one []link.Envelope
 func (r one) Receive(context.Context, int) ([]link.Envelope, error) { return r, nil }
 func (one) Ack(string, uint64, link.Lane, uint64) error             { return nil }
 
+// TestTheNodeOfThisProcessTellsOfItsFiles: in the process of the hub the node has no
+// certificate, and is believed; those that come from elsewhere are held to theirs.
+func TestTheNodeOfThisProcessTellsOfItsFiles(t *testing.T) {
+	a := agentWith(t, &sink{}, func(o *Options) { o.Alone = true })
+	for _, n := range []string{"n1", "n2"} {
+		a.state.Put(&inventory.Object{Key: inventory.Key{Kind: inventory.KindNode, Name: n}, Node: &inventory.Node{}})
+	}
+	says := func(origin, doc string) link.Envelope {
+		return link.Envelope{Origin: origin, Lane: link.LaneInventory, Kind: link.KindKubelet, Bytes: []byte(doc)}
+	}
+	in := one{says("local", `{"node":"n1","at":1,"files":[{"path":"/p","role":"kubeconfig","mode":384}]}`), says("local/cluster", `{"node":"n2","files":[{"path":"/q"}]}`), says("node/other/n2", `{"node":"n2","files":[{"path":"/q"}]}`)}
+	if list, err := a.FromNodes(in).Receive(context.Background(), 10); err != nil || len(list) != 3 {
+		t.Fatal(list, err)
+	}
+	told := ""
+	for _, d := range a.state.Full() {
+		if d.Node != nil && d.Node.Kubelet != nil {
+			told += d.Node.Name + " " + d.Node.Kubelet.Files[0].Path + ";"
+		}
+	}
+	if told != "n1 /p;" {
+		t.Errorf("told %q", told)
+	}
+}
+
 func TestNodesSpeakOfTheirOwnFilesOnly(t *testing.T) {
 	a := agentWith(t, &sink{}, nil)
 	for _, n := range []string{"n1", "n2"} {

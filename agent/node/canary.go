@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"os/exec"
 	"time"
 
@@ -16,6 +17,18 @@ const CanaryName = "dockreeve-canary"
 
 // IsCanary says whether the program was started as a canary; its main then does nothing.
 func IsCanary(argv []string) bool { return len(argv) > 0 && argv[0] == CanaryName }
+
+// CanaryEvery is the interval that a flag says as Options take it, where 0 is never. Less
+// than a second is an error: each is a program that starts.
+func CanaryEvery(flag time.Duration) (time.Duration, error) {
+	switch {
+	case flag == 0:
+		return -1, nil
+	case flag < time.Second:
+		return 0, fmt.Errorf("%s: want at least 1s, or 0 for never", flag)
+	}
+	return flag, nil
+}
 
 const (
 	canaryEvery = 6 * time.Hour

@@ -44,6 +44,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	var roots list
 	fs.Var(&roots, "host-root", "also look for runtimes' state below this `directory`, a host's root mounted here (may be repeated; the root of process 1 and of runtimes outside of containers is found without)")
 	every := fs.Duration("status-every", 10*time.Second, "`interval` of status lines")
+	canary := fs.Duration("canary-every", canaryEvery, "how often the sensor proves that it sees, by a harmless program that must come back as a finding; 0 = never")
 	var up uplinkFlags
 	fs.StringVar(&up.url, "link", "", "send to this cluster agent or server, `https://HOST:PORT`, instead of writing NDJSON")
 	fs.StringVar(&up.token, "join", "", "`token` to join it with, or @FILE that holds it; needed once")
@@ -57,6 +58,11 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	}
 	if fs.NArg() > 0 {
 		fmt.Fprintf(stderr, "dockreeve-node: unexpected argument %q; see --help\n", fs.Arg(0))
+		return 2
+	}
+	proof, err := CanaryEvery(*canary)
+	if err != nil {
+		fmt.Fprintln(stderr, "dockreeve-node: --canary-every:", err)
 		return 2
 	}
 	set.Paths, set.Disable = paths, disable
@@ -78,7 +84,7 @@ func Main(args []string, stdout, stderr io.Writer) int {
 	log := slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
-	opt := Options{Name: *name, Rules: compiled, Which: which, Sender: NewNDJSON(stdout), Replay: *replay, StatusEvery: *every, HostRoots: roots, Log: log}
+	opt := Options{Name: *name, Rules: compiled, Which: which, Sender: NewNDJSON(stdout), Replay: *replay, StatusEvery: *every, CanaryEvery: proof, HostRoots: roots, Log: log}
 	if err := run(ctx, opt, set, up); err != nil {
 		fmt.Fprintln(stderr, "dockreeve-node:", err)
 		if errors.Is(err, errUsage) {

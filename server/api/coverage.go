@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"connectrpc.com/connect"
 
 	v1 "github.com/dockreeve/dockreeve/api/dockreeve/v1"
+	"github.com/dockreeve/dockreeve/inventory"
 	"github.com/dockreeve/dockreeve/link"
 	"github.com/dockreeve/dockreeve/server/ingest"
 	"github.com/dockreeve/dockreeve/store"
@@ -149,6 +151,12 @@ func (a *API) GetStatus(ctx context.Context, _ *connect.Request[v1.GetStatusRequ
 	if err := a.clusterGaps(ctx, now, c.nodes, out); err != nil {
 		return nil, a.fail(err)
 	}
+	canaries, err := a.opt.DB.Canaries(ctx)
+	if err != nil {
+		return nil, a.fail(err)
+	}
+	missed := missedCanaries(canaries, c.nodes, now)
+	out.NotAssessed = append(out.NotAssessed, missed[:min(len(missed), max(0, maxStatusGaps-len(out.NotAssessed)))]...)
 	if a.opt.Ingest == nil {
 		out.NotAssessed = append(out.NotAssessed, &v1.Gap{What: "new findings", Reason: "nothing is taken in by this server", Remedy: "run a server with an intake"})
 	} else {
@@ -175,6 +183,46 @@ func (a *API) GetStatus(ctx context.Context, _ *connect.Request[v1.GetStatusRequ
 	}
 	slices.SortFunc(out.Hops, func(x, y *v1.HopCount) int { return strings.Compare(x.Hop, y.Hop) })
 	return connect.NewResponse(out), nil
+}
+
+// canaryPatience is how long a canary may be on its way before it is missed.
+const canaryPatience = 2 * time.Minute
+
+// missedCanaries are the canaries that were sent and did not come back, of what reports:
+// it runs, and is not proven to detect. Of what is silent that stands there already.
+func missedCanaries(all map[string][]inventory.Canary, nodes []store.Node, now int64) (out []*v1.Gap) {
+	s := make(senders, len(nodes))
+	for i := range nodes {
+		s[nodes[i].Node] = &nodes[i]
+	}
+	for _, cluster := range slices.Sorted(maps.Keys(all)) {
+		for _, k := range all[cluster] {
+			g := &v1.Gap{Remedy: "docs/governance.md: canaries"}
+			var from *store.Node
+			switch k.Kind {
+			case "exec":
+				from, g.What = s.node(cluster, k.Node), "proof that the sensor of "+k.Node+" sees"
+			case "audit":
+				from, g.What = s[agentPrefix+cluster], "proof that the audit log arrives"
+			}
+			if cluster != "" {
+				g.What = inCluster(g.What, cluster)
+			}
+			if from == nil || notWatching(from, now) != "" {
+				continue
+			}
+			switch {
+			case k.NotAssessed != "":
+				g.Reason = k.NotAssessed
+			case k.Sent > k.Seen && now-k.Sent > int64(canaryPatience):
+				g.Reason = "its canary of " + time.Unix(0, k.Sent).UTC().Format(time.RFC3339) + " did not come back as a finding: it runs and does not detect"
+			default:
+				continue
+			}
+			out = append(out, g)
+		}
+	}
+	return out
 }
 
 // clusterGaps adds what clusters do not tell: API servers that nobody watches, nodes

@@ -7,6 +7,7 @@ import (
 
 	v1 "github.com/dockreeve/dockreeve/api/dockreeve/v1"
 	"github.com/dockreeve/dockreeve/finding"
+	"github.com/dockreeve/dockreeve/inventory"
 	"github.com/dockreeve/dockreeve/link"
 	"github.com/dockreeve/dockreeve/store"
 )
@@ -37,6 +38,30 @@ func TestWatchedIsNeverABareZero(t *testing.T) {
 		if w.Since != c.since || !strings.Contains(w.NotAssessed, c.why) || (w.Since == 0) != (w.NotAssessed != "") || w.EventsLost != 7 {
 			t.Errorf("%s: %v", name, w)
 		}
+	}
+}
+
+func TestACanaryThatDoesNotComeBackIsMissed(t *testing.T) {
+	now := 1000 * second
+	nodes := []store.Node{node("here", 5, now, ""), node("prod/n1", 5, now, ""), node("prod/n2", 5, now-600*second, ""), node("cluster/prod", 5, now, "")}
+	late, fresh := now-300*second, now-60*second
+	all := map[string][]inventory.Canary{
+		"":     {{Kind: "exec", Node: "here", Sent: late, Seen: late - second}, {Kind: "exec", Node: "gone", Sent: late}},
+		"prod": {{Kind: "audit", Sent: late, Seen: late + 1}, {Kind: "exec", Node: "n1", NotAssessed: "could not be started"}, {Kind: "exec", Node: "n2", Sent: late}},
+	}
+	told := func() (out []string) {
+		for _, g := range missedCanaries(all, nodes, now) {
+			out = append(out, g.What+": "+g.Reason)
+		}
+		return out
+	}
+	// A machine without a cluster is missed under its own name; n2 is silent, which is told elsewhere.
+	if got := told(); len(got) != 2 || !strings.HasPrefix(got[0], "proof that the sensor of here sees: its canary of 1970-01-01T00:11:40Z did not come back") || got[1] != "proof that the sensor of n1 sees in prod: could not be started" {
+		t.Errorf("%q", got)
+	}
+	all[""], all["prod"] = []inventory.Canary{{Kind: "exec", Node: "here", Sent: fresh}}, []inventory.Canary{{Kind: "audit", Sent: late, Seen: 1}}
+	if got := told(); len(got) != 1 || !strings.HasPrefix(got[0], "proof that the audit log arrives in prod: its canary") {
+		t.Errorf("one that is on its way is missed, or one that is late is not: %q", got)
 	}
 }
 

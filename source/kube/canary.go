@@ -65,7 +65,7 @@ func (w *Watcher) PodCPU(ctx context.Context) (map[string]float64, error) {
 	case errors.As(err, &se) && se.Code == http.StatusNotFound:
 		return nil, errors.New("the cluster has no metrics API (metrics-server): what pods use is not known, what they request is")
 	case errors.As(err, &se) && se.Code == http.StatusForbidden:
-		return nil, errors.New("no right to list pods.metrics.k8s.io: what pods use is not known, what they request is")
+		return nil, errors.New("no right to list pods.metrics.k8s.io (kubectl apply -f deploy/kubernetes/metrics.yaml): what pods use is not known, what they request is")
 	case err != nil:
 		return nil, fmt.Errorf("read what pods use: %w", err)
 	}
