@@ -152,6 +152,7 @@ func drift(in *Input, ev *Evaluation) []Change {
 		return nil
 	}
 	var out []Change
+	x := newIndex(in)
 	now := map[string]bool{}
 	for i := range ev.Clusters {
 		r := &ev.Clusters[i]
@@ -168,6 +169,9 @@ func drift(in *Input, ev *Evaluation) []Change {
 			if c.before == c.after || c.before == "" {
 				continue
 			}
+			if c.after == "unknown" && (x.stale != "" || r.Unread != "" && c.what != "protected") {
+				continue // nobody looked: that is told once, of all
+			}
 			worse := c.before == "yes" || c.what == "owner" && c.after == inventory.Unowned
 			if c.what != "protected" {
 				why, do = "", ""
@@ -177,7 +181,7 @@ func drift(in *Input, ev *Evaluation) []Change {
 	}
 	for _, id := range sortedKeys(last.Clusters) {
 		if !now[id] && (in.Tenant != nil || !strings.HasPrefix(id, "/subscriptions/")) {
-			out = append(out, Change{Ref: Ref{Kind: "cluster", ID: id, Name: id[strings.LastIndexByte(id, '/')+1:], Why: "it was there yesterday; deleted, or no longer readable"}, What: "gone", Before: "protected: " + last.Clusters[id].Protected, After: "not seen", Worse: true, Since: last.At})
+			out = append(out, Change{Ref: Ref{Kind: "cluster", ID: id, Name: id[strings.LastIndexByte(id, '/')+1:], Why: "it was there yesterday, and Azure, which was read there, does not tell of it"}, What: "gone", Before: "protected: " + last.Clusters[id].Protected, After: "not seen", Worse: true, Since: last.At})
 		}
 	}
 	return out

@@ -225,11 +225,12 @@ func TestDenominatorsAddUp(t *testing.T) {
 			c.Kind = rapid.SampledFrom([]string{cloud.KindAKS, cloud.KindArc}).Draw(t, "kind")
 			c.Power = rapid.SampledFrom([]string{"Running", "Stopped", ""}).Draw(t, "power")
 			c.PolicyAddon, c.DefenderGating = tri.Draw(t, "addon"), tri.Draw(t, "gating")
-			if c.Power != "Stopped" {
+			tenant.Clusters = append(tenant.Clusters, c)
+			seen := rapid.Bool().Draw(t, "seen")
+			if c.Power != "Stopped" || seen { // an agent that reports since says that it was started
 				running++
 			}
-			tenant.Clusters = append(tenant.Clusters, c)
-			if rapid.Bool().Draw(t, "seen") {
+			if seen {
 				o := watched(&c, rapid.SampledFrom([]int64{int64(time.Hour), int64(900 * time.Hour)}).Draw(t, "canary"))
 				o.Sensor.Seen = rapid.Bool().Draw(t, "sensor")
 				in.Observed = append(in.Observed, o)

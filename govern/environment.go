@@ -1,6 +1,7 @@
 package govern
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -129,7 +130,11 @@ func (x *index) environment(c *cloud.Cluster) (env, from string, prod bool) {
 	for _, p := range x.places(c) {
 		if name, value, ok := tagged(p.tags, x.config.Environments.Tags); ok {
 			env = x.alias(value)
-			return env, "tag " + name + " of " + p.what, x.production(env)
+			from = "tag " + name + " of " + p.what
+			if !x.knownEnvironment(env) {
+				return env, from + "; nobody says what " + env + " is: counted as production", true
+			}
+			return env, from, x.production(env)
 		}
 	}
 	if s := x.subscription(c.Subscription); s != nil {
@@ -156,6 +161,36 @@ func (x *index) alias(v string) string {
 	}
 	return v
 }
+
+// knownEnvironment reports whether the configuration names an environment: as production,
+// as what an alias or a management group stands for, or as an allowed value of its tag.
+// What is a slip of the pen, or a word of somebody's own, is no word for "not production".
+func (x *index) knownEnvironment(env string) bool {
+	if x.production(env) {
+		return true
+	}
+	for _, a := range x.config.Environments.Aliases {
+		if strings.EqualFold(a, env) {
+			return true
+		}
+	}
+	for _, e := range x.config.Environments.Groups {
+		if x.alias(e) == env {
+			return true
+		}
+	}
+	for _, m := range x.config.Tags {
+		for _, a := range m.Allowed {
+			if m.Name == tagEnvironment && x.alias(a) == env {
+				return true
+			}
+		}
+	}
+	return slices.Contains(elsewhere, env)
+}
+
+// elsewhere are the plain words for what is not production.
+var elsewhere = []string{"staging", "test", "testing", "development", "sandbox", "playground", "demo", "lab", "nonprod", "nonproduction", "non-prod", "non-production", "integration", "poc", "training"}
 
 func (x *index) production(env string) bool {
 	for _, p := range x.config.Environments.Production {

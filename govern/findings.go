@@ -35,6 +35,7 @@ const (
 	RuleStale          = "coverage-stale"
 	RuleRise           = "alerts-rise"
 	RulePlanIncomplete = "azure-plan-incomplete"
+	RuleUnread         = "clusters-unreadable"
 )
 
 // findings says what of all this somebody should be told.
@@ -99,12 +100,13 @@ func findings(in *Input, ev *Evaluation) {
 			}
 		}
 	}
+	unread := unreadFinding(ev, x, tell)
 	for _, c := range ev.Coverage.Drift {
 		owner := ownerOf(ev, c.ID)
 		switch {
 		case c.What == "gone":
-			tell(RuleGone, finding.Medium, c.Ref, owner, "cluster "+c.Name+" was there yesterday and is not seen any more: deleted, or its subscription is no longer readable")
-		case c.What == "protected" && c.Worse:
+			tell(RuleGone, finding.Medium, c.Ref, owner, "cluster "+c.Name+" was there yesterday and is not seen any more: what could be read does not tell of it")
+		case c.What == "protected" && c.Worse && !unread[c.ID]:
 			tell(RuleWorse, finding.High, c.Ref, owner, "cluster "+c.Name+" was protected yesterday and is now "+map[string]string{"no": "not", "unknown": "not known to be"}[c.After]+": "+c.Why, c.Do)
 		}
 	}

@@ -235,7 +235,8 @@ type ClusterRow struct {
 	Here             string    `json:"here,omitempty"` // its name in Dockreeve; "" = not onboarded
 	Version          string    `json:"version,omitempty"`
 	Stopped          bool      `json:"stopped,omitempty"`
-	Environment      string    `json:"environment"` // production, staging…; unknown counts as production
+	Unread           string    `json:"unread,omitempty"` // why Azure could not be asked for it; it is known from an earlier day
+	Environment      string    `json:"environment"`      // production, staging…; unknown counts as production
 	EnvironmentFrom  string    `json:"environmentFrom"`
 	Production       bool      `json:"production"`
 	Ownership        Ownership `json:"ownership"`
@@ -437,6 +438,10 @@ type DayRow struct {
 	Score     *float64 `json:"score,omitempty"`
 	Since     int64    `json:"since,omitempty"` // uncovered since
 	First     int64    `json:"first,omitempty"`
+	// Environment and Unread keep a cluster that cannot be read for a while in its
+	// denominators: Unread is since when it cannot, 0 = it can.
+	Environment string `json:"environment,omitempty"`
+	Unread      int64  `json:"unread,omitempty"`
 }
 
 // Evaluation is what follows.

@@ -20,6 +20,7 @@ type index struct {
 	reads         map[string]map[string]*cloud.Read // what → scope → read, worst kept
 	holders       map[string][]cloud.RoleHolder     // scope → owners
 	anywhere      bool                              // Dockreeve's agents are seen anywhere at all
+	stale         string                            // why what Azure said to be on is no longer known to be; "" = it was read lately
 }
 
 func newIndex(in *Input) *index {
@@ -49,6 +50,9 @@ func newIndex(in *Input) *index {
 		if old := of[scope]; old == nil || good(old.Outcome) {
 			of[scope] = r
 		}
+	}
+	if age := in.Now - t.Collected; in.Tenant != nil && age > int64(x.config.StaleTenant) {
+		x.stale = "Azure was read " + ago(age) + " ago"
 	}
 	for _, r := range t.Roles {
 		if strings.EqualFold(r.Role, "Owner") {
@@ -106,6 +110,18 @@ func (x *index) unread(what, scope string) string {
 	}
 	return "was not asked for"
 }
+
+// still is what Azure said to be on, or off, as far as that is worth anything by now: what
+// was off is off until it is seen on; what was on is known only from a recent look.
+func (x *index) still(a inventory.Assessed) inventory.Assessed {
+	if x.stale != "" && a.Value {
+		return inventory.Assessed{NotAssessed: x.stale}
+	}
+	return a
+}
+
+// lately says whether something that an agent told is recent enough to stand for now.
+func (x *index) lately(at int64) bool { return x.now-at <= int64(x.config.StaleTenant) }
 
 func reasonOf(r *cloud.Read) string {
 	words := map[string]string{cloud.ReadDenied: "rights are missing or expired", cloud.ReadThrottled: "Azure kept telling us to wait",

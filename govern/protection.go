@@ -67,6 +67,9 @@ func open(why, do string) Row    { return Row{State: RowOpen, Why: why, Do: do} 
 func unknown(why, do string) Row { return Row{State: RowNotAssessed, Why: why, Do: do} }
 
 func (x *index) defenderInside(r *ClusterRow, c *cloud.Cluster, o *Observed) Row {
+	if c == nil && r.Unread != "" {
+		return unknown("whether Defender watches it is not known: "+r.Unread, "dockreeve azure export-role")
+	}
 	if c == nil {
 		return open("Defender is not known to watch it", "")
 	}
@@ -202,7 +205,7 @@ func (x *index) ourRuntime(r *ClusterRow, o *Observed) Row {
 	if o == nil || in.State == RowOpen {
 		return in
 	}
-	if o.AuditLast == 0 {
+	if o.AuditLast == 0 || x.now-o.AuditLast > int64(auditSilent) {
 		return open("Dockreeve's sensor runs, but its API server is not watched", "docs/audit.md")
 	}
 	audit := x.proven(CanaryAudit, o, "Dockreeve watches kernels and the API server")
@@ -213,8 +216,10 @@ func (x *index) ourRuntime(r *ClusterRow, o *Observed) Row {
 }
 
 func (x *index) defenderEnforcement(r *ClusterRow, c *cloud.Cluster, o *Observed) Row {
-	addon := r.PolicyAddon.Value || o != nil && o.PolicyAddon.Seen
+	addon := r.PolicyAddon.Value || o != nil && o.PolicyAddon.Seen && x.lately(cmp.Or(o.PolicyAddon.At, o.LastWord))
 	switch {
+	case c == nil && !addon && r.Unread != "":
+		return unknown("whether something stops workloads there is not known: "+r.Unread, "dockreeve azure export-role")
 	case c == nil && !addon:
 		return open("nothing is known that stops workloads there", "")
 	case c != nil && c.DefenderGating != nil && *c.DefenderGating && r.Plan.Value:

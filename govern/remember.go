@@ -1,5 +1,7 @@
 package govern
 
+import "cmp"
+
 // remember fills the day that is kept for trends and drift: numbers, and of each cluster
 // just what the next evaluation compares with.
 func remember(in *Input, ev *Evaluation) {
@@ -23,7 +25,12 @@ func remember(in *Input, ev *Evaluation) {
 	for i := range ev.Clusters {
 		r := &ev.Clusters[i]
 		d.Clusters[r.ID] = DayRow{Protected: word(r.Protected), Profile: word(r.Profile), Plan: word(r.Plan), Agents: word(r.Agents), Owner: r.Ownership.Owner,
-			Score: r.Score, Since: r.UncoveredSince, First: r.FirstSeen}
+			Score: r.Score, Since: r.UncoveredSince, First: r.FirstSeen, Environment: r.Environment}
+		if r.Unread != "" {
+			kept, old := d.Clusters[r.ID], newestDay(in.History).Clusters[r.ID]
+			kept.Unread = cmp.Or(old.Unread, in.Now)
+			d.Clusters[r.ID] = kept
+		}
 	}
 	var before map[string]int64
 	var recs map[string]int64
@@ -36,6 +43,12 @@ func remember(in *Input, ev *Evaluation) {
 			f.At = at // since when it holds
 		}
 		d.Findings[f.Key] = f.At
+	}
+	unproven := ev.Unproven()
+	for key, at := range before { // what nobody could look at has not ended
+		if _, ok := d.Findings[key]; !ok && unproven(key) {
+			d.Findings[key] = at
+		}
 	}
 	for i := range ev.Recommendations {
 		r := &ev.Recommendations[i]

@@ -20,27 +20,39 @@ func rows(in *Input, ev *Evaluation) {
 	ev.TenantID, ev.TenantAt = x.tenant.ID, x.tenant.Collected
 	wholeGaps(in, x, ev)
 	changers := x.changers()
-	seen, used := observedByID(in.Observed), map[string]bool{}
+	seen := observedByID(in.Observed)
 	byCluster := resultsByCluster(in.Posture)
+	again := namedTwice(in.Observed, seen)
 	last := lastDay(in.History, in.Now)
 	for i := range x.tenant.Clusters {
 		c := &x.tenant.Clusters[i]
 		o := seen[strings.ToLower(c.ID)]
-		if o != nil {
-			used[o.Cluster] = true
-		}
 		row := x.clusterRow(c, o)
 		row.Ownership = x.ownership(x.places(c), c.Subscription, o, suggestChanger(changers[strings.ToLower(c.ID)]))
 		row.Gaps = append(row.Gaps, x.gapsOf(c.ID)...)
 		ev.Clusters = append(ev.Clusters, row)
 	}
+	known := map[string]bool{}
+	for i := range ev.Clusters {
+		known[strings.ToLower(ev.Clusters[i].ID)] = true
+	}
+	before := newestDay(in.History)
 	for i := range in.Observed {
-		if o := &in.Observed[i]; !used[o.Cluster] {
-			ev.Clusters = append(ev.Clusters, x.outsider(o))
+		o := &in.Observed[i]
+		id := strings.ToLower(o.ID)
+		if id == "" || seen[id] == o && !known[id] {
+			ev.Clusters = append(ev.Clusters, x.outsider(o, before.Clusters[id]))
+			known[cmp.Or(id, o.Cluster)] = true
+		}
+	}
+	for _, id := range sortedKeys(before.Clusters) {
+		if why := x.lost(id, before.Clusters[id]); why != "" && !known[id] {
+			ev.Clusters = append(ev.Clusters, x.kept(id, before.Clusters[id], why, nil))
 		}
 	}
 	for i := range ev.Clusters {
 		r := &ev.Clusters[i]
+		r.Gaps = append(r.Gaps, again[strings.ToLower(r.ID)]...)
 		scored(in, r, byCluster)
 		spent(in, r)
 		past(in, r, last)
@@ -110,8 +122,9 @@ func scopeName(x *index, scope string) string {
 func observedByID(list []Observed) map[string]*Observed {
 	out := make(map[string]*Observed, len(list))
 	for i := range list {
-		if list[i].ID != "" {
-			out[strings.ToLower(list[i].ID)] = &list[i]
+		id := strings.ToLower(list[i].ID)
+		if old := out[id]; id != "" && (old == nil || old.LastWord < list[i].LastWord) { // onboarded again: who spoke last is it
+			out[id] = &list[i]
 		}
 	}
 	return out
@@ -126,11 +139,15 @@ func (x *index) clusterRow(c *cloud.Cluster, o *Observed) ClusterRow {
 	}
 	r.Environment, r.EnvironmentFrom, r.Production = x.environment(c)
 	r.Plan, r.PlanFrom, r.Extensions = x.plan(c)
+	if r.Stopped && (x.stale != "" || o != nil && o.Agent != "" && o.LastWord > x.tenant.Collected) {
+		r.Stopped = false // it was, when Azure was read
+	}
 	r.Profile = cloud.Told(c.DefenderProfile, "Azure did not say")
 	if c.Kind == cloud.KindArc {
 		r.Profile = x.arcSensor(c)
 	}
-	r.PolicyAddon = cloud.Told(c.PolicyAddon, "Azure did not say")
+	r.Profile = x.still(r.Profile)
+	r.PolicyAddon = x.still(cloud.Told(c.PolicyAddon, "Azure did not say"))
 	r.AuditExport = x.auditExport(c, o)
 	switch {
 	case r.Plan.NotAssessed != "":
@@ -143,8 +160,13 @@ func (x *index) clusterRow(c *cloud.Cluster, o *Observed) ClusterRow {
 	return r
 }
 
-// outsider is a cluster that Azure did not tell of.
-func (x *index) outsider(o *Observed) ClusterRow {
+// outsider is a cluster that Azure did not tell of; old is what is kept of it.
+func (x *index) outsider(o *Observed, old DayRow) ClusterRow {
+	if id := strings.ToLower(o.ID); old.First > 0 {
+		if why := x.lost(id, old); why != "" {
+			return x.kept(id, old, why, o)
+		}
+	}
 	const why = "not among the clusters that Azure told of"
 	no := inventory.Assessed{NotAssessed: why}
 	r := ClusterRow{ID: cmp.Or(strings.ToLower(o.ID), o.Cluster), Name: o.Cluster, Kind: "other", Environment: unknownEnvironment, EnvironmentFrom: why + "; counted as production", Production: true,
@@ -165,8 +187,11 @@ func (x *index) here(r *ClusterRow, o *Observed) {
 		return
 	}
 	r.Here, r.Sensor, r.Canaries = o.Cluster, o.Sensor, o.Canaries
+	if at := cmp.Or(r.Sensor.At, o.LastWord); r.Sensor.NotAssessed == "" && !x.lately(at) {
+		r.Sensor.NotAssessed = "the cluster was last looked into " + ago(x.now-at) + " ago"
+	}
 	r.Agents = inventory.Assessed{Value: x.agentsUp(o) == ""}
-	if !r.PolicyAddon.Value && o.PolicyAddon.Seen { // the add-on was installed by other means
+	if !r.PolicyAddon.Value && o.PolicyAddon.Seen && x.lately(cmp.Or(o.PolicyAddon.At, o.LastWord)) { // the add-on was installed by other means
 		r.PolicyAddon = inventory.Assessed{Value: true}
 	}
 	for _, c := range o.Canaries {
@@ -205,7 +230,7 @@ func (x *index) agentsUp(o *Observed) string {
 // else by its subscription.
 func (x *index) plan(c *cloud.Cluster) (on inventory.Assessed, from string, ext []cloud.Extension) {
 	if p := c.Plan; p != nil && !p.Inherited {
-		return inventory.Assessed{Value: p.Standard}, "set at the cluster", p.Extensions
+		return x.still(inventory.Assessed{Value: p.Standard}), "set at the cluster", p.Extensions
 	}
 	s := x.subscription(c.Subscription)
 	switch {
@@ -218,7 +243,7 @@ func (x *index) plan(c *cloud.Cluster) (on inventory.Assessed, from string, ext 
 	if s.Plan.Legacy != "" {
 		from += ", by the older plan " + s.Plan.Legacy
 	}
-	return inventory.Assessed{Value: s.Plan.Standard}, from, s.Plan.Extensions
+	return x.still(inventory.Assessed{Value: s.Plan.Standard}), from, s.Plan.Extensions
 }
 
 func (x *index) arcSensor(c *cloud.Cluster) inventory.Assessed {
@@ -260,7 +285,11 @@ func (x *index) auditExport(c *cloud.Cluster, o *Observed) AuditExport {
 			}
 		}
 	}
-	if o != nil && o.AuditLast > 0 {
+	if len(a.Kinds) > 0 && x.stale != "" {
+		a.Kinds, a.To, a.NotAssessed = nil, nil, x.stale
+	}
+	if o != nil && o.AuditLast > 0 && x.now-o.AuditLast <= int64(auditSilent) {
+		a.NotAssessed = ""
 		a.To = append(a.To, "dockreeve")
 		a.Kinds = append(a.Kinds, cmp.Or(o.AuditAs, "kube-audit"))
 	}
@@ -270,6 +299,9 @@ func (x *index) auditExport(c *cloud.Cluster, o *Observed) AuditExport {
 	a.Value = slices.Contains(a.Kinds, "kube-audit") || slices.Contains(a.Kinds, "kube-audit-admin")
 	if a.Value && !slices.Contains(a.Kinds, "kube-audit") {
 		a.Loses = []string{"what is only read: secrets listed, exec probes, reconnaissance by get and list"}
+	}
+	if a.NotAssessed != "" {
+		return a
 	}
 	if !a.Value && c != nil && c.Kind == cloud.KindAKS {
 		if why := x.unread(cloud.ReadDiagnostics, c.ID); why != "" {
@@ -314,8 +346,30 @@ func subscriptionRows(x *index, ev *Evaluation) {
 	for i := range x.tenant.Registries {
 		registries[guid(x.tenant.Registries[i].Subscription)]++
 	}
-	for i := range x.tenant.Subscriptions {
-		s := &x.tenant.Subscriptions[i]
+	list := slices.Clone(x.tenant.Subscriptions)
+	listed := map[string]bool{}
+	for i := range list {
+		listed[guid(list[i].ID)] = true
+	}
+	unlisted := map[string]bool{} // what is in a subscription that Azure did not list
+	for i := range ev.Clusters {
+		if g := guid(ev.Clusters[i].Subscription); g != "" && !listed[g] {
+			unlisted[g] = true
+			if ev.Clusters[i].Unread != "" {
+				clusters[g]++
+			}
+		}
+	}
+	for g := range registries {
+		if g != "" && !listed[g] {
+			unlisted[g] = true
+		}
+	}
+	for _, g := range sortedKeys(unlisted) {
+		list = append(list, cloud.Subscription{ID: "/subscriptions/" + g, Name: g})
+	}
+	for i := range list {
+		s := &list[i]
 		g := guid(s.ID)
 		r := SubscriptionRow{ID: s.ID, Name: s.Name, Clusters: clusters[g], Registries: registries[g], Gaps: x.gapsOf(s.ID)}
 		for _, m := range x.above(s) {
@@ -333,8 +387,11 @@ func subscriptionRows(x *index, ev *Evaluation) {
 		}
 		if s.Plan == nil {
 			r.Plan = inventory.Assessed{NotAssessed: cmp.Or(x.unread(cloud.ReadPlan, s.ID), "Azure did not tell it")}
+			if unlisted[g] {
+				r.Plan.NotAssessed = notListed
+			}
 		} else {
-			r.Plan, r.Extensions = inventory.Assessed{Value: s.Plan.Standard}, s.Plan.Extensions
+			r.Plan, r.Extensions = x.still(inventory.Assessed{Value: s.Plan.Standard}), s.Plan.Extensions
 			for _, e := range []string{cloud.ExtRegistries, cloud.ExtDiscovery, cloud.ExtVMScanning, cloud.ExtSensor, cloud.ExtIntegrity} {
 				if s.Plan.Standard && !enabled(s.Plan.Extensions, e) {
 					r.Missing = append(r.Missing, e)
@@ -493,10 +550,7 @@ func past(in *Input, r *ClusterRow, last *Day) {
 	if r.FirstSeen == 0 {
 		r.FirstSeen = in.Now
 	}
-	var newest *Day
-	if n := len(in.History); n > 0 {
-		newest = &in.History[n-1]
-	}
+	newest := newestDay(in.History)
 	for _, d := range []*Day{last, newest} {
 		if d == nil {
 			continue
@@ -505,6 +559,7 @@ func past(in *Input, r *ClusterRow, last *Day) {
 			if old.First > 0 {
 				r.FirstSeen = min(r.FirstSeen, old.First)
 			}
+			r.UncoveredSince = 0 // covered on the newer day is covered in between
 			if old.Since > 0 && !r.Protected.Value {
 				r.UncoveredSince = old.Since
 			}
@@ -512,7 +567,7 @@ func past(in *Input, r *ClusterRow, last *Day) {
 	}
 	if !r.Protected.Value && r.UncoveredSince == 0 && !r.Stopped {
 		r.UncoveredSince = in.Now
-		if newest == nil || newest.Clusters[r.ID].First == 0 { // never seen covered: since it exists
+		if newest.Clusters[r.ID].First == 0 { // never seen covered: since it exists
 			r.UncoveredSince = r.FirstSeen
 		}
 	}

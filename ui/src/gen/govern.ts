@@ -132,6 +132,7 @@ export interface ClusterRow {
   here?: string;
   version?: string;
   stopped?: boolean;
+  unread?: string;
   environment: string;
   environmentFrom: string;
   production: boolean;
@@ -235,6 +236,8 @@ export interface DayRow {
   score?: number;
   since?: number;
   first?: number;
+  environment?: string;
+  unread?: number;
 }
 
 export interface Evaluation {

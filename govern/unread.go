@@ -1,0 +1,134 @@
+package govern
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+
+	"github.com/dockreeve/dockreeve/finding"
+	"github.com/dockreeve/dockreeve/inventory"
+	"github.com/dockreeve/dockreeve/inventory/cloud"
+)
+
+// keepUnlisted is how long a cluster stays in the denominators after Azure no longer lists
+// its subscription: expired rights look the same as a subscription that was deleted.
+const keepUnlisted = 30 * dayLength
+
+const notListed = "Azure does not list the subscription: rights are missing, or it is no more"
+
+func newestDay(days []Day) *Day {
+	if n := len(days); n > 0 {
+		return &days[n-1]
+	}
+	return &Day{}
+}
+
+// lost says why a cluster of an earlier day may be there although Azure did not tell of it;
+// "" = it was looked for where it was, and is gone.
+func (x *index) lost(id string, old DayRow) string {
+	sub := guid(id)
+	switch {
+	case x.tenant.ID == "" && len(x.tenant.Reads) == 0 && len(x.tenant.Subscriptions) == 0, !strings.HasPrefix(id, "/subscriptions/"):
+		return ""
+	case x.tenant.Finished == 0:
+		return "collection from Azure did not end"
+	}
+	what := cloud.ReadClusters
+	if strings.Contains(id, "/connectedclusters/") {
+		what = cloud.ReadArc
+	}
+	scope := "/subscriptions/" + sub
+	for _, s := range []string{scope, ""} {
+		if r := x.reads[what][s]; r != nil && r.Bad > 0 {
+			return fmt.Sprintf("%d clusters that Azure told of were not understood", r.Bad)
+		}
+	}
+	if x.subscriptions[sub] == nil {
+		if old.Unread > 0 && x.now-old.Unread > keepUnlisted {
+			return ""
+		}
+		return notListed
+	}
+	return x.unread(what, scope)
+}
+
+// kept is a cluster that Azure could not be asked for, with what is kept of it and what
+// Dockreeve sees in it (o may be nil).
+func (x *index) kept(id string, old DayRow, why string, o *Observed) ClusterRow {
+	no := inventory.Assessed{NotAssessed: why}
+	sub := "/subscriptions/" + guid(id)
+	r := ClusterRow{ID: id, Name: id[strings.LastIndexByte(id, '/')+1:], Kind: cloud.KindAKS, Subscription: sub, Unread: why, FirstSeen: old.First,
+		Environment: cmp.Or(old.Environment, unknownEnvironment), EnvironmentFrom: "as it was read last; now not: " + why,
+		Ownership: Ownership{Owner: cmp.Or(old.Owner, inventory.Unowned), From: "as it was read last; now not: " + why},
+		Plan:      no, Profile: no, PolicyAddon: no, RegistryScan: no, AuditExport: x.auditExport(nil, o)}
+	if strings.Contains(id, "/connectedclusters/") {
+		r.Kind = cloud.KindArc
+	}
+	if _, rest, ok := strings.Cut(id, "/resourcegroups/"); ok {
+		r.ResourceGroup, _, _ = strings.Cut(rest, "/")
+	}
+	if s := x.subscription(sub); s != nil {
+		r.SubscriptionName = s.Name
+	}
+	r.Production = !x.knownEnvironment(r.Environment) || x.production(r.Environment)
+	r.Gaps = append(r.Gaps, inventory.Gap{What: "Azure", Reason: why, Remedy: "dockreeve azure export-role prints the rights it needs"})
+	x.here(&r, o)
+	x.protect(&r, nil, o)
+	return r
+}
+
+// namedTwice says of clusters that agents tell of under more than one name which names are
+// not looked at.
+func namedTwice(list []Observed, used map[string]*Observed) map[string][]inventory.Gap {
+	out := map[string][]inventory.Gap{}
+	for i := range list {
+		o := &list[i]
+		if id := strings.ToLower(o.ID); id != "" && used[id] != o {
+			out[id] = append(out[id], inventory.Gap{What: "agents", Reason: "they tell of it under the name " + o.Cluster + " too, last heard earlier: that is not looked at", Remedy: "take the cluster " + o.Cluster + " off where it was onboarded before"})
+		}
+	}
+	return out
+}
+
+// unreadFinding tells once that there are clusters that cannot be read, and which.
+func unreadFinding(ev *Evaluation, x *index, tell teller) map[string]bool {
+	unread := map[string]bool{}
+	var names []string
+	why := ""
+	for i := range ev.Clusters {
+		if r := &ev.Clusters[i]; r.Unread != "" {
+			unread[r.ID] = true
+			names = append(names, r.Name)
+			why = cmp.Or(why, r.Unread)
+		}
+	}
+	if len(names) > 0 {
+		tell(RuleUnread, finding.Medium, Ref{Kind: "tenant", ID: x.tenant.ID, Name: x.tenant.Name}, "",
+			count(len(names), "cluster")+" can no longer be read and count as not assessed: "+some(names, 5)+"; "+why, "dockreeve azure export-role prints the rights it needs")
+	}
+	return unread
+}
+
+// Unproven says of a finding's key that its absence from this evaluation proves nothing:
+// what it is about, or the subscription that holds it, could not be read in full.
+func (ev *Evaluation) Unproven() func(key string) bool {
+	clusters, subs := map[string]bool{}, map[string]bool{}
+	for i := range ev.Clusters {
+		if r := &ev.Clusters[i]; r.Unread != "" {
+			clusters[strings.ToLower(r.ID)] = true
+		}
+	}
+	for i := range ev.Subscriptions {
+		if s := &ev.Subscriptions[i]; len(s.Gaps) > 0 || s.Plan.NotAssessed != "" || s.Relevant.NotAssessed != "" {
+			subs[guid(s.ID)] = true
+		}
+	}
+	return func(key string) bool {
+		rule, subject, _ := strings.Cut(key, "|")
+		subject, _, _ = strings.Cut(subject, "|")
+		if subject = strings.ToLower(subject); rule == RuleWorse || rule == RuleGone || !strings.HasPrefix(subject, "/subscriptions/") {
+			return false // of one day, or not of Azure
+		}
+		return clusters[subject] || subs[guid(subject)]
+	}
+}
