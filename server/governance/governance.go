@@ -86,6 +86,7 @@ type State struct {
 	Snapshot   string // why the snapshot that was kept cannot be read
 	Raising    string // why findings could not all be handed on
 	Mailing    string // why this week's mails could not all be sent
+	Twins      string // which clusters are taken for the same one of Azure
 	Snapshots  int    // that were put in place, in this life
 }
 
@@ -267,6 +268,7 @@ func (g *Governance) Status() []inventory.Gap {
 	add("Azure", s.Collect, "the snapshot before stays in place, and it is tried again")
 	add("Azure", s.Snapshot, "collect again: dockreeve azure collect, then dockreeve azure import")
 	add("alerts of governance", s.Raising, "they are handed on with the next evaluation")
+	add("clusters that are one in Azure", s.Twins, "give each agent its own cluster's audit events; delete a cluster here that is no more")
 	add("weekly mails", s.Mailing, "they are tried again each hour")
 	return out
 }

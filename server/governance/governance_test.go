@@ -127,6 +127,76 @@ func TestWhichClusterOfAzureOursIs(t *testing.T) {
 	}
 }
 
+func TestACloudsClusterIsOneHere(t *testing.T) {
+	vm := "azure:///subscriptions/s/resourceGroups/MC_g_one_west/providers/Microsoft.Compute/virtualMachineScaleSets/x/virtualMachines/0"
+	doc := func(uid, id string) inventory.Document {
+		return inventory.Document{Cluster: &inventory.ClusterDoc{UID: uid, ResourceID: id, Agent: "1"}}
+	}
+	ids := func(f *fixture) (out []string) {
+		list, inside, err := f.Governance.observed(t.Context(), world(), f.now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, o := range list {
+			if inside[i].ID != o.ID {
+				t.Errorf("%s: its inside is of %q", o.Cluster, inside[i].ID)
+			}
+			out = append(out, o.Cluster+"="+o.ID[strings.LastIndexByte(o.ID, '/')+1:])
+		}
+		return out
+	}
+	twins := func(f *fixture) string {
+		for _, g := range f.Status() {
+			if strings.HasPrefix(g.What, "clusters that") {
+				return g.Reason
+			}
+		}
+		return ""
+	}
+	t.Run("nodes prove more than words", func(t *testing.T) {
+		f := open(t, Options{})
+		f.state(t, "a-told", doc("1", aks1))
+		f.state(t, "real", doc("2", ""), inventory.Document{Node: &inventory.NodeDoc{Name: "n", Node: inventory.Node{ProviderID: vm}}})
+		for range 2 { // whoever spoke last
+			if got := ids(f); !reflect.DeepEqual(got, []string{"a-told=", "real=one"}) || !strings.Contains(twins(f), "real and a-told are both taken for "+aks1+"; real keeps it: its node n") {
+				t.Errorf("%v, %q", got, twins(f))
+			}
+			f.clock.Advance(time.Minute)
+			f.state(t, "a-told", doc("1", aks1))
+		}
+		// The row that Azure knows is the real one's; the other stands beside it.
+		f.judge(t, world())
+		f.state(t, "a-told", doc("1", ""))
+		if ids(f); twins(f) != "" {
+			t.Errorf("still told of: %q", twins(f))
+		}
+	})
+	t.Run("onboarded anew", func(t *testing.T) {
+		f := open(t, Options{})
+		f.state(t, "before", doc("1", aks1))
+		if got := ids(f); !reflect.DeepEqual(got, []string{"before=one"}) {
+			t.Error(got)
+		}
+		f.clock.Advance(time.Hour)
+		f.state(t, "now", doc("1", aks1))
+		if got := ids(f); !reflect.DeepEqual(got, []string{"before=", "now=one"}) || twins(f) != "" {
+			t.Errorf("%v, %q", got, twins(f))
+		}
+	})
+	t.Run("two that speak", func(t *testing.T) {
+		f := open(t, Options{})
+		f.state(t, "x", doc("1", aks1))
+		f.state(t, "y", doc("2", aks1))
+		for range 2 {
+			if got := ids(f); !reflect.DeepEqual(got, []string{"x=one", "y="}) || twins(f) == "" {
+				t.Errorf("%v, %q", got, twins(f))
+			}
+			f.clock.Advance(time.Minute)
+			f.state(t, "y", doc("2", aks1))
+		}
+	})
+}
+
 func TestWhatIsSeenInAClusterAndWhatIsNot(t *testing.T) {
 	f := open(t, Options{})
 	work := func(kind, ns, name, image string, ready int32) inventory.Document {

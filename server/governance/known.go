@@ -23,7 +23,11 @@ const (
 	// wholeDays is how many earlier evaluations come with what is by cluster.
 	wholeDays = 10
 	// defaultStaleScan is govern's own default: what no configuration says otherwise.
-	defaultStaleScan = 7 * 24 * time.Hour
+	defaultStaleScan  = 7 * 24 * time.Hour
+	defaultStaleAgent = 15 * time.Minute
+	// told begins how an ARM id is known that an agent was told, by itself or by the audit
+	// stream, and nothing else shows.
+	told = "its agent was told its ARM id"
 )
 
 // known puts together everything that an evaluation is judged from.
@@ -96,9 +100,56 @@ func (g *Governance) observed(ctx context.Context, tenant *cloud.Tenant, now int
 			list, inside = append(list, o), append(inside, in)
 		}
 		if q.Cursor = page.Next; q.Cursor == "" {
+			twins := oneEach(list, inside, int64(cmp.Or(g.opt.Config.StaleAgent, defaultStaleAgent)))
+			g.set(func(s *State) { s.Twins = twins })
 			return list, inside, nil
 		}
 	}
+}
+
+// oneEach holds that a cluster of Azure is one cluster here: of several that are taken for
+// it, one keeps the id, and the others stand beside it as what they are. Who was heard
+// within stale of the last one comes before who fell silent (it was onboarded anew); then
+// who proves it by its nodes or its API server's name before who was merely told so; then
+// the first by name, so that two that both speak do not take turns. It returns what to
+// tell of clusters that are not the same; "" = nothing.
+func oneEach(list []govern.Observed, inside []posture.Cluster, stale int64) string {
+	newest, best := map[string]int64{}, map[string]int{}
+	for i := range list {
+		newest[list[i].ID] = max(newest[list[i].ID], list[i].LastWord)
+	}
+	rank := func(o *govern.Observed) (r int) {
+		if newest[o.ID]-o.LastWord <= stale {
+			r += 2
+		}
+		if !strings.HasPrefix(o.IDFrom, told) {
+			r++
+		}
+		return r
+	}
+	for i := range list { // by name
+		o := &list[i]
+		if b, ok := best[o.ID]; !ok || rank(o) > rank(&list[b]) {
+			best[o.ID] = i
+		}
+	}
+	var twins []string
+	for i := range list {
+		o := &list[i]
+		b := best[o.ID]
+		if o.ID == "" || b == i {
+			continue
+		}
+		if o.UID == "" || o.UID != list[b].UID || rank(o) > 1 { // not the same under an older name
+			twins = append(twins, fmt.Sprintf("%s and %s are both taken for %s; %s keeps it: %s", list[b].Cluster, o.Cluster, o.ID, list[b].Cluster, list[b].IDFrom))
+		}
+		o.IDFrom = "taken for " + o.ID + ", which " + list[b].Cluster + " is: " + o.IDFrom
+		o.ID, inside[i].ID = "", ""
+	}
+	if more := len(twins) - 5; more > 0 {
+		twins = append(twins[:5], fmt.Sprintf("and %d more", more))
+	}
+	return strings.Join(twins, "; ")
 }
 
 // sensors are those that report from nodes, and what came of their canaries.
@@ -338,9 +389,9 @@ func linker(t *cloud.Tenant) *links {
 func (l *links) find(c *store.Cluster, nodes []inventory.NodeDoc) (id, from string) {
 	if id := strings.ToLower(c.Doc.ResourceID); id != "" {
 		if l.byID[id] != "" {
-			return id, "its agent was told its ARM id"
+			return id, told
 		}
-		return id, "its agent was told its ARM id, which the last snapshot of Azure does not hold"
+		return id, told + ", which the last snapshot of Azure does not hold"
 	}
 	for i := range nodes {
 		group := nodeGroup(nodes[i].Node.ProviderID)
