@@ -68,6 +68,7 @@ type judge struct {
 	callers map[string]int64             // first work on clusters, by caller that is no cluster's identity
 	places  map[string]map[string]int64  // the same by address, then caller
 	last    map[string]*act              // last success of an operation at a resource
+	at      map[string][]*act            // by resource
 	writes  map[string][]*act            // successes by parent of the resource
 	byKey   map[string]*group            // what is found
 	byDay   map[string]map[string]*group // the same by identity and day, then key
@@ -103,7 +104,7 @@ func Judge(in *Input) *Report {
 		return out
 	}
 	j := &judge{in: in, rules: in.Rules, out: out, first: map[string]int64{}, callers: map[string]int64{}, places: map[string]map[string]int64{},
-		last: map[string]*act{}, writes: map[string][]*act{}, byKey: map[string]*group{}, byDay: map[string]map[string]*group{}, plans: map[string]*cloud.Subscription{}, inSub: map[string][]*cloud.Cluster{}}
+		last: map[string]*act{}, at: map[string][]*act{}, writes: map[string][]*act{}, byKey: map[string]*group{}, byDay: map[string]map[string]*group{}, plans: map[string]*cloud.Subscription{}, inSub: map[string][]*cloud.Cluster{}}
 	if j.rules == nil {
 		j.rules = Shipped()
 	}
@@ -158,6 +159,7 @@ func Judge(in *Input) *Report {
 func (j *judge) index() {
 	for _, a := range j.acts {
 		a.who, a.how = j.who.of(a.rec)
+		j.at[a.resource] = append(j.at[a.resource], a)
 		if a.who != nil {
 			earliest(j.first, a.who.key+"|"+a.lower, a.at)
 		} else if strings.HasPrefix(a.lower, "microsoft.containerservice/") {
@@ -295,12 +297,9 @@ func (j *judge) before(r *Rule, a *act) bool {
 	first, ok := j.first[key]
 	if !ok { // acts come in order of time, so that the first to ask for it is the first
 		first = a.at
-		for _, b := range j.acts {
+		for _, b := range j.at[a.resource] {
 			if b.at >= a.at {
 				break
-			}
-			if b.resource != a.resource {
-				continue
 			}
 			if _, same := r.matches(b); same && b.who == nil {
 				first = b.at
@@ -483,7 +482,7 @@ func (j *judge) gaps() {
 		}
 	}
 	if silent > 0 {
-		add("identities of clusters", fmt.Sprintf("Azure named none of %d clusters: what theirs do is not judged", silent), "")
+		add("identities of clusters", fmt.Sprintf("Azure names none for %d of the clusters: what they do there is not judged", silent), "")
 	}
 	if out.Dropped > 0 {
 		add("abuse in the Activity Log", fmt.Sprintf("%d findings beyond %d are left out", out.Dropped, MaxFindings), "look at the gravest first")

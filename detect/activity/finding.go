@@ -104,7 +104,7 @@ func (j *judge) finding(g *group) finding.Finding {
 		text = append(text, fmt.Sprintf("%s is %s; it %s.", g.who.name, g.holder.use.Title, g.holder.use.Does))
 		if others := g.otherClusters(); len(others) > 0 {
 			f.Subject.Reaches = others
-			text = append(text, fmt.Sprintf("%d other clusters use the same identity: %s.", len(others), some(others)))
+			text = append(text, fmt.Sprintf("Others use the same identity: %s.", some(others)))
 		}
 	} else {
 		f.Summary = fmt.Sprintf("%s %s at %s: %s%s", cmp.Or(a.rec.Caller, a.caller, "somebody unnamed"), r.Did, name, times, from)
@@ -141,7 +141,7 @@ func (j *judge) finding(g *group) finding.Finding {
 			names = append(names, c.Name)
 		}
 		f.Subject.Reaches = names[:min(len(names), maxNamed)]
-		text = append(text, fmt.Sprintf("It concerns %d clusters of this subscription: %s.", len(names), some(names)))
+		text = append(text, "Clusters of this subscription: "+some(names)+".")
 	}
 	g.notes = append(g.notes, j.soonAfter(g)...)
 	for _, n := range g.notes {

@@ -11,12 +11,13 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/dockreeve/dockreeve/detect/activity"
 	"github.com/dockreeve/dockreeve/detect/rules"
 	"github.com/dockreeve/dockreeve/test/need"
 )
 
 // answers are the alerts of others that the shipped rules say they answer, with the ids of
-// those rules in the order of the pack.
+// those rules in the order of the pack, then those of the Activity Log.
 func answers(t *testing.T) map[string][]string {
 	t.Helper()
 	files, err := rules.Files()
@@ -35,6 +36,11 @@ func answers(t *testing.T) map[string][]string {
 			for a := range strings.SplitSeq(m[2], ",") {
 				out[strings.TrimSpace(a)] = append(out[strings.TrimSpace(a)], id)
 			}
+		}
+	}
+	for _, r := range activity.Shipped().Rules {
+		for _, a := range r.Answers {
+			out[a] = append(out[a], r.ID)
 		}
 	}
 	return out
