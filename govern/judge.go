@@ -36,7 +36,9 @@ func Judge(k *Known) (*Evaluation, *Input) {
 		}
 		in.Costs = cost.Compute(&m)
 	}
-	return Evaluate(&in), &in
+	ev := Evaluate(&in)
+	writable(ev, in.Costs)
+	return ev, &in
 }
 
 // exempt honours the exemptions of the configuration that have a date which is not over.

@@ -230,7 +230,7 @@ func forgotten(in *Input, config Config) Check {
 	}
 	age := func(t int64) time.Duration { return time.Duration(in.Now - t) }
 	if i := in.Images; i != nil && i.Running > 0 {
-		fresh := max(0, i.Scanned-i.Stale)
+		fresh := max(0, min(i.Scanned, i.Running)-i.Stale)
 		c.Ratio.Of, c.Ratio.N = c.Ratio.Of+i.Running, c.Ratio.N+fresh
 		if n := i.Running - fresh; n > 0 {
 			c.Found = append(c.Found, Ref{Kind: "images", ID: "images", Name: "Scans of running images", Why: fmt.Sprintf("%d of %d: %d older than %s, %d never scanned", n, i.Running, i.Stale, hours(config.StaleScan), i.Running-i.Scanned)})
