@@ -121,6 +121,20 @@ export function change(v: number, digits = 0): string {
 /** A score between 0 and 1, as people say it. */
 export const points = (v: number): number => v * 100;
 
+/** What a cluster's row says of its anomaly, "mining: 1d64…", without the id. */
+export function anomalySays(text: string): string {
+  const [, series, id] = /^([\w -]+): ([0-9a-f]{16})$/.exec(text) ?? [];
+  if (!id) return text;
+  return series === "mining" ? "it looks as if somebody mines there" : `its ${series} ${series!.endsWith("s") ? "are" : "is"} unusual`;
+}
+
+const GUID = /^([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
+/** Object ids as a person can tell them apart: "principal 5fc90cca + 1". Another owner stays as it is. */
+export function shortOwner(of: string): string {
+  const ids = of.split(", ").map((x) => GUID.exec(x)?.[1]);
+  return ids.every(Boolean) ? `principal ${ids[0]}${ids.length > 1 ? ` + ${ids.length - 1}` : ""}` : of;
+}
+
 // Protection
 
 export const ROWS = ["inside", "images", "runtime", "enforcement"] as const;
@@ -148,6 +162,11 @@ export const severityOf = (word: string): number => Math.max(0, SEVERITY.indexOf
 
 /** The last step of an ARM id, which is its name; another id stays whole. */
 export const lastStep = (id: string): string => (id.startsWith("/") ? id.slice(id.lastIndexOf("/") + 1) : id);
+
+/** Names of subscriptions by id. */
+export type Names = ReadonlyMap<string, string>;
+/** What a scope is called: a subscription by its name where that was read, another resource by its last step. */
+export const scopeName = (id: string, names: Names): string => names.get(lastStep(id).toLowerCase()) ?? lastStep(id);
 
 /** Points as days, the last value of each, oldest first. */
 export function byDay(points: ReadonlyArray<{ at: number; value: number }>): Array<[string, number]> {

@@ -6,6 +6,7 @@ import type { Gap, WorkloadImage, WorkloadRow } from "../gen/dockreeve/v1/dockre
 import { useAtom } from "../lib/atom";
 import { abreast, covered, gapText, grantSays, mountSays, type Power, powerSays, reachSays, verdictOf } from "../lib/cluster";
 import { clusterAddress, identityAddress, identityName, objectName, workloadAddress } from "../lib/entity";
+import { shortOwner } from "../lib/govern";
 import { shortImage } from "../lib/image";
 import { CLUSTERS, filtered, imageAddress } from "../lib/query";
 import { num } from "../lib/time";
@@ -19,7 +20,7 @@ export const text = (key: string, value: string) => [{ key, value }];
 
 /** Who answers for it. Nobody is a state, and is said; of the distribution's own it is no finding. */
 export const Owner = ({ of, from = "", quiet = false }: { of: string; from?: string; quiet?: boolean }) => (of && of !== "unowned"
-  ? <span className="clip" data-tip={from ? `${of}\nfrom ${from}` : of}>{of}</span>
+  ? <span className="clip" data-tip={`${of}${from ? `\nfrom ${from}` : ""}${shortOwner(of) === of ? "" : "\nAzure's roles name it by object id only; az ad user show --id tells who it is, and a tag gives it a name"}`}>{shortOwner(of)}</span>
   : <span className={quiet ? "muted" : "unowned"} data-tip={`nobody claims it${from ? `: ${from}` : ": no label or annotation on it or its namespace names an owner"}`}>unowned</span>);
 
 export const ClusterLink = ({ name, own = false }: { name: string; own?: boolean }) => (name

@@ -14,10 +14,20 @@ import { Warn } from "./icons";
 
 export interface Governed { of: Evaluation | null; answer: GetGovernanceResponse }
 
-/** The whole without its lists, fetched again when governance was evaluated. */
-export const useGovernance = (): Entity<Governed> => useEntity<Governed>("governance", ["governance"], async (_, signal) => {
-  const r = await governance.getGovernance({}, signal ? { signal } : undefined);
+// A screen and the bar above it ask at the same moment: one answer serves both.
+let asked: { at: number; answer: Promise<Governed> } | null = null;
+const SAME = 300; // ms
+
+async function fetchGovernance(): Promise<Governed> {
+  const r = await governance.getGovernance({});
   return { of: doc<Evaluation>(r.evaluationJson), answer: r };
+}
+
+/** The whole without its lists, fetched again when governance was evaluated. */
+export const useGovernance = (): Entity<Governed> => useEntity<Governed>("governance", ["governance"], () => {
+  const now = performance.now();
+  if (!asked || now - asked.at > SAME) asked = { at: now, answer: fetchGovernance() };
+  return asked.answer;
 });
 
 const PATH: Record<string, (p: { letter: string }) => ReactNode> = {

@@ -143,7 +143,7 @@ export function App() {
         {h && <div className="version clip" data-tip={`version ${h.status.version}`}>{h.status.version}</div>}
       </nav>
       <header className="top">
-        <HonestyBar />
+        <HonestyBar path={address.split("?")[0]!} />
         <button type="button" className="btn find" onClick={() => opened.set("search")}><SearchIcon /><span>Search</span><kbd>Ctrl K</kbd></button>
       </header>
       <main id="screen" tabIndex={-1} className="screen">

@@ -2,17 +2,29 @@ import { useState } from "react";
 import { advisories, health, known, link } from "../api/live";
 import { useAtom } from "../lib/atom";
 import { useNow } from "../lib/clock";
-import { ago, ms, num } from "../lib/time";
+import { ago, ms, num, plural } from "../lib/time";
+import { at, list, told } from "../lib/govern";
+import type { Evaluation } from "../gen/govern";
 import { covered } from "../lib/cluster";
 import { advised } from "../lib/image";
 import { CLUSTERS, filtered } from "../lib/query";
-import { Link } from "../parts/bits";
+import { useGovernance } from "../parts/govern";
+import { Ago, Link } from "../parts/bits";
 import { Check, Chevron, Warn } from "../parts/icons";
-import { assess, machines } from "./honesty";
+import { assess, type Honesty, machines, over } from "./honesty";
 import { WatchPanel } from "./WatchPanel";
 
-/** Always in sight: what is watched, how fresh, what was lost, what is not assessed. */
-export function HonestyBar() {
+/** Always in sight: what is watched, how fresh, what was lost, what is not assessed. Over the rooms of governance also what was read of the cloud. */
+export function HonestyBar({ path }: { path: string }) {
+  return /^\/(governance|cost|compliance|recommendations|playbook)(\/|$)/.test(path) ? <Governed /> : <Bar read={null} />;
+}
+
+function Governed() {
+  const e = useGovernance();
+  return <Bar read={e.got?.of ?? null} waiting={!e.got && !e.error} />;
+}
+
+function Bar({ read, waiting = false }: { read: Evaluation | null; waiting?: boolean }) {
   const h = useAtom(health);
   const l = useAtom(link);
   const now = useNow();
@@ -22,7 +34,8 @@ export function HonestyBar() {
   const fresh = advised(adv, now);
   const all = useAtom(known);
   const c = all && all.length > 0 ? covered(all) : null;
-  const a = assess(s, l, now, adv, all ?? []);
+  const a: Honesty = waiting ? { level: "unknown", headline: "Asking the server what was read", reasons: [] } : over(read, assess(s, l, now, adv, all ?? []));
+  const any = read && told(read.coverage.any);
   const part = (n: number, of: number) => (n < of ? <span className="amber"><Warn size={13} />{n} of {of}</span> : <>{n} of {of}</>);
   const w = s?.watched;
   const nodes = s ? machines(s) : [];
@@ -35,7 +48,10 @@ export function HonestyBar() {
         <Chevron size={14} />
       </button>
       {s && (
-        <dl className={c ? "with-clusters" : undefined}>
+        <dl className={read ? "of-governance" : c ? "with-clusters" : undefined}>
+          {any && read && <div><dt><Link to="/governance?show=any">clusters protected</Link></dt><dd data-tip={any.tip}>{any.value === null ? "not assessed" : part(read.coverage.any.n, read.coverage.any.of)}</dd></div>}
+          {read && <div><dt>Azure read</dt><dd>{read.tenantAt ? <Ago ns={at(read.tenantAt)} suffix /> : <span className="amber"><Warn size={13} />not yet</span>}</dd></div>}
+          {read && <div><dt><Link to="/governance?show=gaps">not assessed</Link></dt><dd>{list(read.gaps).length === 0 ? "nothing" : <span className="amber"><Warn size={13} />{plural(list(read.gaps).length, "gap")}</span>}</dd></div>}
           {c && <div><dt><Link to={CLUSTERS.path}>clusters</Link></dt><dd>{part(c.clusters, c.of)}</dd></div>}
           {c && <div><dt><Link to={filtered(CLUSTERS, "")}><span className="roomy">API server watched</span><span className="tight">API</span></Link></dt><dd data-tip="clusters whose API server is watched">{part(c.api, c.of)}</dd></div>}
           <div><dt>nodes<span className="roomy"> reporting</span></dt><dd>{up} of {nodes.length}</dd></div>

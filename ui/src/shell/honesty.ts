@@ -1,6 +1,7 @@
 // What the honesty bar says. Green only if everything it claims is true; the
 // first thing that is not gives the bar its sentence.
 import type { AdvisoryStatus, ClusterRow, GetStatusResponse } from "../gen/dockreeve/v1/dockreeve_pb";
+import type { Evaluation } from "../gen/govern";
 import type { Link } from "../api/live";
 import { clusterReasons } from "../lib/cluster";
 import { advised } from "../lib/image";
@@ -52,6 +53,20 @@ export function assess(s: GetStatusResponse | null, link: Link, now: number, adv
   // The count stands first: a narrow bar cuts the end.
   const headline = (level as Honesty["level"]) === "warn" && reasons.length > 1 ? `${reasons.length} gaps: ${first}` : first[0]!.toUpperCase() + first.slice(1);
   return { level, headline, reasons };
+}
+
+/** What the bar says over governance: what is not covered comes before what sensors miss, which stays among the reasons. */
+export function over(read: Evaluation | null, a: Honesty): Honesty {
+  const any = read?.coverage.any;
+  if (!read || !any || a.level === "unknown" || a.headline.startsWith("Connection lost")) return a;
+  const open = any.of - any.n;
+  const first = any.notAssessed ? `coverage is not assessed: ${any.notAssessed}` : open > 0 ? `${open} of ${plural(any.of, "cluster")} not protected` : "";
+  const sensors = a.level === "good" ? [] : a.reasons.map((r) => (r === "nothing is watched" ? "no sensor of Dockreeve reports: nothing is watched live" : r));
+  const gaps = read.gaps?.length ? [`${plural(read.gaps.length, "gap")} in what was read of the cloud`] : [];
+  const reasons = [...(first ? [first] : []), ...gaps, ...sensors];
+  const head = reasons[0];
+  if (!head) return { level: "good", headline: "All clusters are protected, and all was read", reasons };
+  return { level: "warn", headline: head[0]!.toUpperCase() + head.slice(1), reasons };
 }
 
 /** The denominator sentence: "watching 1 node, 12 containers for 3 h 12 m". */

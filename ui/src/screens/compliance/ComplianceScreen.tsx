@@ -4,9 +4,11 @@ import type { GetComplianceResponse } from "../../gen/dockreeve/v1/dockreeve_pb"
 import type { Control, Point, Score } from "../../gen/govern";
 import { controlAddress } from "../../lib/entity";
 import { byDay, doc, entries, frameworkName, list, points, score, severityOf } from "../../lib/govern";
+import { quote } from "../../lib/query";
 import { go } from "../../lib/route";
 import { num, plural } from "../../lib/time";
 import { Ago, Link, NotAssessed } from "../../parts/bits";
+import { Owner } from "../../parts/cluster";
 import { count, DayChart, Meter, Spark } from "../../parts/chart";
 import { type Entity, Nothing, NotUpToDate, useEntity } from "../../parts/entity";
 import { NotEvaluated } from "../../parts/govern";
@@ -22,7 +24,9 @@ export const useCompliance = (): Entity<Compliance> => useEntity<Compliance>("co
 });
 
 const STATES = ["fail", "not-assessed", "exempt", "pass"] as const;
-const SAYS: Readonly<Record<string, string>> = { fail: "failing somewhere", "not-assessed": "not assessed anywhere", exempt: "exempt somewhere", pass: "passing everywhere" };
+const SAYS: Readonly<Record<string, string>> = { fail: "failing somewhere", "not-assessed": "not assessed anywhere", exempt: "exempt somewhere", pass: "passing wherever assessed" };
+/** Whether a chip counts a control. One that fails here and is exempt there is counted by both. */
+export const counts = (n: Record<string, number> | undefined, state: string): boolean => (state === "exempt" ? (n?.exempt ?? 0) > 0 : state === "pass" ? (n?.pass ?? 0) > 0 && (n?.fail ?? 0) === 0 : stateOf(n) === state);
 /** Where a control stands over all that it was judged at. */
 export function stateOf(n: Record<string, number> | undefined): (typeof STATES)[number] {
   if (!n) return "not-assessed";
@@ -76,9 +80,9 @@ function Controls({ of, search, framework, put }: { of: Compliance; search: stri
   const [typed, setTyped] = useState(words);
   useEffect(() => setTyped(words), [words]);
   const mine = of.controls.filter((c) => !framework || list(c.maps?.[framework]).length > 0);
-  const rows = mine.filter((c) => (!state || stateOf(of.counts[c.id]) === state) && `${c.id} ${c.title} ${entries(c.maps).map(([, l]) => list(l).join(" ")).join(" ")}`.toLowerCase().includes(words.toLowerCase()))
+  const rows = mine.filter((c) => (!state || counts(of.counts[c.id], state)) && `${c.id} ${c.title} ${entries(c.maps).map(([, l]) => list(l).join(" ")).join(" ")}`.toLowerCase().includes(words.toLowerCase()))
     .sort((a, b) => STATES.indexOf(stateOf(of.counts[a.id])) - STATES.indexOf(stateOf(of.counts[b.id])) || severityOf(b.severity) - severityOf(a.severity) || (of.counts[b.id]?.fail ?? 0) - (of.counts[a.id]?.fail ?? 0));
-  const n = (s: string) => mine.filter((c) => stateOf(of.counts[c.id]) === s).length;
+  const n = (s: string) => mine.filter((c) => counts(of.counts[c.id], s)).length;
   const fields = (c: Control) => [{ key: "control", value: c.id }, { key: "title", value: c.title }, { key: "severity", value: c.severity }, ...["pass", "fail", "not-assessed", "exempt"].map((v) => ({ key: v.replace("-", "_"), value: of.counts[c.id]?.[v] ?? 0 })), { key: "maps", value: entries(c.maps).map(([f, l]) => `${f}: ${list(l).join(" ")}`).join("; ") }];
   return (
     <section aria-label="Controls" className="stack controls-section">
@@ -124,7 +128,7 @@ function ByOwner({ scores, framework }: { scores: Record<string, Score[]>; frame
     <section aria-label="By owner" className="stack controls-section">
       <h2>By owner, {frameworkName(framework)}</h2>
       <div className="scroll-x" tabIndex={0} role="region" aria-label="Scores by owner"><table className="plain owners"><thead><tr><th>Owner</th><th>Score</th><th className="n">Pass</th><th className="n">Fail</th><th className="n">Not assessed</th><th className="n">Exempt</th></tr></thead>
-        <tbody>{rows.slice(0, 50).map(({ owner, s }) => { const t = score(s); return <tr key={owner}><td><Link to={`/governance?q=${encodeURIComponent(`owner:${owner}`)}`}>{owner}</Link></td><td className="nowrap">{t.value === null ? <NotAssessed /> : <span className="row"><Meter value={t.value} met={t.met} says={t.tip} />{t.percent}</span>}</td><td className="n">{num(s?.pass ?? 0)}</td><td className="n">{num(s?.fail ?? 0)}</td><td className="n">{num(s?.notAssessed ?? 0)}</td><td className="n">{num(s?.exempt ?? 0)}</td></tr>; })}</tbody></table></div>
+        <tbody>{rows.slice(0, 50).map(({ owner, s }) => { const t = score(s); return <tr key={owner}><td><Link to={`/governance?q=${encodeURIComponent(`owner:${quote(owner)}`)}`}><Owner of={owner} /></Link></td><td className="nowrap">{t.value === null ? <NotAssessed /> : <span className="row"><Meter value={t.value} met={t.met} says={t.tip} />{t.percent}</span>}</td><td className="n">{num(s?.pass ?? 0)}</td><td className="n">{num(s?.fail ?? 0)}</td><td className="n">{num(s?.notAssessed ?? 0)}</td><td className="n">{num(s?.exempt ?? 0)}</td></tr>; })}</tbody></table></div>
       {rows.length > 50 && <p className="muted">{num(rows.length - 50)} more owners, with better scores.</p>}
     </section>
   );

@@ -16,6 +16,8 @@ import { SeverityMark } from "../../parts/marks";
 import { Split, useCompliance } from "./ComplianceScreen";
 import { ResultTable } from "./Results";
 
+const NEEDS: Readonly<Record<string, string>> = { arm: "what Azure tells", kubernetes: "the cluster's objects", node: "its nodes" };
+
 /** One control: what it demands, how it is met, and where it passes or fails, with what was seen. */
 export default function ControlScreen({ id, search }: { id: string; search: string }) {
   const e = useCompliance();
@@ -36,7 +38,7 @@ export default function ControlScreen({ id, search }: { id: string; search: stri
     <div className="page image governed">
       {crumb}
       <header className="alert-head">
-        <p className="kicker"><SeverityMark of={severityOf(c.severity)} word /><span className="muted">{c.id}; needs {list(c.needs).join(" and ") || "nothing"}; {["", "a setting", "a change of a workload", "a project"][c.effort] ?? "effort not told"}</span></p>
+        <p className="kicker"><SeverityMark of={severityOf(c.severity)} word /><span className="muted">{c.id}; judged from {list(c.needs).map((n) => NEEDS[n] ?? n).join(" and ") || "nothing that is read"}; {["", "a setting", "a change of a workload", "a project"][c.effort] ?? "effort not told"}</span></p>
         <h1>{c.title}</h1>
         <p className="says">{c.why}</p>
       </header>
@@ -44,7 +46,7 @@ export default function ControlScreen({ id, search }: { id: string; search: stri
         <div className="evidence">
           <section aria-labelledby="c-results"><h2 id="c-results">Where it was judged</h2>
             {c.manual && <p className="amber"><Warn size={13} />A person has to look: nothing that is read can tell.</p>}
-            <TableBar of={{ ...table, part: table.part && { ...table.part, totalAll: BigInt(of) } }} one="result" many="results" fields={RESULT_FIELDS} example="verdict:fail owner:payments" chips={[["Fail", "verdict:fail"], ["Not assessed", "verdict:not-assessed"], ["Exempt", "verdict:exempt"], ["Pass", "verdict:pass"]]} />
+            <TableBar of={{ ...table, part: table.part && { ...table.part, totalAll: BigInt(of) } }} one="result" many="results" fields={RESULT_FIELDS} example="verdict:fail owner:payments" chips={[["Fail", "verdict:fail"], ["Not assessed", "verdict:not-assessed"], ["Exempt", "verdict:exempt"], ["Pass", "verdict:pass"], ["Not applicable", "verdict:not-applicable"]]} />
             {!rows && table.loading && <Skeleton what="results" lines={6} />}
             {rows && rows.length === 0 && <p className="muted">{of === 0 ? "It was judged at nothing yet: nothing is passed and nothing is failed." : "None matches the filter."}</p>}
             {rows && rows.length > 0 && <ResultTable rows={rows} by="resource" open={open} onOpen={setOpen} />}
@@ -52,7 +54,7 @@ export default function ControlScreen({ id, search }: { id: string; search: stri
           </section>
         </div>
         <aside className="facts">
-          <section aria-labelledby="c-state"><h2 id="c-state">Over all</h2><Split of={k} total={of} /><p className="muted">{plural(of, "result")}: {k.pass ?? 0} pass, {k.fail ?? 0} fail, {k["not-assessed"] ?? 0} not assessed, {k.exempt ?? 0} exempt</p></section>
+          <section aria-labelledby="c-state"><h2 id="c-state">Over all</h2><Split of={k} total={of} /><p className="muted">{plural(of, "result")}: {k.pass ?? 0} pass, {k.fail ?? 0} fail, {k["not-assessed"] ?? 0} not assessed, {k.exempt ?? 0} exempt{k["not-applicable"] ? `, ${k["not-applicable"]} not applicable` : ""}</p></section>
           <section aria-labelledby="c-do"><h2 id="c-do">How to meet it</h2><Todo of={c.remediation} /></section>
           <section aria-labelledby="c-maps"><h2 id="c-maps">In benchmarks</h2><dl className="dl">{entries(c.maps).filter(([, l]) => list(l).length).map(([f, l]) => <div key={f}><dt>{frameworkName(f)}</dt><dd>{list(l).join(", ")}</dd></div>)}</dl>{list(c.assessments).length > 0 && <p className="muted small">Defender asks for the same: its assessments are merged with ours.</p>}</section>
         </aside>

@@ -8,12 +8,19 @@ import type { Field } from "../../lib/table";
 import { End, Link, NotAssessed } from "../../parts/bits";
 import { Sum } from "../../parts/govern";
 import { showback } from "./showback";
-import { Download } from "../../parts/icons";
+import { Download, Warn } from "../../parts/icons";
 import { download } from "../../parts/list/export";
 import { Owner } from "../../parts/cluster";
 
 const FIRST = 30;
 const by = (k: "owner" | "namespace") => [{ values: (a: Allocation): Field[] => showback(a, k) }];
+
+/** Core-hours. Where something was not measured, none is not assessed and some is only a part. */
+function Hours({ of, why }: { of: number; why: string | undefined }) {
+  if (!why) return <>{num(Math.round(of))}</>;
+  if (of === 0) return <span className="muted" data-tip={`not assessed: ${why}`}>not assessed</span>;
+  return <span data-tip={`in part: ${why}`}><span className="amber part"><Warn size={12} /><span className="sr">at least </span></span>{num(Math.round(of))}</span>;
+}
 
 /** Who is charged with what: by owner, and by namespace; idle stands beside, not in it. */
 export function Allocations({ of: r }: { of: Report }) {
@@ -42,7 +49,7 @@ export function Allocations({ of: r }: { of: Report }) {
                 <td className="n nowrap"><Sum of={a.cost} /></td>
                 <td className="bar-cell">{known(a.cost) && <span className="hbar" aria-hidden="true"><span style={{ width: `${(Math.max(0, a.cost.micros) / top) * 100}%` }} /></span>}</td>
                 <td className="n nowrap"><Sum of={a.idleShare} /></td><td className="n nowrap"><Sum of={a.protection} /></td>
-                <td className="n">{num(Math.round(a.coreHours))}</td><td className="n">{num(Math.round(a.requested))}</td><td className="n">{a.usedWhy ? <span className="muted" data-tip={`not assessed: ${a.usedWhy}`}>not assessed</span> : num(Math.round(a.used))}</td>
+                <td className="n nowrap"><Hours of={a.coreHours} why={a.usedWhy} /></td><td className="n nowrap"><Hours of={a.requested} why={a.usedWhy} /></td><td className="n nowrap"><Hours of={a.used} why={a.usedWhy} /></td>
               </tr>
             ))}</tbody>
           </table>

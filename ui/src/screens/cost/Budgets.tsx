@@ -1,11 +1,11 @@
 import type { BudgetState } from "../../gen/govern";
-import { budgetState, lastStep, list, percent } from "../../lib/govern";
+import { budgetState, list, type Names, percent, scopeName } from "../../lib/govern";
 import { End, NotAssessed } from "../../parts/bits";
 import { BudgetBar, Sum } from "../../parts/govern";
 import { Check, Warn } from "../../parts/icons";
 
 /** Budgets with what is spent, what the period ends at, and which thresholds were crossed. */
-export function Budgets({ of }: { of: readonly BudgetState[] }) {
+export function Budgets({ of, names }: { of: readonly BudgetState[]; names: Names }) {
   if (of.length === 0) return <p><NotAssessed why="no budget was read: Azure has none at the scopes that were read, or they may not be read" /></p>;
   const rank = ["over", "near", "within", "none"];
   const rows = [...of].sort((a, b) => rank.indexOf(budgetState(a)) - rank.indexOf(budgetState(b)) || b.burn - a.burn);
@@ -18,7 +18,7 @@ export function Budgets({ of }: { of: readonly BudgetState[] }) {
           return (
             <tr key={b.id}>
               <td><b>{b.name}</b>{b.security && <p className="muted small">security and ingestion meters</p>}</td>
-              <td className="node-name"><End tip={b.scope}>{lastStep(b.scope)}</End></td>
+              <td className="node-name"><End tip={b.scope}>{scopeName(b.scope, names)}</End></td>
               <td className="n nowrap"><Sum of={b.amount} /></td><td className="n nowrap"><Sum of={b.spent} /></td>
               <td className="burn-cell"><BudgetBar spent={b.spent} budget={b.amount} forecast={b.forecast} thresholds={list(b.thresholds).map((t) => t.percent)} /><span className="muted small">{s === "none" ? "not assessed" : <>{percent(b.burn)} spent with {percent(b.expected)} of the period over</>}</span></td>
               <td className="n nowrap"><Sum of={b.forecast} /></td>

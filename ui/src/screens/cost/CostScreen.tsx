@@ -1,8 +1,8 @@
 import { useEffect } from "react";
 import { governance } from "../../api/client";
 import type { GetCostResponse } from "../../gen/dockreeve/v1/dockreeve_pb";
-import type { Report } from "../../gen/govern";
-import { amount, dayOf, doc, known, list, money } from "../../lib/govern";
+import type { Report, SubscriptionRow } from "../../gen/govern";
+import { amount, dayOf, doc, known, list, money, type Names } from "../../lib/govern";
 import { ms, num, plural } from "../../lib/time";
 import { Ago, NotAssessed } from "../../parts/bits";
 import { DayChart } from "../../parts/chart";
@@ -17,10 +17,11 @@ import { Ingestion } from "./Ingestion";
 import { Providers } from "./Providers";
 import { Reconciled } from "./Reconciled";
 
-export interface Got { of: Report | null; answer: GetCostResponse }
+export interface Got { of: Report | null; answer: GetCostResponse; names: Names }
 export const useCost = (): Entity<Got> => useEntity<Got>("cost", ["governance"], async (_, signal) => {
-  const r = await governance.getCost({}, signal ? { signal } : undefined);
-  return { of: doc<Report>(r.reportJson), answer: r };
+  const opt = signal ? { signal } : undefined;
+  const [r, s] = await Promise.all([governance.getCost({}, opt), governance.listGovernance({ kind: "subscription", pageSize: 500 }, opt).catch(() => null)]); // names are a comfort: figures stand without them
+  return { of: doc<Report>(r.reportJson), answer: r, names: new Map((s?.items ?? []).map((i) => [i.key.toLowerCase().split("/").at(-1)!, doc<SubscriptionRow>(i.docJson)!.name])) };
 });
 
 /** What clusters, teams and protection cost, what of it is idle, unusual or above its budget. */
@@ -28,7 +29,7 @@ export default function CostScreen({ search }: { search: string }) {
   const e = useCost();
   useEffect(() => { document.title = "Cost · Dockreeve"; }, []);
   if (!e.got) return <div className="page"><h1>Cost</h1><Nothing of={e} what="the cost" gone={null} /></div>;
-  const { of: r, answer } = e.got;
+  const { of: r, answer, names } = e.got;
   if (!r) return <div className="page"><h1>Cost</h1><NotEvaluated what="Cost" why={answer.notAssessed} remedy={answer.remedy} /></div>;
   const days = list(r.days), budgets = list(r.budgets), anomalies = list(r.anomalies), reconciled = list(r.reconciled), gaps = list(r.gaps);
   const billed = r.billed.asOf ?? ""; // what came after it is not billed yet
@@ -36,10 +37,10 @@ export default function CostScreen({ search }: { search: string }) {
   const tabs: Tab[] = [
     { key: "allocation", label: "Allocation", count: num(list(r.teams).length), body: () => <Allocations of={r} /> },
     { key: "protection", label: "Protection", count: "", body: () => <Providers of={list(r.protection)} /> },
-    { key: "budgets", label: "Budgets", count: num(budgets.length), warn: over > 0, body: () => <Budgets of={budgets} /> },
-    { key: "anomalies", label: "Unusual", count: num(anomalies.length), warn: anomalies.length > 0, body: () => (anomalies.length === 0 ? <p className="muted">Nothing in {plural(days.length, "day")} is unusual by spend, core-hours, nodes or egress, as far as they are known.</p> : <Anomalies of={anomalies} alerts={answer.alerts} />) },
+    { key: "budgets", label: "Budgets", count: num(budgets.length), warn: over > 0, body: () => <Budgets of={budgets} names={names} /> },
+    { key: "anomalies", label: "Unusual", count: num(anomalies.length), warn: anomalies.length > 0, body: () => (anomalies.length === 0 ? <p className="muted">Nothing in {plural(days.length, "day")} is unusual by spend, core-hours, nodes or egress, as far as they are known.</p> : <Anomalies of={anomalies} alerts={answer.alerts} names={names} />) },
     { key: "ingestion", label: "Log ingestion", count: num(list(r.ingestion).length), body: () => <Ingestion of={list(r.ingestion)} increases={list(r.increases)} /> },
-    { key: "reconciled", label: "Computed against billed", count: num(reconciled.length), warn: off > 0, body: () => <Reconciled of={reconciled} /> },
+    { key: "reconciled", label: "Computed against billed", count: num(reconciled.length), warn: off > 0, body: () => <Reconciled of={reconciled} names={names} /> },
     { key: "prices", label: "Prices", count: num(list(r.prices).length), warn: list(r.prices).some((p) => !p.verified), body: () => <Prices of={list(r.prices)} /> },
     { key: "gaps", label: "Not assessed", count: num(gaps.length + (r.bad > 0 ? 1 : 0)), warn: gaps.length + r.bad > 0, body: () => <><p className="muted">{plural(r.rows, "row")} of bills read{r.bad > 0 ? <>; <span className="amber"><Warn size={13} />{plural(r.bad, "row")} not understood: what {r.bad === 1 ? "it costs is" : "they cost is"} in no total</span></> : ", all of them understood"}.</p><Gaps of={gaps} none="Nothing that is known is left out." /></> },
   ];

@@ -1,12 +1,14 @@
 import type { Alert } from "../../gen/dockreeve/v1/dockreeve_pb";
 import type { Anomaly, ClusterCost, ClusterRow } from "../../gen/govern";
-import { amount, burn, known, list, percent } from "../../lib/govern";
+import { amount, burn, known, lastStep, list, percent } from "../../lib/govern";
 import { ms, num } from "../../lib/time";
 import { NotAssessed } from "../../parts/bits";
 import { DayChart } from "../../parts/chart";
 import { BudgetBar, Gaps, Share, Sum } from "../../parts/govern";
 import { Warn } from "../../parts/icons";
 import { Anomalies } from "../cost/Anomalies";
+
+const miner = (a: Alert): boolean => a.techniques.some((t) => t === "T1496" || t.startsWith("T1496.")); // ATT&CK's resource hijacking
 
 /** What one cluster costs: by day, by pool, and protection by provider. */
 export function ClusterMoney({ of: c, cost, anomalies, alerts }: { of: ClusterRow; cost: ClusterCost | null; anomalies: readonly Anomaly[]; alerts: readonly Alert[] }) {
@@ -26,9 +28,9 @@ export function ClusterMoney({ of: c, cost, anomalies, alerts }: { of: ClusterRo
         <div><dt>vCores</dt><dd>{num(Math.round(cost.vcores * 10) / 10)} on average</dd></div>
       </dl>
       {days.length > 0 ? <DayChart title="Cost" unit={cur} days={days.map((d) => d.day)} format={(v) => amount(v)} series={[{ name: "billed", strong: true, values: days.map((d) => (d.notBilled || (cost.monthToDate.asOf && d.day > cost.monthToDate.asOf) ? null : d.billed)) }, { name: "protection", values: days.map((d) => d.protection) }, { name: "idle", dashed: true, values: days.map((d) => d.idle ?? null) }]}
-        marks={alerts.map((a) => ({ at: ms(a.firstSeen), title: a.title, severity: a.severity, to: `/alerts/${encodeURIComponent(a.id)}`, miner: false }))} bands={anomalies.map((a) => ({ from: a.from / 1e6, to: a.to / 1e6, title: `${a.series}: ${a.got} instead of ${a.expected} ${a.unit}`, grave: a.mining === true }))}
+        marks={alerts.map((a) => ({ at: ms(a.firstSeen), title: a.title, severity: a.severity, to: `/alerts/${encodeURIComponent(a.id)}`, miner: miner(a) }))} bands={anomalies.map((a) => ({ from: a.from / 1e6, to: a.to / 1e6, title: `${a.series}: ${a.got} instead of ${a.expected} ${a.unit}`, grave: a.mining === true }))}
         note={`bill of ${cost.monthToDate.asOf ?? "a date that is not told"}; alerts and what was unusual on the same axis`} /> : <p><NotAssessed why="no bill of it was read" /></p>}
-      {anomalies.length > 0 && <><h2>Unusual</h2><Anomalies of={anomalies} alerts={alerts} one /></>}
+      {anomalies.length > 0 && <><h2>Unusual</h2><Anomalies of={anomalies} alerts={alerts.map((a) => ({ id: a.id, title: a.title, cluster: lastStep(c.id), miner: miner(a) }))} one /></>}
       <h2>Protection by provider <span className="muted">month to date</span></h2>
       {protection.length === 0 ? <p><NotAssessed why="nothing protects it, or what that costs could not be computed" /></p> : (
         <div className="scroll-x" tabIndex={0} role="region" aria-label="Protection by provider">

@@ -3,10 +3,11 @@ import { governance } from "../../api/client";
 import type { Alert } from "../../gen/dockreeve/v1/dockreeve_pb";
 import type { Anomaly, ClusterCost, ClusterRow, Point, Result } from "../../gen/govern";
 import { clusterAddress, governedAddress } from "../../lib/entity";
-import { at, change, doc, list, points, ROWS } from "../../lib/govern";
+import { anomalySays, at, change, doc, lastStep, list, points, ROWS } from "../../lib/govern";
 import { addressOf, ALERTS, filtered, GOVERNANCE, quote, WORKLOADS } from "../../lib/query";
 import { num, plural } from "../../lib/time";
 import { Ago, Copy, End, Link, NotAssessed, Remedy } from "../../parts/bits";
+import { count } from "../../parts/chart";
 import { Owner } from "../../parts/cluster";
 import { Crumb, Nothing, NotUpToDate, useEntity, useEntityKeys } from "../../parts/entity";
 import { Gaps, Marks, Sum } from "../../parts/govern";
@@ -46,6 +47,7 @@ export default function GovernanceClusterScreen({ id, search }: { id: string; se
     { key: "history", label: "History", count: "", body: () => <History of={history} c={c} /> },
     { key: "gaps", label: "Not assessed", count: num(gaps.length), warn: gaps.length > 0, body: () => <Gaps of={gaps} none="Nothing of it that is known is left out." /> },
   ];
+  const odd = anomalies.find((a) => c.anomaly?.endsWith(a.id)) ?? anomalies[0];
   const says = c.protected.notAssessed ? `Whether it is protected is not assessed: ${c.protected.notAssessed}` : c.protected.value ? "It is protected by what is accepted here" : open > 0 ? `${plural(open, "protection")} of 4 ${open === 1 ? "is" : "are"} open` : "It is not protected as it must be";
   return (
     <div className="page image governed">
@@ -70,7 +72,7 @@ export default function GovernanceClusterScreen({ id, search }: { id: string; se
         <div><dt>month to date</dt><dd className="wide-money"><Spent c={c} /></dd></div>
         <div><dt>security cost</dt><dd><Sum of={c.security} what="what protection costs, month to date" dated /></dd></div>
         <div className="full"><dt>risk</dt><dd><span className="wrap"><b>{Math.round(c.risk)}</b> of 100 <span className="muted small">{list(c.riskWhy).join("; ")}</span></span></dd></div>
-        {c.anomaly && <div><dt>unusual</dt><dd><span className="amber"><Warn size={13} /><span className="wrap">{c.anomaly}</span></span></dd></div>}
+        {c.anomaly && <div className="full"><dt>unusual</dt><dd><span className="wrap"><span className="amber"><Warn size={13} />{anomalySays(c.anomaly)}</span>{odd && <>: {odd.series} {odd.key && odd.key !== odd.cluster ? `of ${lastStep(odd.key)} ` : ""}{count(odd.got)} instead of {count(odd.expected)} {odd.unit}, since <Ago ns={at(odd.from)} suffix />; at risk <Sum of={odd.perHour} what="money at risk" /> an hour</>}. <Link to={`${governedAddress(id)}?tab=cost`}>Its causes</Link></span></dd></div>}
         {c.firstSeen ? <div><dt>first seen</dt><dd><Ago ns={at(c.firstSeen)} suffix /></dd></div> : null}
         <div className="full"><dt>id</dt><dd><End mono>{c.id}</End><Copy text={c.id} what="id" /></dd></div>
       </dl>

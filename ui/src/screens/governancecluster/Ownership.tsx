@@ -19,7 +19,7 @@ export function Ownership({ of: c }: { of: ClusterRow }) {
         <div><dt>read from</dt><dd className="wrap">{o.from || <NotAssessed why="not told" />}</dd></div>
         <div><dt>business unit</dt><dd>{o.businessUnit || <span className="muted">no tag names one</span>}</dd></div>
         <div><dt>cost centre</dt><dd>{o.costCentre || <span className="muted">no tag names one</span>}</dd></div>
-        <div><dt>environment</dt><dd className="wrap">{c.environment}<span className="muted small"> {c.environmentFrom}</span></dd></div>
+        <div><dt>environment</dt><dd><span className="wrap">{c.environment}<span className="muted small"> {c.environmentFrom}</span></span></dd></div>
       </dl>
       {tag && <><p>Name an owner on the cluster:</p><Remedy>{tag}</Remedy></>}
       <h2>Mandatory tags</h2>

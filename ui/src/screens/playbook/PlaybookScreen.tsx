@@ -1,7 +1,7 @@
 import { useEffect, useState } from "react";
 import type { Check as Item, KPI, Review } from "../../gen/govern";
 import { useNow } from "../../lib/clock";
-import { at, list, told } from "../../lib/govern";
+import { at, frameworkName, list, told } from "../../lib/govern";
 import { ms, num, plural } from "../../lib/time";
 import { Ago, Command, Link, NotAssessed } from "../../parts/bits";
 import { count, Meter, Spark } from "../../parts/chart";
@@ -59,7 +59,7 @@ function Figure({ of: k }: { of: KPI }) {
   const good = moved && (now > before) === (k.better === "up");
   return (
     <li className="kpi">
-      <p className="figure-name">{k.title}</p>
+      <p className="figure-name">{k.title.replace(/, ([\w.-]+)$/, (_, f: string) => `, ${frameworkName(f)}`)}</p>
       <p className="kpi-value">{k.value === undefined ? <b className="muted">not assessed</b> : <><b>{value(k.value, k.unit)}</b> {unit.length <= 10 && <span className="muted">{unit}</span>}</>}<span className="grow" /><Spark values={trend} says={`${k.title}: ${trend.length > 1 ? `from ${value(trend[0]!, k.unit)} to ${value(trend.at(-1)!, k.unit)} in ${trend.length} values` : "no trend yet"}`} width={110} height={26} /></p>
       <p className="small">{k.value === undefined ? <span className="muted">{k.notAssessed || "nothing says why"}</span> : <><span className="muted">{unit.length > 10 && `${unit}; `}{num(Math.round(k.n))} of {num(Math.round(k.of))}</span>{" "}{moved && <span className={good ? "muted" : "amber"}>{!good && <Warn size={12} />}{value(before!, k.unit)} before</span>}</>}</p>
       {k.note && <p className="small wrap">{k.note}</p>}

@@ -31,11 +31,11 @@ export default function RecommendationScreen({ id }: { id: string }) {
     <div className="page image governed">
       {crumb}
       <header className="alert-head">
-        <p className="kicker"><SeverityMark of={severityOf(r.severity)} word /><span><Due of={r} long /></span><span className="muted">{r.owner}</span></p>
+        <p className="kicker"><SeverityMark of={severityOf(r.severity)} word /><span><Due of={r} long /></span><span className="muted"><Owner of={r.owner} /></span></p>
         <h1>{r.title}</h1>
         <p className="says">{r.why}</p>
         <div className="acts">
-          {!r.id.startsWith("defender:") && <Link className="btn" to={`${controlAddress(r.id)}?q=${encodeURIComponent("verdict:fail")}`}>Evidence</Link>}
+          {!r.id.startsWith("defender:") && <Link className="btn" to={`${controlAddress(r.id)}?q=${encodeURIComponent(`verdict:fail owner:${quote(r.owner)}`)}`}>Evidence</Link>}
           <Link className="btn" to={filtered(RECOMMENDATIONS, `owner:${quote(r.owner)} fixed:no`)}>All of this owner</Link>
           <Link className="btn" to={filtered(GOVERNANCE, `owner:${quote(r.owner)}`)}>Its clusters</Link>
         </div>

@@ -4,7 +4,7 @@ import type { ListGovernanceResponse } from "../../gen/dockreeve/v1/dockreeve_pb
 import type { Recommendation, Review } from "../../gen/govern";
 import { useNow } from "../../lib/clock";
 import { recommendationAddress } from "../../lib/entity";
-import { at, doc, list, severityOf } from "../../lib/govern";
+import { at, doc, list, severityOf, shortOwner } from "../../lib/govern";
 import { GOVERN_VALUES, RECOMMENDATION_FIELDS } from "../../lib/governFields";
 import { RECOMMENDATIONS } from "../../lib/query";
 import { go } from "../../lib/route";
@@ -64,7 +64,7 @@ const kind: ListKind<Row, ListGovernanceResponse> = {
   columns: COLUMNS, kept: columnsKept("columns.recommendations", COLUMNS, COLUMNS.map((c) => c.key)), scroll: { top: 0, active: null }, href: (r) => recommendationAddress(r.id), name: (r) => r.of.title,
   card: ({ id, of: r }) => <>
     <SeverityMark of={severityOf(r.severity)} />
-    <a href={recommendationAddress(id)} tabIndex={-1} className="text"><span className="two"><b>{r.title}</b></span><span className="muted clip">{r.owner}, {plural(r.count, "resource")}</span></a>
+    <a href={recommendationAddress(id)} tabIndex={-1} className="text"><span className="two"><b>{r.title}</b></span><span className="muted clip">{shortOwner(r.owner)}, {plural(r.count, "resource")}</span></a>
     <span className="side"><Due of={r} /><span>{sources(r)}</span></span>
   </>,
 };
