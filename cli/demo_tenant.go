@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -184,7 +185,9 @@ func (f *tenantFacts) amend(k *govern.Known) {
 	}
 	k.Now = f.world.Now().UnixNano()
 	k.Observed, k.Clusters, k.Images, k.Alerts, k.Gates = f.known.Observed, f.known.Clusters, f.known.Images, f.known.Alerts, f.known.Gates
-	k.Reviews = append(slices.Clone(f.known.Reviews), k.Reviews...)
+	for i := range k.Reviews {
+		k.Reviews[i].At = min(k.Reviews[i].At, k.Now) // the world's time stands still: what is recorded in it happens now
+	}
 	k.History = f.history
 	k.Money.Usage = f.known.Money.Usage
 }
@@ -198,6 +201,11 @@ func (o *tenantDemo) fill(ctx context.Context, db *store.DB, s *server.Server, p
 	facts.known = k
 	if err := db.SetGovDays(ctx, facts.history); err != nil {
 		return err
+	}
+	for _, r := range k.Reviews {
+		if err := db.AddReview(ctx, r); err != nil {
+			return err
+		}
 	}
 	if err := sendAlerts(ctx, pipe, k.Alerts); err != nil {
 		return err
@@ -235,16 +243,21 @@ func sendAlerts(ctx context.Context, pipe *link.Pipe, facts *govern.AlertFacts) 
 		if a.Source != "dockreeve" {
 			continue // they come with the snapshot
 		}
-		f := &finding.Finding{ID: finding.ID("demo", a.ID), Fingerprint: finding.Fingerprint(a.Rule, a.Cluster+"/"+a.Workload, "", ""), Severity: a.Severity, Summary: a.Title, Output: a.Title,
-			Time: a.Last, Received: a.Last, Event: []byte("{}"), EventIDs: []string{a.ID},
-			Rule:    finding.Rule{ID: a.Rule, Name: a.Title, Hash: "demo", Desc: "Made for the demo.", Tactics: a.Tactics, Tags: []string{"demo"}},
-			Subject: finding.Subject{Node: "demo", Cluster: a.Cluster, Workload: a.Workload, Owner: a.Owner}}
-		b, err := json.Marshal(f)
-		if err != nil {
-			return err
+		rule := finding.Rule{ID: a.Rule, Name: a.Title, Hash: "demo", Desc: "Made for the demo.", Tactics: a.Tactics, Tags: []string{"demo"}}
+		if a.Miner {
+			rule.Techniques = []string{"T1496"}
 		}
-		if err := pipe.Send(ctx, link.LaneAlert, link.KindFinding, b); err != nil {
-			return err
+		for _, at := range slices.Compact([]int64{a.First, a.Last}) { // it began with the first, and was seen until the last
+			f := &finding.Finding{ID: finding.ID("demo", a.ID, strconv.FormatInt(at, 10)), Fingerprint: finding.Fingerprint(a.Rule, a.Cluster+"/"+a.Workload, "", ""), Severity: a.Severity, Summary: a.Title, Output: a.Title,
+				Time: at, Received: at, Event: []byte("{}"), EventIDs: []string{a.ID}, Rule: rule,
+				Subject: finding.Subject{Node: "demo", Cluster: a.Cluster, Workload: a.Workload, Owner: a.Owner}}
+			b, err := json.Marshal(f)
+			if err != nil {
+				return err
+			}
+			if err := pipe.Send(ctx, link.LaneAlert, link.KindFinding, b); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
