@@ -111,6 +111,7 @@ func findings(in *Input, ev *Evaluation) {
 		}
 	}
 	exemptionFindings(in, x, tell)
+	costAlertFindings(x, ev, tell)
 	if in.Costs != nil {
 		moneyFindings(in, ev, tell)
 	}
