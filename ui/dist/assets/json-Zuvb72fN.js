@@ -1,1 +1,0 @@
-import{Ct as e}from"./bits-DBL0WIj5.js";var t=e=>e.replace(/\\u\{([0-9a-f]{1,4})\}/g,(e,t)=>`\\u${t.padStart(4,`0`)}`);function n(n){try{let r=JSON.parse(t(n).replace(/([:[,]\s*)(-?\d{16,})(?=\s*[,}\]])/g,`$1"$2"`));return{text:e(JSON.stringify(r,null,2).replace(/"(-?\d{16,})"/g,`$1`)),valid:!0}}catch{return{text:e(n),valid:!1}}}export{t as n,n as t};
