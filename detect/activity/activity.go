@@ -72,6 +72,7 @@ type judge struct {
 	writes  map[string][]*act            // successes by parent of the resource
 	byKey   map[string]*group            // what is found
 	byDay   map[string]map[string]*group // the same by identity and day, then key
+	rulesOf map[string][]*Rule           // by operation
 	plans   map[string]*cloud.Subscription
 	inSub   map[string][]*cloud.Cluster
 }
@@ -104,7 +105,7 @@ func Judge(in *Input) *Report {
 		return out
 	}
 	j := &judge{in: in, rules: in.Rules, out: out, first: map[string]int64{}, callers: map[string]int64{}, places: map[string]map[string]int64{},
-		last: map[string]*act{}, at: map[string][]*act{}, writes: map[string][]*act{}, byKey: map[string]*group{}, byDay: map[string]map[string]*group{}, plans: map[string]*cloud.Subscription{}, inSub: map[string][]*cloud.Cluster{}}
+		last: map[string]*act{}, at: map[string][]*act{}, writes: map[string][]*act{}, byKey: map[string]*group{}, byDay: map[string]map[string]*group{}, rulesOf: map[string][]*Rule{}, plans: map[string]*cloud.Subscription{}, inSub: map[string][]*cloud.Cluster{}}
 	if j.rules == nil {
 		j.rules = Shipped()
 	}
@@ -194,6 +195,26 @@ func parentOf(resource string) string {
 	return resource[:i]
 }
 
+// rulesFor are the rules that an operation by such an actor can be of: a log repeats few
+// operations often.
+func (j *judge) rulesFor(a *act) []*Rule {
+	key := a.lower
+	if a.who != nil {
+		key = "identity|" + key
+	}
+	list, ok := j.rulesOf[key]
+	if !ok {
+		for i := range j.rules.Rules {
+			r := &j.rules.Rules[i]
+			if _, about := r.Operations.match(a.lower); about && (r.Actor == actorIdentity) == (a.who != nil) {
+				list = append(list, r)
+			}
+		}
+		j.rulesOf[key] = list
+	}
+	return list
+}
+
 // identity judges what an identity of a cluster did. It reports whether that was beyond
 // what its use needs.
 func (j *judge) identity(a *act) bool {
@@ -201,11 +222,7 @@ func (j *judge) identity(a *act) bool {
 		j.out.Expected++
 		return false
 	}
-	for i := range j.rules.Rules {
-		r := &j.rules.Rules[i]
-		if r.Actor != actorIdentity || r.Refused > 0 {
-			continue
-		}
+	for _, r := range j.rulesFor(a) {
 		pattern, ok := r.matches(a)
 		if !ok {
 			continue
@@ -258,11 +275,7 @@ func (j *judge) probing(who *ident, list []*act) {
 
 // others judges what anybody else did.
 func (j *judge) others(a *act) {
-	for i := range j.rules.Rules {
-		r := &j.rules.Rules[i]
-		if r.Actor == actorIdentity {
-			continue
-		}
+	for _, r := range j.rulesFor(a) {
 		pattern, ok := r.matches(a)
 		if !ok {
 			continue
