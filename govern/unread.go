@@ -110,25 +110,31 @@ func unreadFinding(ev *Evaluation, x *index, tell teller) map[string]bool {
 }
 
 // Unproven says of a finding's key that its absence from this evaluation proves nothing:
-// what it is about, or the subscription that holds it, could not be read in full.
+// what it is about could not be read, or not what it says of it.
 func (ev *Evaluation) Unproven() func(key string) bool {
-	clusters, subs := map[string]bool{}, map[string]bool{}
+	unread, unknown, plans, gaps := map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for i := range ev.Clusters {
-		if r := &ev.Clusters[i]; r.Unread != "" {
-			clusters[strings.ToLower(r.ID)] = true
-		}
+		r := &ev.Clusters[i]
+		unread[strings.ToLower(r.ID)], unknown[strings.ToLower(r.ID)] = r.Unread != "", r.Protected.NotAssessed != ""
 	}
 	for i := range ev.Subscriptions {
-		if s := &ev.Subscriptions[i]; len(s.Gaps) > 0 || s.Plan.NotAssessed != "" || s.Relevant.NotAssessed != "" {
-			subs[guid(s.ID)] = true
-		}
+		s := &ev.Subscriptions[i]
+		plans[strings.ToLower(s.ID)], gaps[guid(s.ID)] = s.Plan.NotAssessed != "" || s.Relevant.NotAssessed != "", len(s.Gaps) > 0
 	}
 	return func(key string) bool {
 		rule, subject, _ := strings.Cut(key, "|")
 		subject, _, _ = strings.Cut(subject, "|")
-		if subject = strings.ToLower(subject); rule == RuleWorse || rule == RuleGone || !strings.HasPrefix(subject, "/subscriptions/") {
-			return false // of one day, or not of Azure
+		subject = strings.ToLower(subject)
+		switch rule {
+		case RuleUnowned, RuleTag:
+			return unread[subject]
+		case RuleUnprotected, RuleNoSensor:
+			return unread[subject] || unknown[subject]
+		case RulePlanOff, RulePlanIncomplete:
+			return plans[subject]
+		case RuleBudget, RuleExemption:
+			return strings.HasPrefix(subject, "/subscriptions/") && gaps[guid(subject)]
 		}
-		return clusters[subject] || subs[guid(subject)]
+		return false
 	}
 }

@@ -50,7 +50,7 @@ func (r *raising) defender(ctx context.Context, alerts []cloud.DefenderAlert, ru
 		if ok && bytes.Equal(old.Hash, hash) && r.now-at > twinLate {
 			continue
 		}
-		twin, err := r.twin(ctx, a, at)
+		twin, err := r.twin(ctx, a, at, old.Alert)
 		if err != nil {
 			return err
 		}
@@ -117,7 +117,7 @@ func (r *raising) follow(ctx context.Context, a *cloud.DefenderAlert, id string)
 
 // twin finds the alert of ours that tells the same as one of Defender's: of the same
 // cluster and time, about the same place, and the same matter.
-func (r *raising) twin(ctx context.Context, a *cloud.DefenderAlert, at int64) (*store.Twin, error) {
+func (r *raising) twin(ctx context.Context, a *cloud.DefenderAlert, at int64, before string) (*store.Twin, error) {
 	id := clusterID(a.Resource)
 	here := r.here[id]
 	if here == "" {
@@ -130,15 +130,23 @@ func (r *raising) twin(ctx context.Context, a *cloud.DefenderAlert, at int64) (*
 	if err != nil {
 		return nil, err
 	}
+	// An open one goes first. One that somebody closed takes in what Defender still holds to
+	// be open only where its rule is there for that very alert, or it was told of it before.
+	var closed *store.Twin
 	for i := range list {
-		if r.here[id] == "" && r.abuse[list[i].ID] != id {
+		t := &list[i]
+		if r.here[id] == "" && r.abuse[t.ID] != id {
 			continue // another cluster of that name
 		}
-		if same(a, &list[i]) {
-			return &list[i], nil
+		switch {
+		case !same(a, t):
+		case t.Status == finding.Open || t.Status == finding.Acknowledged || t.ID == before:
+			return t, nil
+		case closed == nil && (!active(a) || answers(a, t)):
+			closed = t
 		}
 	}
-	return nil, nil
+	return closed, nil
 }
 
 // clusterID is the cluster in an ARM id that may go further down.
@@ -153,7 +161,7 @@ func clusterID(resource string) string {
 // same holds where both name the same matter and nothing tells their places apart. Where
 // neither names a place, a technique alone is too little.
 func same(a *cloud.DefenderAlert, t *store.Twin) bool {
-	answers := slices.ContainsFunc(t.Answers, func(s string) bool { return sameType(s, a.Type) })
+	answers := answers(a, t)
 	technique := slices.ContainsFunc(a.Techniques, func(x string) bool {
 		return slices.ContainsFunc(t.Techniques, func(y string) bool { return sameTechnique(x, y) })
 	})
@@ -171,6 +179,16 @@ func same(a *cloud.DefenderAlert, t *store.Twin) bool {
 		return answers && a.Namespace == t.Namespace
 	}
 	return answers && a.Pod == "" && a.Image == "" && a.Namespace == ""
+}
+
+// answers says whether a rule of ours is there for the type of an alert of Defender's.
+func answers(a *cloud.DefenderAlert, t *store.Twin) bool {
+	return slices.ContainsFunc(t.Answers, func(s string) bool { return sameType(s, a.Type) })
+}
+
+// active says whether an alert is open in Defender.
+func active(a *cloud.DefenderAlert) bool {
+	return !strings.EqualFold(a.Status, "Dismissed") && !strings.EqualFold(a.Status, "Resolved")
 }
 
 // sameType compares types of alerts: those for the node and for the cluster differ by a

@@ -187,8 +187,9 @@ func (r *raising) gone(ctx context.Context, ev *govern.Evaluation) error {
 	if len(ev.Findings) >= govern.MaxFindings {
 		return nil // what is not among them may only have been too many
 	}
+	unproven := ev.Unproven()
 	for key, old := range r.known {
-		if found[key] || old.Gone != 0 || strings.HasPrefix(key, defenderKey) || strings.HasPrefix(key, activityKey) {
+		if found[key] || old.Gone != 0 || strings.HasPrefix(key, defenderKey) || strings.HasPrefix(key, activityKey) || unproven(key) {
 			continue
 		}
 		_, err := r.g.opt.DB.AddNote(ctx, old.Alert, "no longer found since the evaluation of "+stamp(r.now)+": close this alert if that is what you did")
