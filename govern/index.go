@@ -19,6 +19,7 @@ type index struct {
 	management    map[string]*cloud.Group
 	reads         map[string]map[string]*cloud.Read // what → scope → read, worst kept
 	holders       map[string][]cloud.RoleHolder     // scope → owners
+	verdicts      map[string][2]int                 // of Azure Policy by resource: compliant, not
 	anywhere      bool                              // Dockreeve's agents are seen anywhere at all
 	stale         string                            // why what Azure said to be on is no longer known to be; "" = it was read lately
 }
@@ -29,7 +30,7 @@ func newIndex(in *Input) *index {
 		t = &cloud.Tenant{}
 	}
 	x := &index{config: in.Config.with(), now: in.Now, tenant: t, groups: map[string]*cloud.ResourceGroup{}, subscriptions: map[string]*cloud.Subscription{},
-		management: map[string]*cloud.Group{}, reads: map[string]map[string]*cloud.Read{}, holders: map[string][]cloud.RoleHolder{}, anywhere: len(in.Observed) > 0}
+		management: map[string]*cloud.Group{}, reads: map[string]map[string]*cloud.Read{}, holders: map[string][]cloud.RoleHolder{}, verdicts: map[string][2]int{}, anywhere: len(in.Observed) > 0}
 	for i := range t.ResourceGroups {
 		x.groups[strings.ToLower(t.ResourceGroups[i].ID)] = &t.ResourceGroups[i]
 	}
@@ -53,6 +54,18 @@ func newIndex(in *Input) *index {
 	}
 	if age := in.Now - t.Collected; in.Tenant != nil && age > int64(x.config.StaleTenant) {
 		x.stale = "Azure was read " + ago(age) + " ago"
+	}
+	for i := range t.States {
+		s, n := &t.States[i], x.verdicts[strings.ToLower(t.States[i].Resource)]
+		switch {
+		case strings.EqualFold(s.State, "Compliant"):
+			n[0]++
+		case strings.EqualFold(s.State, "NonCompliant"):
+			n[1]++
+		default:
+			continue
+		}
+		x.verdicts[strings.ToLower(s.Resource)] = n
 	}
 	for _, r := range t.Roles {
 		if strings.EqualFold(r.Role, "Owner") {

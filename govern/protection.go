@@ -225,7 +225,11 @@ func (x *index) defenderEnforcement(r *ClusterRow, c *cloud.Cluster, o *Observed
 	case c != nil && c.DefenderGating != nil && *c.DefenderGating && r.Plan.Value:
 		return Row{State: RowClosed, By: []string{providerDefender}, Why: "Defender's gate judges images before they run", Proof: "ARM: securityProfile.defender.securityGating", At: x.tenant.Collected}
 	case addon:
-		return unknown("the Azure Policy add-on runs; whether one of its policies denies or only audits is not judged yet", "")
+		seen := "the Azure Policy add-on runs"
+		if n := x.verdicts[strings.ToLower(r.ID)]; n[0]+n[1] > 0 {
+			seen = fmt.Sprintf("the Azure Policy add-on runs, and Azure Policy has %d verdicts on the cluster, %d of them not compliant", n[0]+n[1], n[1])
+		}
+		return unknown(seen+"; whether a policy denies or only audits is not judged yet", "")
 	case r.PolicyAddon.NotAssessed != "":
 		return unknown("whether the Azure Policy add-on is on is not known: "+r.PolicyAddon.NotAssessed, "dockreeve azure export-role")
 	}
