@@ -8,6 +8,7 @@ import (
 
 	"github.com/dockreeve/dockreeve/inventory"
 	"github.com/dockreeve/dockreeve/inventory/cloud"
+	"github.com/dockreeve/dockreeve/posture"
 )
 
 const testDay = int64(24 * time.Hour)
@@ -205,5 +206,40 @@ func TestClusterOfUnlistedSubscription(t *testing.T) {
 	ev := Evaluate(&Input{Now: testNow, Tenant: tenant})
 	if got := ev.Coverage.Subscriptions; got.Of != 2 || got.Unknown != 2 || got.N != 0 {
 		t.Errorf("%+v", got)
+	}
+}
+
+// A control that failed at a cluster which can no longer be read is not fixed because it
+// passes at the others, and its clock goes on.
+func TestUnreadableIsNotFixed(t *testing.T) {
+	owner := map[string]string{"owner": "team"}
+	a, b := aks(subA, "a", yes(), owner), aks(subB, "b", yes(), owner)
+	day := func(i int, tenant *cloud.Tenant, results []posture.Result, history ...Day) *Evaluation {
+		now := testNow + int64(i)*testDay
+		tenant.Collected, tenant.Finished = now-int64(time.Hour), now
+		return Evaluate(&Input{Now: now, Tenant: tenant, History: history, Controls: []posture.Control{{ID: "c", Title: "C", Severity: "high"}}, Posture: results})
+	}
+	at := func(c *cloud.Cluster, v posture.Verdict) posture.Result {
+		return posture.Result{Control: "c", Resource: c.ID, Cluster: c.ID, Verdict: v}
+	}
+	first := day(0, tenantOf(a, b), []posture.Result{at(&a, posture.Pass), at(&b, posture.Fail)})
+	if len(first.Recommendations) != 1 || first.Recommendations[0].Fixed != 0 {
+		t.Fatalf("%+v", first.Recommendations)
+	}
+	second := day(1, denied(tenantOf(a), subB), []posture.Result{at(&a, posture.Pass)}, first.Day)
+	for _, r := range second.Recommendations {
+		if r.Fixed != 0 {
+			t.Errorf("told as fixed while cluster b cannot be read: %+v", r)
+		}
+	}
+	third := day(2, tenantOf(a, b), []posture.Result{at(&a, posture.Pass), at(&b, posture.Fail)}, first.Day, second.Day)
+	if r := third.Recommendations[0]; r.FirstSeen != testNow || r.Due != testNow+int64(30*24*time.Hour) {
+		t.Errorf("first seen %s, want %s: a day without rights sets the clock back", date(r.FirstSeen), date(testNow))
+	}
+	// A snapshot of long ago proves no repair either.
+	old := tenantOf(a, b)
+	late := Evaluate(&Input{Now: testNow + 20*testDay, Tenant: old, History: []Day{first.Day}, Controls: []posture.Control{{ID: "c", Title: "C", Severity: "high"}}, Posture: []posture.Result{at(&a, posture.Pass), at(&b, posture.Fail)}})
+	if len(late.Recommendations) != 1 || late.Recommendations[0].Fixed != 0 {
+		t.Errorf("%+v", late.Recommendations)
 	}
 }

@@ -38,6 +38,7 @@ func recommendations(in *Input, ev *Evaluation) {
 	b := newAdvice(in, ev)
 	b.judged()
 	b.defender()
+	b.unreadable()
 	var out []Recommendation
 	for _, k := range sortedKeys(b.groups) {
 		if r, ok := b.finish(b.groups[k]); ok {
@@ -230,6 +231,33 @@ func (b *advice) judged() {
 			g.exempt++
 		case posture.NotAssessed:
 			g.unread = append(g.unread, Ref{Kind: kindOf(r.Resource, c), ID: r.Resource, Name: nameOf(r.Resource, c), Why: "not assessed now: " + r.Reason})
+		}
+	}
+}
+
+// unreadable keeps what was recommended to owners of clusters that can no longer be read:
+// nobody can tell whether it is mended there.
+func (b *advice) unreadable() {
+	unread := map[string][]Ref{} // owner → clusters
+	for i := range b.ev.Clusters {
+		if c := &b.ev.Clusters[i]; c.Unread != "" {
+			unread[c.Ownership.Owner] = append(unread[c.Ownership.Owner], ref(c, "not assessed now: "+c.Unread, ""))
+		}
+	}
+	if len(unread) == 0 {
+		return
+	}
+	for key := range newestDay(b.in.History).Recommendations {
+		for i := range key { // an owner may have an @ as well
+			if key[i] != '@' || unread[key[i+1:]] == nil {
+				continue
+			}
+			g := b.group(key[:i], key[i+1:])
+			if g.control == nil && g.title == "" {
+				g.title, g.why = g.id, "Defender for Cloud reported it."
+			}
+			g.unread = append(g.unread, unread[key[i+1:]]...)
+			break
 		}
 	}
 }
