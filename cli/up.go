@@ -58,6 +58,9 @@ With --kubeconfig, --context or an --audit-… flag it looks after that cluster 
 			if len(o.push) > 0 && o.linkListen == "" {
 				return withCode(exitUsage, "--push-rules needs --link-listen: it is for those who come there. What runs here is --rules")
 			}
+			if _, err := node.CanaryEvery(o.cluster.canary); err != nil {
+				return withCode(exitUsage, "--canary-every %w", err)
+			}
 			which, err := f.which()
 			if err != nil {
 				return err

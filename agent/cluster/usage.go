@@ -18,6 +18,7 @@ func (a *Agent) tellUsage(ctx context.Context, synced <-chan struct{}) error {
 		return nil
 	}
 	sampler := inventory.Sampler{Cluster: a.opt.Name, Boot: a.start}
+	sampler.Sample(a.state, nil, "", a.opt.Clock.Now().UnixNano()) // from here on time counts
 	n := 0
 	return a.every(ctx, usageEvery, func(ctx context.Context) error {
 		used, err := a.opt.Objects.PodCPU(ctx)
