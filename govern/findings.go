@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/dockreeve/dockreeve/cost"
 	"github.com/dockreeve/dockreeve/finding"
@@ -146,12 +145,14 @@ func exemptionFindings(in *Input, x *index, tell teller) {
 		}
 	}
 	for _, e := range in.Config.Exemptions {
-		at, err := time.Parse(time.DateOnly, e.Expires)
+		ends := expiry(e)
 		subject := Ref{Kind: "exemption", ID: "config:" + e.Control + "@" + e.Scope, Name: e.Control + " at " + e.Scope}
 		switch {
-		case err != nil:
+		case ends == 0:
 			tell(RuleExemption, finding.Low, subject, e.By, "exemption of "+subject.Name+" has no date that can be read and is not honoured", "write expires: YYYY-MM-DD")
-		case at.UnixNano() < in.Now:
+		case e.Control != "*" && len(in.Controls) > 0 && !slices.ContainsFunc(in.Controls, func(c posture.Control) bool { return strings.EqualFold(c.ID, e.Control) }):
+			tell(RuleExemption, finding.Low, subject, e.By, "exemption of "+subject.Name+" names no control and exempts nothing", "dockreeve posture lists the ids")
+		case ends < in.Now:
 			tell(RuleExemption, finding.Low, subject, e.By, "exemption of "+subject.Name+" ended on "+e.Expires, "remove it, or decide again")
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/dockreeve/dockreeve/cost"
 	"github.com/dockreeve/dockreeve/inventory"
@@ -24,7 +23,7 @@ type Known struct {
 func Judge(k *Known) (*Evaluation, *Input) {
 	in := k.Input
 	in.Controls = posture.Controls()
-	in.Posture = posture.Evaluate(&posture.Input{Now: in.Now, Tenant: in.Tenant, Clusters: k.Clusters, Exempt: in.Config.exempt(in.Now), Settings: in.Config.Posture})
+	in.Posture = posture.Evaluate(&posture.Input{Now: in.Now, Tenant: in.Tenant, Clusters: k.Clusters, Exempt: in.Config.exempt(in.Now), Settings: in.Config.Posture, StaleTenant: int64(in.Config.with().StaleTenant)})
 	in.Costs = nil
 	if k.Money != nil {
 		m := *k.Money
@@ -48,8 +47,7 @@ func (c Config) exempt(now int64) func(control, resource string) (string, bool) 
 	}
 	return func(control, resource string) (string, bool) {
 		for _, e := range c.Exemptions {
-			end, err := time.Parse(time.DateOnly, e.Expires)
-			if err != nil || end.UnixNano() < now || e.By == "" || e.Control != "*" && e.Control != control {
+			if expiry(e) < now || e.By == "" || e.Control != "*" && !strings.EqualFold(e.Control, control) {
 				continue
 			}
 			scope, r := strings.ToLower(strings.Trim(e.Scope, "/")), strings.ToLower(strings.Trim(resource, "/"))

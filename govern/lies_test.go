@@ -243,3 +243,52 @@ func TestUnreadableIsNotFixed(t *testing.T) {
 		t.Errorf("%+v", late.Recommendations)
 	}
 }
+
+// An exemption holds to the end of the day it names, here as in its count; one that names
+// no control is told.
+func TestExemptionsHoldToTheEndOfTheirDay(t *testing.T) {
+	in := &Input{Now: testNow, Tenant: tenantOf(), Controls: []posture.Control{{ID: "pods-host-pid"}}}
+	in.Config.Exemptions = []Exemption{{Control: "PODS-host-pid", Scope: "/" + strings.ToUpper(subA), By: "kim", Why: "w", Expires: "2026-11-26"}, {Control: "pods-hostpid", Scope: subA, By: "kim", Why: "w", Expires: "2026-12-26"}}
+	exempt := in.Config.exempt(testNow)
+	if _, ok := exempt("pods-host-pid", subA+"/resourcegroups/x"); !ok {
+		t.Error("over at noon of its last day")
+	}
+	if _, ok := exempt("pods-host-pid", subA+"1/resourcegroups/x"); ok {
+		t.Error("a subscription whose id begins alike is exempt")
+	}
+	if _, ok := in.Config.exempt(testNow+testDay)("pods-host-pid", subA); ok {
+		t.Error("never over")
+	}
+	ev := Evaluate(in)
+	if has(ev, RuleExemption, in.Config.Exemptions[0].Control+" at "+in.Config.Exemptions[0].Scope) {
+		t.Error("told as ended on its last day")
+	}
+	if !has(ev, RuleExemption, "pods-hostpid at "+subA) {
+		t.Error("a slip of the pen in an exemption is not told")
+	}
+}
+
+// What Azure said weeks ago passes no control; what it said to be wrong still fails.
+func TestOldSnapshotPassesNoControl(t *testing.T) {
+	good, bad := aks(subA, "good", yes(), nil), aks(subA, "bad", yes(), nil)
+	good.RBAC, bad.RBAC = yes(), no()
+	verdicts := func(now int64) (pass, fail int) {
+		_, in := Judge(&Known{Input: Input{Now: now, Tenant: tenantOf(good, bad)}})
+		for _, r := range in.Posture {
+			if len(r.Evidence) > 0 && r.Evidence[0].From == posture.FromARM {
+				switch r.Verdict {
+				case posture.Pass:
+					pass++
+				case posture.Fail:
+					fail++
+				}
+			}
+		}
+		return pass, fail
+	}
+	pass, fail := verdicts(testNow)
+	oldPass, oldFail := verdicts(testNow + 20*testDay)
+	if pass == 0 || fail == 0 || oldPass != 0 || oldFail != fail {
+		t.Errorf("%d pass and %d fail now, %d and %d after 20 days", pass, fail, oldPass, oldFail)
+	}
+}

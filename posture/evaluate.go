@@ -160,6 +160,8 @@ func (w *world) result(c *Control, s *subject, t *tally) Result {
 		r.Verdict, r.Reason = NotRelevant, t.unfit
 	case len(t.seen) == 0:
 		r.Verdict, r.Reason = NotAssessed, "nothing was seen that would prove it"
+	case w.old != "" && slices.ContainsFunc(t.seen, func(e Evidence) bool { return e.From == FromARM }):
+		r.Verdict, r.Evidence, r.Reason = NotAssessed, t.seen, w.old
 	default:
 		r.Verdict, r.Evidence, r.Reason = Pass, t.seen, t.sentence(cmp.Or(t.good, "all {of} are as demanded"))
 	}

@@ -13,6 +13,8 @@ type Input struct {
 	Exempt     func(control, resource string) (why string, ok bool) // nil = nothing is exempt
 	Frameworks []string                                             // limits what is judged; nil = all
 	Settings   Settings
+
+	StaleTenant int64 // nanoseconds after Tenant.Collected from which what the cloud said passes nothing; 0 = it always does
 }
 
 // Settings are what an organisation decides for itself. The zero value is strict.

@@ -20,6 +20,7 @@ type world struct {
 	exemptions []exemption
 	assessed   map[string][]*cloud.Assessment // by resource
 	trusted    registries                     // that images may come from, beside Microsoft's
+	old        string                         // why what the cloud said passes nothing; "" = it was read lately
 }
 
 type readKey struct{ what, scope string }
@@ -54,7 +55,8 @@ func newWorld(in *Input) *world {
 	}
 	inside := map[string]*Cluster{}
 	for i := range in.Clusters {
-		if c := &in.Clusters[i]; c.ID != "" {
+		c := &in.Clusters[i]
+		if old := inside[strings.ToLower(c.ID)]; c.ID != "" && (old == nil || old.At < c.At) { // onboarded again: who spoke last is it
 			inside[strings.ToLower(c.ID)] = c
 		}
 	}
@@ -65,7 +67,7 @@ func newWorld(in *Input) *world {
 		c := &in.Clusters[i]
 		id := cmp.Or(strings.ToLower(c.ID), c.Name)
 		if c.ID != "" && inside[id] != c {
-			continue // of the tenant, or one of two with one id: the last is taken
+			continue // of the tenant, or one of two with one id
 		}
 		w.add(OnCluster, &subject{id: id, cluster: id, in: c})
 	}
@@ -86,6 +88,9 @@ func (w *world) add(on string, s *subject) {
 // tenant takes in what a cloud holds, and takes out of inside the clusters that are of it.
 func (w *world) tenant(t *cloud.Tenant, inside map[string]*Cluster) {
 	w.at = cmp.Or(t.Finished, t.Collected)
+	if w.in.StaleTenant > 0 && w.in.Now-t.Collected > w.in.StaleTenant {
+		w.old = "it was so when Azure was read, " + day(t.Collected) + ": collect again"
+	}
 	for i := range t.Reads {
 		r := &t.Reads[i]
 		k := readKey{r.What, strings.ToLower(r.Scope)}
