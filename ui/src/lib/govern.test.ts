@@ -2,10 +2,24 @@ import { describe, expect, it } from "vitest";
 import type { Money, Ratio } from "../gen/govern";
 import { showback } from "../screens/cost/showback";
 import { apart, line, merged, scale } from "./chart";
-import { amount, burn, byDay, change, doc, entries, known, money, moneyTip, percent, points, score, share, told, yes } from "./govern";
+import { amount, anomalySays, burn, byDay, change, doc, entries, known, money, moneyTip, percent, points, scopeName, score, share, shortOwner, told, yes } from "./govern";
 
 const eur = (v: number, more: Partial<Money> = {}): Money => ({ micros: Math.round(v * 1e6), currency: "EUR", asOf: "2026-11-25", source: "bill", ...more });
 const none: Money = { micros: 0, currency: "", notAssessed: "no bill was read" };
+
+describe("names", () => {
+  const id = "5fc90cca-6fb6-4598-a13b-ebd8c856025e";
+  it("tells object ids short, and leaves every other owner as it is", () => {
+    expect([id, `${id}, ${id.replace("5", "6")}`, "payments", `${id}, payments`, "unowned", ""].map(shortOwner)).toEqual(["id 5fc90cca", "id 5fc90cca + 1", "payments", `${id}, payments`, "unowned", ""]);
+  });
+  it("tells an anomaly without its id", () => {
+    expect(["mining: 1d64d0733cd629ba", "core-hours: 1d64d0733cd629ba", "spend: 1d64d0733cd629ba", "spend 90 EUR instead of 40"].map(anomalySays)).toEqual(["it looks as if somebody mines there", "its core-hours are unusual", "its spend is unusual", "spend 90 EUR instead of 40"]);
+  });
+  it("calls a subscription by its name where that was read", () => {
+    const names = new Map([[id, "sub-finance"]]);
+    expect([`/subscriptions/${id.toUpperCase()}`, id, "/subscriptions/other", "x"].map((s) => scopeName(s, names))).toEqual(["sub-finance", "sub-finance", "other", "x"]);
+  });
+});
 
 describe("money", () => {
   it("has digits as its size asks for, and its sign", () => {

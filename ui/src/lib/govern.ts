@@ -129,10 +129,10 @@ export function anomalySays(text: string): string {
 }
 
 const GUID = /^([0-9a-f]{8})-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/i;
-/** Object ids as a person can tell them apart: "principal 5fc90cca + 1". Another owner stays as it is. */
+/** Object ids as a person can tell them apart: "id 5fc90cca + 1". Another owner stays as it is. */
 export function shortOwner(of: string): string {
   const ids = of.split(", ").map((x) => GUID.exec(x)?.[1]);
-  return ids.every(Boolean) ? `principal ${ids[0]}${ids.length > 1 ? ` + ${ids.length - 1}` : ""}` : of;
+  return ids.every(Boolean) ? `id ${ids[0]}${ids.length > 1 ? ` + ${ids.length - 1}` : ""}` : of;
 }
 
 // Protection

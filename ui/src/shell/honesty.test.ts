@@ -1,7 +1,8 @@
+import type { Evaluation, Ratio } from "../gen/govern";
 import { create } from "@bufbuild/protobuf";
 import { describe, expect, it } from "vitest";
 import { ClusterRowSchema, GapSchema, GetStatusResponseSchema } from "../gen/dockreeve/v1/dockreeve_pb";
-import { assess, QUIET, watching } from "./honesty";
+import { assess, over, QUIET, watching } from "./honesty";
 
 const NOW = 1_800_000_000_000;
 const ns = (t: number) => BigInt(t) * 1_000_000n;
@@ -53,6 +54,26 @@ describe("the honesty bar", () => {
   it("is not green before the server has answered", () => {
     expect(assess(null, { state: "connecting" }, NOW).level).toBe("unknown");
     expect(assess(null, { state: "lost", since: NOW, why: "", retryAt: 0 }, NOW).level).toBe("bad");
+  });
+});
+
+describe("the bar over governance", () => {
+  const read = (any: Partial<Ratio>, gaps: Evaluation["gaps"] = []) => ({ coverage: { any: { n: 0, of: 0, ...any } }, gaps }) as Evaluation;
+  const nothing = () => { const s = good(); s.watched!.since = 0n; return assess(s, live, NOW); };
+  it("says what is not covered first, and keeps what sensors miss", () => {
+    const a = over(read({ n: 39, of: 57 }), nothing());
+    expect([a.level, a.headline]).toEqual(["warn", "18 of 57 clusters not protected"]);
+    expect(a.reasons).toContain("no sensor of Dockreeve reports: nothing is watched live");
+    expect(over(read({ notAssessed: "no rights" }), nothing()).headline).toBe("Coverage is not assessed: no rights");
+  });
+  it("is green only where all is protected, all was read, and sensors say the same", () => {
+    expect(over(read({ n: 3, of: 3 }), assess(good(), live, NOW)).level).toBe("good");
+    expect(over(read({ n: 3, of: 3 }), nothing()).level).toBe("warn");
+    expect(over(read({ n: 3, of: 3 }, [{ what: "bills", reason: "403" }]), assess(good(), live, NOW)).headline).toBe("1 gap in what was read of the cloud");
+  });
+  it("stays as it is where nothing was evaluated or the server is away", () => {
+    expect(over(null, nothing()).headline).toBe("Nothing is watched");
+    expect(over(read({ n: 3, of: 3 }), assess(good(), { state: "lost", since: Date.now(), why: "", retryAt: 0 }, NOW)).headline).toBe("Connection lost just now");
   });
 });
 

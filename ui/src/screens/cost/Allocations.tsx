@@ -19,7 +19,7 @@ const by = (k: "owner" | "namespace") => [{ values: (a: Allocation): Field[] => 
 function Hours({ of, why }: { of: number; why: string | undefined }) {
   if (!why) return <>{num(Math.round(of))}</>;
   if (of === 0) return <span className="muted" data-tip={`not assessed: ${why}`}>not assessed</span>;
-  return <span data-tip={`in part: ${why}`}><span className="amber part"><Warn size={12} /><span className="sr">at least </span></span>{num(Math.round(of))}</span>;
+  return <span className="hours" data-tip={`in part: ${why}`}><span className="amber part"><Warn size={12} /><span className="sr">at least </span></span>{num(Math.round(of))}</span>;
 }
 
 /** Who is charged with what: by owner, and by namespace; idle stands beside, not in it. */

@@ -72,7 +72,7 @@ export default function GovernanceClusterScreen({ id, search }: { id: string; se
         <div><dt>month to date</dt><dd className="wide-money"><Spent c={c} /></dd></div>
         <div><dt>security cost</dt><dd><Sum of={c.security} what="what protection costs, month to date" dated /></dd></div>
         <div className="full"><dt>risk</dt><dd><span className="wrap"><b>{Math.round(c.risk)}</b> of 100 <span className="muted small">{list(c.riskWhy).join("; ")}</span></span></dd></div>
-        {c.anomaly && <div className="full"><dt>unusual</dt><dd><span className="wrap"><span className="amber"><Warn size={13} />{anomalySays(c.anomaly)}</span>{odd && <>: {odd.series} {odd.key && odd.key !== odd.cluster ? `of ${lastStep(odd.key)} ` : ""}{count(odd.got)} instead of {count(odd.expected)} {odd.unit}, since <Ago ns={at(odd.from)} suffix />; at risk <Sum of={odd.perHour} what="money at risk" /> an hour</>}. <Link to={`${governedAddress(id)}?tab=cost`}>Its causes</Link></span></dd></div>}
+        {c.anomaly && <div className="full"><dt>unusual</dt><dd><span className="odd"><span className="amber"><Warn size={13} />{anomalySays(c.anomaly)}</span>{odd && <>: {odd.series} {odd.key && odd.key !== odd.cluster ? `of ${lastStep(odd.key)} ` : ""}{count(odd.got)} instead of {count(odd.expected)} {odd.unit}, since <Ago ns={at(odd.from)} suffix />; at risk <Sum of={odd.perHour} what="money at risk" /> an hour</>}. <Link to={`${governedAddress(id)}?tab=cost`}>Its causes</Link></span></dd></div>}
         {c.firstSeen ? <div><dt>first seen</dt><dd><Ago ns={at(c.firstSeen)} suffix /></dd></div> : null}
         <div className="full"><dt>id</dt><dd><End mono>{c.id}</End><Copy text={c.id} what="id" /></dd></div>
       </dl>
