@@ -2,6 +2,7 @@
 //
 //   DOCKREEVE_URL, DOCKREEVE_LINK   a running server and a fresh sign-in link; without them the development mock
 //   DOCKREEVE_RAISE                 a shell command that makes that server raise an alert (with the mock: built in)
+//   DOCKREEVE_TENANT                that server is `dockreeve demo tenant`: its governance is gone through, and nothing else
 //   CHROMIUM                        the browser, /usr/bin/chromium
 //   OUT                             where screenshots and results.json go, out/screenshots
 import { execFile } from "node:child_process";
@@ -12,6 +13,7 @@ import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { clusters } from "./clusters.mjs";
 import { governance } from "./governance.mjs";
+import { tenant } from "./tenant.mjs";
 
 const repo = join(fileURLToPath(new URL(".", import.meta.url)), "../..");
 const need = createRequire(join(repo, "ui/package.json"));
@@ -34,6 +36,7 @@ const browser = await chromium.launch({
 const strays = []; // requests to another origin
 const faults = []; // uncaught errors and policy violations
 const results = { tests: [], measured: {} };
+const tenantOnly = Boolean(process.env.DOCKREEVE_TENANT);
 let session = null; // cookies of the signed-in browser
 
 async function open({ scheme = "light", width = 1280, height = 720, signedIn = true, scale = 1 } = {}) {
@@ -42,7 +45,7 @@ async function open({ scheme = "light", width = 1280, height = 720, signedIn = t
   if (signedIn && session) await context.addCookies(session);
   const page = await context.newPage();
   page.on("pageerror", (e) => faults.push(String(e)));
-  page.on("console", (m) => { if (/Content Security Policy|Uncaught|Warning:/.test(m.text())) faults.push(m.text()); });
+  page.on("console", (m) => { if (/Content Security Policy|Uncaught|Warning:/.test(m.text()) || (tenantOnly && m.type() === "error")) faults.push(m.text()); });
   page.setDefaultTimeout(30_000); // nothing waits so long unless the machine is busy
   return { context, page };
 }
@@ -835,6 +838,10 @@ test("no image at all teaches the next step", async () => {
 governance({ test, open, drive, base, ready, rows, axe, shot, is, same, fits, exportOf, results });
 clusters({ test, open, drive, base, ready, rows, axe, shot, is, same, fits, exportOf });
 
+if (tenantOnly) {
+  tests.length = 0;
+  tenant({ test, open, base, link, keep: async (context) => { session = await context.cookies(); }, ready, rows, axe, shot, is, same, fits, exportOf, results });
+}
 const only = process.env.ONLY;
 let failed = 0;
 for (const t of tests) {

@@ -1,6 +1,7 @@
 // Package console holds the console to its promises: its logic under Node, and
 // its screens in a real Chromium, against the development mock (which can be
-// driven into every state) and against a real server with real alerts.
+// driven into every state), against a real server with real alerts, and against
+// the made tenant of the demo.
 package console
 
 import (
@@ -9,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -161,10 +163,27 @@ func TestScreensAgainstARealServer(t *testing.T) {
 	}
 }
 
+// TestTheMadeTenantInChromium goes through governance of `dockreeve demo tenant` as a
+// lead would, at a fixed time, and compares what is shown with what the API says.
+func TestTheMadeTenantInChromium(t *testing.T) {
+	browser := chromium(t)
+	node(t)
+	bin := filepath.Join(t.TempDir(), "dockreeve")
+	run(t, "../..", []string{"CGO_ENABLED=0"}, "go", "build", "-o", bin, "./cmd/dockreeve")
+	base, link := serve(t, bin, "demo", "tenant", "--clusters", "60", "--at", "2026-11-26T09:00:00Z")
+	t.Log(run(t, ".", []string{"CHROMIUM=" + browser, "OUT=" + screenshots(t, "tenant"), "DOCKREEVE_URL=" + base, "DOCKREEVE_LINK=" + link, "DOCKREEVE_TENANT=1"}, "node", "browser.mjs"))
+}
+
 // up starts the program and reads its address and sign-in link from what it prints.
 func up(t *testing.T, bin, state string, flags ...string) (base, link string) {
 	t.Helper()
-	cmd := exec.Command(bin, append([]string{"up", "--listen", "127.0.0.1:0", "--state", state}, flags...)...)
+	return serve(t, bin, append([]string{"up", "--listen", "127.0.0.1:0", "--state", state}, flags...)...)
+}
+
+// serve starts a command that serves the console until the test ends.
+func serve(t *testing.T, bin string, args ...string) (base, link string) {
+	t.Helper()
+	cmd := exec.Command(bin, args...)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -177,7 +196,7 @@ func up(t *testing.T, bin, state string, flags ...string) (base, link string) {
 	ended := make(chan struct{})
 	t.Cleanup(func() {
 		if err := cmd.Process.Signal(os.Interrupt); err != nil {
-			t.Errorf("stop dockreeve up: %v", err)
+			t.Errorf("stop dockreeve %s: %v", args[0], err)
 		}
 		<-ended
 	})
@@ -190,24 +209,29 @@ func up(t *testing.T, bin, state string, flags ...string) (base, link string) {
 			said.WriteString(lines.Text() + "\n")
 			f := strings.Fields(lines.Text())
 			if len(f) == 2 && f[0] == "console" {
-				base = f[1]
+				u, err := url.Parse(f[1])
+				if err != nil {
+					fmt.Fprintln(os.Stderr, "the printed address:", err)
+					continue
+				}
+				base = u.Scheme + "://" + u.Host // a room may follow it
 			}
 			if len(f) == 3 && f[0] == "sign" {
 				found <- [2]string{base, f[2]}
 			}
 		}
 		if err := lines.Err(); err != nil && err != io.EOF {
-			fmt.Fprintln(os.Stderr, "read what dockreeve up prints:", err)
+			fmt.Fprintln(os.Stderr, "read what dockreeve prints:", err)
 		}
 		close(found)
 		if err := cmd.Wait(); err != nil {
-			fmt.Fprintln(os.Stderr, "dockreeve up ended:", err)
+			fmt.Fprintln(os.Stderr, "dockreeve ended:", err)
 		}
 	}()
 	got, ok := <-found
 	if !ok || got[0] == "" {
 		<-ended
-		t.Fatalf("dockreeve up printed no address and link:\n%s", said.String())
+		t.Fatalf("dockreeve printed no address and link:\n%s", said.String())
 	}
 	return got[0], got[1]
 }
