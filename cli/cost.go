@@ -1,11 +1,11 @@
 package cli
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"math"
 	"os"
-	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -66,7 +66,7 @@ give them to the server, which replaces the days that they hold. With --focus no
 sent: what was read is written as FOCUS 1.2.`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			var in cost.Input
+			in := cost.Input{Bill: &cost.Bill{}}
 			for _, path := range args {
 				if err := f.bill(cmd.ErrOrStderr(), path, &in); err != nil {
 					return err
@@ -80,18 +80,18 @@ sent: what was read is written as FOCUS 1.2.`,
 						return withCode(exitFailed, "%w", err)
 					}
 					defer file.Close()
-					if err := cost.WriteFOCUS(file, slices.Values(in.Charges)); err != nil {
+					if err := cost.WriteFOCUS(file, in.Bill.All()); err != nil {
 						return withCode(exitFailed, "%w", err)
 					}
 					return file.Close()
 				}
-				return cost.WriteFOCUS(out, slices.Values(in.Charges))
+				return cost.WriteFOCUS(out, in.Bill.All())
 			}
 			c, err := f.to.dial()
 			if err != nil {
 				return err
 			}
-			res, err := submitCharges(cmd.Context(), c, in.Charges)
+			res, err := submitCharges(cmd.Context(), c, in.Bill)
 			if err != nil {
 				return f.to.explain(err)
 			}
@@ -99,12 +99,12 @@ sent: what was read is written as FOCUS 1.2.`,
 			if n := len(res.Days); n > 0 {
 				days = res.Days[0] + " to " + res.Days[n-1]
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "The server took %d of %d rows, %s; %d were not understood.\n", res.Stored, res.Rows, days, res.Bad)
+			fmt.Fprintf(cmd.OutOrStdout(), "The server took %d of %d rows, %s; %d were not understood.\n", res.Stored, res.Rows+int64(in.Bad), days, res.Bad+int64(in.Bad))
 			return nil
 		},
 	}
 	f.to.flags(cmd)
-	cmd.Flags().StringVar(&f.decimal, "decimal", "", "of the bill's numbers, where the file does not tell: . or ,")
+	f.formFlags(cmd)
 	cmd.Flags().StringVar(&focus, "focus", "", "write FOCUS 1.2 to this file, - for standard output, and send nothing")
 	return cmd
 }
@@ -115,22 +115,32 @@ func printCost(w io.Writer, j *judged) error {
 	if r.Bad > 0 {
 		fmt.Fprintf(w, ", %d more were not understood and are missing", r.Bad)
 	}
-	fmt.Fprintf(w, "\nbilled %s, idle %s, shared %s, of no cluster %s\n", money(r.Billed), money(r.Idle), money(r.Shared), money(r.Unassigned))
+	fmt.Fprintf(w, "\nbilled %s, idle %s, shared %s, of no cluster %s\n", moneyAsOf(r.Billed), money(r.Idle), money(r.Shared), money(r.Unassigned))
 	for _, m := range r.Others {
 		fmt.Fprintf(w, "in another currency, kept apart: %s\n", money(m))
 	}
 	fmt.Fprint(w, "\nPROTECTION\n")
+	d := newDoubts()
+	doubtful := false
 	t := columns(w)
-	fmt.Fprintln(t, "PROVIDER\tPLAN\tSCANS\tLOGS\tAGENTS\tTOTAL\tVCORES\tCLUSTERS\t")
+	fmt.Fprintln(t, "PROVIDER\tPLAN\tSCANS\tLOGS\tAGENTS\tTOTAL\tVCORES\tCLUSTERS\tPRICES OF\tNOTE")
 	for _, p := range r.Protection {
-		note := p.Note
-		if p.Hypothetic {
+		note, parts := p.Note, []cost.Money{p.Plan, p.Scans, p.Ingestion, p.Agents}
+		doubtful = doubtful || d.of(parts...)
+		switch {
+		case p.Hypothetic:
 			note = "if it were on; " + note
+		case p.Clusters == 0: // no figure is a price then
+			fmt.Fprintf(t, "%s\t–\t–\t–\t–\t–\t–\t0\t\truns on no cluster that is known here\n", p.Provider)
+			continue
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%.0f\t%d\t%s\n", p.Provider, money(p.Plan), money(p.Scans), money(p.Ingestion), money(p.Agents), money(p.Total), p.VCores, p.Clusters, clean(note))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%.0f\t%d\t%s\t%s\n", p.Provider, d.money(p.Plan), d.money(p.Scans), d.money(p.Ingestion), d.money(p.Agents), d.money(p.Total, parts...), p.VCores, p.Clusters, cmp.Or(p.Total.AsOf, "–"), short(note, 90))
 	}
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	if doubtful {
+		fmt.Fprintln(w, "~ rests on a price that was not read at its publisher (docs/cost.md): give your own with --prices")
 	}
 	fmt.Fprint(w, "\nTEAMS\n")
 	t = columns(w)
@@ -147,13 +157,13 @@ func printCost(w io.Writer, j *judged) error {
 	}
 	fmt.Fprint(w, "\nBUDGETS\n")
 	t = columns(w)
-	fmt.Fprintln(t, "NAME\tSPENT\tOF\tBURN\tPERIOD OVER\tFORECAST\tBREAKS")
+	fmt.Fprintln(t, "NAME\tOF WHAT\tSPENT\tOF\tBURN\tPERIOD OVER\tFORECAST\tBREAKS")
 	for _, b := range r.Budgets {
 		breaks := b.Breach
 		if breaks == "" {
 			breaks = "–"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%.0f %%\t%.0f %%\t%s\t%s\n", clean(b.Name), money(b.Spent), money(b.Amount), 100*b.Burn, 100*b.Expected, money(b.Forecast), breaks)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%.0f %%\t%.0f %%\t%s\t%s\n", short(b.Name, 40), short(b.Scope[strings.LastIndexByte(b.Scope, '/')+1:], 40), money(b.Spent), money(b.Amount), 100*b.Burn, 100*b.Expected, money(b.Forecast), breaks)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -169,7 +179,7 @@ func printCost(w io.Writer, j *judged) error {
 		if x.Finding {
 			diff += " !"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", clean(x.What), clean(x.Scope[strings.LastIndexByte(x.Scope, '/')+1:]), money(x.Computed), money(x.Billed), diff, clean(strings.Join(x.Why, "; ")))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", clean(x.What), clean(x.Scope[strings.LastIndexByte(x.Scope, '/')+1:]), d.money(x.Computed), money(x.Billed), diff, short(strings.Join(x.Why, "; "), 90))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -185,7 +195,10 @@ func printCost(w io.Writer, j *judged) error {
 			if a.PerHour.NotAssessed == "" && a.PerHour.Amount != 0 {
 				fmt.Fprintf(w, ", %s an hour", money(a.PerHour))
 			}
-			fmt.Fprintf(w, "; %s\n", clean(strings.Join(a.Causes, "; ")))
+			fmt.Fprintln(w)
+			for _, c := range a.Causes {
+				fmt.Fprintf(w, "      %s\n", clean(c))
+			}
 		}
 	}
 	if len(r.Increases) > 0 {

@@ -9,6 +9,7 @@ import (
 	"math"
 	"os"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -32,6 +33,7 @@ type tenantFlags struct {
 	config   string
 	at       string
 	decimal  string
+	dates    string
 	output   string
 }
 
@@ -43,8 +45,32 @@ func (f *tenantFlags) flags(cmd *cobra.Command, outputs string) {
 	fl.StringVar(&f.prices, "prices", "", "with --snapshot: price file that goes before the prices that come with Dockreeve (docs/cost.md)")
 	fl.StringVar(&f.config, "governance", "", "with --snapshot: what your organisation decides: provider, tags, environments, exemptions (docs/governance.md)")
 	fl.StringVar(&f.at, "at", "", "with --snapshot: judge as of this time, RFC 3339 or YYYY-MM-DD (default: now)")
-	fl.StringVar(&f.decimal, "decimal", "", "of the bill's numbers, where the file does not tell: . or ,")
+	f.formFlags(cmd)
 	fl.StringVarP(&f.output, "output", "o", "table", outputs)
+}
+
+// formFlags say what a bill itself may not tell.
+func (f *tenantFlags) formFlags(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.decimal, "decimal", "", "of the bill's numbers, where the file does not tell: . or ,")
+	cmd.Flags().StringVar(&f.dates, "dates", "", "order of the bill's dates such as 03/04/2026, where the file does not tell: day-month or month-day")
+}
+
+// focusOptions are what formFlags say.
+func (f *tenantFlags) focusOptions() (cost.FOCUSOptions, error) {
+	o := cost.FOCUSOptions{Decimal: f.decimal}
+	if f.decimal != "" && f.decimal != "." && f.decimal != "," {
+		return o, withCode(exitUsage, "--decimal %q: want . or ,", f.decimal)
+	}
+	switch f.dates {
+	case "":
+	case "day-month":
+		o.Dates = cost.DayMonth
+	case "month-day":
+		o.Dates = cost.MonthDay
+	default:
+		return o, withCode(exitUsage, "--dates %q: want day-month or month-day", f.dates)
+	}
+	return o, nil
 }
 
 // judged is what was judged, and where it came from.
@@ -90,14 +116,13 @@ func (f *tenantFlags) judge(cmd *cobra.Command) (*judged, error) {
 	}
 	k.Tenant = snap.Tenant
 	shipped := cost.Shipped()
-	money := &cost.Input{Prices: snap.Prices, Sizes: cost.ShippedSizes(), Agents: shipped.Agents, Meters: shipped.Meters, AuditLoses: auditLoses()}
+	money := &cost.Input{Bill: &cost.Bill{}, Prices: snap.Prices, Sizes: cost.ShippedSizes(), Agents: shipped.Agents, Meters: shipped.Meters, AuditLoses: auditLoses()}
 	for _, path := range f.charges {
 		if err := f.bill(cmd.ErrOrStderr(), path, money); err != nil {
 			return nil, err
 		}
 	}
-	var twice int
-	if money.Charges, twice = cost.Merge(money.Charges, snap.Charges); twice > 0 {
+	if twice := money.Bill.Merge(snap.Bill); twice > 0 {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%d rows of the snapshot's cost query are left out: the files tell the same days.\n", twice)
 	}
 	if f.prices != "" {
@@ -123,21 +148,70 @@ func (f *tenantFlags) bill(stderr io.Writer, path string, into *cost.Input) erro
 		return withCode(exitData, "%w", err)
 	}
 	defer file.Close()
-	sum, err := cost.ReadFOCUS(file, cost.FOCUSOptions{Decimal: f.decimal}, func(c cost.Charge) error {
-		into.Charges = append(into.Charges, c)
+	o, err := f.focusOptions()
+	if err != nil {
+		return err
+	}
+	sum, err := cost.ReadFOCUS(file, o, func(c cost.Charge) error {
+		into.Bill.Add(&c)
 		return nil
 	})
+	into.Bad += sum.Bad
+	tellBill(stderr, path, &sum)
 	if err != nil {
-		return withCode(exitData, "%s: %w", path, err)
-	}
-	if sum.Bad > 0 {
-		into.Bad += sum.Bad
-		fmt.Fprintf(stderr, "%s: %d of %d rows were not understood and are missing from every sum:\n", path, sum.Bad, sum.Rows)
-		for _, p := range sum.Problems {
-			fmt.Fprintf(stderr, "  %s\n", clean(p.String()))
-		}
+		return withCode(exitData, "%s: %w%s", path, err, formHint(err))
 	}
 	return nil
+}
+
+// formHint names the flag that says what a file does not.
+func formHint(err error) string {
+	switch msg := err.Error(); {
+	case strings.Contains(msg, "dates: "):
+		return "\nSay it with --dates day-month or --dates month-day."
+	case strings.Contains(msg, "decimal: "):
+		return "\nSay it with --decimal . or --decimal ,"
+	}
+	return ""
+}
+
+// tellBill says what of a bill was not understood, and how much money is missing for it.
+func tellBill(w io.Writer, path string, sum *cost.FOCUSSummary) {
+	if sum.Bad > 0 {
+		fmt.Fprintf(w, "%s: %d of %d rows were not understood and are missing from every sum", path, sum.Bad, sum.Rows)
+		for i, m := range sum.BadBilled {
+			if i == 0 {
+				fmt.Fprint(w, ": billed")
+			}
+			fmt.Fprintf(w, " %.2f %s", m.Amount.Float(), m.Currency)
+		}
+		if sum.BadUnknown > 0 {
+			fmt.Fprintf(w, "; of %d of them not even the money is known", sum.BadUnknown)
+		}
+		fmt.Fprintln(w)
+		for _, p := range sum.Problems {
+			at := fmt.Sprintf("%s:%d", path, p.Line)
+			if p.Column != "" {
+				at += ", column " + clean(p.Column)
+			}
+			fmt.Fprintf(w, "  %s: %s\n", at, clean(p.Reason))
+		}
+		if n := sum.Bad - len(sum.Problems); n > 0 {
+			fmt.Fprintf(w, "  and %d more\n", n)
+		}
+	}
+	if sum.BadTags > 0 {
+		fmt.Fprintf(w, "%s: tags of %d rows were not understood: what belongs to whom may be missing there\n", path, sum.BadTags)
+	}
+	if sum.Cut > 0 {
+		fmt.Fprintf(w, "%s: %d values of other columns were too long or too many, and cut\n", path, sum.Cut)
+	}
+	if sum.Amortised {
+		fmt.Fprintf(w, "%s: amortised costs: what the file calls billed spreads purchases over their term and is not what was billed\n", path)
+	}
+	if sum.Assumed > 0 && !sum.Amortised {
+		fmt.Fprintf(w, "%s: %d rows tell no effective cost: the billed one was taken\n", path, sum.Assumed)
+	}
 }
 
 func readGovernance(path string) (govern.Config, error) {
@@ -166,7 +240,7 @@ func readPrices(path string) (*cost.PriceFile, error) {
 	return p, nil
 }
 
-// money writes an amount for people; a price that nobody verified is marked.
+// money writes an amount for people.
 func money(m cost.Money) string {
 	if m.NotAssessed != "" || m.Currency == "" {
 		return "–"
@@ -176,6 +250,56 @@ func money(m cost.Money) string {
 		return fmt.Sprintf("%.0f %s", v, m.Currency)
 	}
 	return fmt.Sprintf("%.2f %s", v, m.Currency)
+}
+
+// doubts tell which figures rest on a shipped price that nobody read at its publisher, by
+// the words of their sources.
+type doubts []string
+
+func newDoubts() doubts {
+	var d doubts
+	for _, p := range cost.Shipped().Prices {
+		if !p.Verified && p.Source != "" && !slices.Contains(d, p.Source) {
+			d = append(d, p.Source)
+		}
+	}
+	return d
+}
+
+// of says whether one of the figures does.
+func (d doubts) of(list ...cost.Money) bool {
+	for _, m := range list {
+		if m.NotAssessed == "" && m.Amount != 0 && slices.ContainsFunc(d, func(s string) bool { return strings.Contains(m.Source, s) }) {
+			return true
+		}
+	}
+	return false
+}
+
+// money writes an amount, with ~ where it, or what it is the sum of, is doubtful.
+func (d doubts) money(m cost.Money, parts ...cost.Money) string {
+	s := money(m)
+	if s != "–" && (d.of(m) || d.of(parts...)) {
+		return "~" + s
+	}
+	return s
+}
+
+// moneyAsOf is money with the date of its price or bill.
+func moneyAsOf(m cost.Money) string {
+	if m.NotAssessed != "" || m.AsOf == "" {
+		return money(m)
+	}
+	return money(m) + " (" + m.AsOf + ")"
+}
+
+// short cuts a text for a table.
+func short(s string, most int) string {
+	r := []rune(clean(s))
+	if len(r) <= most {
+		return string(r)
+	}
+	return string(r[:most-1]) + "…"
 }
 
 // share writes a ratio: 12 of 20 (60 %), 3 unknown.
@@ -211,12 +335,21 @@ func rowWord(r govern.Row) string {
 	return "?"
 }
 
-// gapLines writes what is not assessed.
+// gapLines writes what is not assessed; what has one reason in one line.
 func gapLines(w io.Writer, gaps []inventory.Gap) {
+	var order []inventory.Gap
+	of := map[inventory.Gap][]string{}
 	for _, g := range gaps {
-		line := "  not assessed: " + clean(g.What) + ": " + clean(g.Reason)
-		if g.Remedy != "" {
-			line += " (" + clean(g.Remedy) + ")"
+		k := inventory.Gap{Reason: g.Reason, Remedy: g.Remedy}
+		if of[k] == nil {
+			order = append(order, k)
+		}
+		of[k] = append(of[k], g.What)
+	}
+	for _, k := range order {
+		line := "  not assessed: " + clean(strings.Join(of[k], ", ")) + ": " + clean(k.Reason)
+		if k.Remedy != "" {
+			line += " (" + clean(k.Remedy) + ")"
 		}
 		fmt.Fprintln(w, line)
 	}
@@ -231,10 +364,18 @@ func day(ns int64) string {
 	return time.Unix(0, ns).UTC().Format(time.DateOnly)
 }
 
+// percentage checks --fail-under before anything is read.
+func percentage(v float64) error {
+	if v >= 0 && v <= 100 { // NaN is neither
+		return nil
+	}
+	return withCode(exitUsage, "--fail-under %v: want a percentage, 0 to 100", v)
+}
+
 // failUnder turns a ratio that is below what was asked into exit code 1, and one that
 // says nothing into 4.
 func failUnder(what string, r govern.Ratio, percent float64) error {
-	if percent <= 0 {
+	if percent == 0 {
 		return nil
 	}
 	s, ok := r.Share()

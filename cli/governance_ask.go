@@ -126,7 +126,7 @@ func submitSnapshot(ctx context.Context, c *clients, r io.Reader) (*v1.SubmitSna
 }
 
 // submitCharges sends charges as lines of JSON.
-func submitCharges(ctx context.Context, c *clients, charges []cost.Charge) (*v1.SubmitChargesResponse, error) {
+func submitCharges(ctx context.Context, c *clients, charges *cost.Bill) (*v1.SubmitChargesResponse, error) {
 	stream := c.governance.SubmitCharges(ctx)
 	var buf bytes.Buffer
 	flush := func() error {
@@ -141,8 +141,8 @@ func submitCharges(ctx context.Context, c *clients, charges []cost.Charge) (*v1.
 		return err
 	}
 	enc := json.NewEncoder(&buf)
-	for i := range charges {
-		if err := enc.Encode(&charges[i]); err != nil {
+	for charge := range charges.All() {
+		if err := enc.Encode(&charge); err != nil {
 			return nil, err
 		}
 		if buf.Len() >= pieceBytes {

@@ -67,7 +67,7 @@ type pot struct {
 // with.
 func allocate(in *Input, r *Report) {
 	l := billOf(in)
-	r.From, r.To, r.Rows = l.from, l.to, len(in.Charges)
+	r.From, r.To, r.Rows = l.from, l.to, l.bill.Len()
 	if l.currency != "" {
 		r.Currency = l.currency
 	}
@@ -78,8 +78,7 @@ func allocate(in *Input, r *Report) {
 	pots := map[string]map[period]*pot{}
 	days := map[int64]Amount{}
 	var billed, unassigned, committed Amount
-	for i := range l.rows {
-		c := &l.rows[i]
+	for c := range l.all() {
 		if !l.within(c) {
 			continue
 		}

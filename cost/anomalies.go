@@ -144,8 +144,7 @@ func (l *ledger) daily() []measured {
 			sums[k][d] += v / float64(n)
 		}
 	}
-	for i := range l.rows {
-		c := &l.rows[i]
+	for c := range l.all() {
 		if !isUsage(c.Charge) || c.day >= today || c.day < today-mostHistoryDays {
 			continue
 		}

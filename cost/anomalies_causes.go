@@ -106,8 +106,7 @@ func (w *whys) learnRates() {
 	l := w.l
 	by := map[string]*sums{}
 	end := l.complete()
-	for i := range l.rows {
-		c := &l.rows[i]
+	for c := range l.all() {
 		if c.cluster == "" || c.day >= end || c.day < end-ingestionDays || !isUsage(c.Charge) {
 			continue
 		}
@@ -197,8 +196,7 @@ func (w *whys) meterThatRose(a *Anomaly) string {
 	}
 	from, to := a.From/day, a.To/day
 	before, in := map[string]float64{}, map[string]float64{}
-	for _, i := range l.bySub[sub] {
-		c := &l.rows[i]
+	for c := range l.of(sub) {
 		if c.cluster != a.Cluster || !isUsage(c.Charge) {
 			continue
 		}

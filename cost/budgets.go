@@ -104,8 +104,8 @@ func (s *scopes) rows(scope string, f func(*row)) (known dayset, why string) {
 	switch {
 	case scope == "":
 		known = dayset{}
-		for i := range l.rows {
-			f(&l.rows[i])
+		for c := range l.all() {
+			f(c)
 		}
 		for _, k := range l.known {
 			for d := range k {
@@ -115,8 +115,7 @@ func (s *scopes) rows(scope string, f func(*row)) (known dayset, why string) {
 		return known, ""
 	case strings.HasPrefix(scope, "/subscriptions/"):
 		sub := subscriptionOf(scope)
-		for _, i := range l.bySub[sub] {
-			c := &l.rows[i]
+		for c := range l.of(sub) {
 			if res := lower(c.Resource); scope == sub || res == scope || strings.HasPrefix(res, scope+"/") || res == "" && groupOfRow(c.Charge) == scope {
 				f(c)
 			}
@@ -129,8 +128,8 @@ func (s *scopes) rows(scope string, f func(*row)) (known dayset, why string) {
 		subs := s.groups[scope]
 		known = dayset{}
 		for _, sub := range subs {
-			for _, i := range l.bySub[sub] {
-				f(&l.rows[i])
+			for c := range l.of(sub) {
+				f(c)
 			}
 			for d := range l.known[sub] {
 				known[d] = true

@@ -165,8 +165,7 @@ func median(v []float64) float64 {
 func (l *ledger) months(r *Report) {
 	type series struct{ all, usage map[int64]Amount }
 	by := map[string]*series{}
-	for i := range l.rows {
-		c := &l.rows[i]
+	for c := range l.all() {
 		if c.cluster == "" || c.start >= l.to {
 			continue
 		}

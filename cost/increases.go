@@ -51,8 +51,7 @@ func increases(in *Input, r *Report) {
 		}
 		return &weeks[k][w]
 	}
-	for i := range l.rows {
-		c := &l.rows[i]
+	for c := range l.all() {
 		if c.day < end-14 || c.day >= end || !isUsage(c.Charge) || c.cluster == "" || !whole[subOf(c.Charge)] {
 			continue
 		}

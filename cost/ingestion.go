@@ -211,8 +211,7 @@ func told(c *Charge, names ...string) string {
 func (g *logs) between(from, to int64) intake {
 	type bucket struct{ workspace, table, category, cluster string }
 	sums := map[bucket]*sent{}
-	for i := range g.l.rows {
-		c := &g.l.rows[i]
+	for c := range g.l.all() {
 		if c.day < from || c.day >= to || !isUsage(c.Charge) {
 			continue
 		}

@@ -13,7 +13,8 @@ type Input struct {
 	From     int64  // start of the window, UTC midnight; 0 = start of the month of Now
 	Currency string // of the totals; "" = the one most is billed in
 	Tenant   *cloud.Tenant
-	Charges  []Charge
+	Bill     *Bill             // what was billed, in little memory
+	Charges  []Charge          // beside Bill, for bills of a few rows
 	Bad      int               // rows of the bill's files that were not understood: they are no charges
 	Prices   []Price           // in order of trust: negotiated before list before shipped
 	Sizes    []cloud.Size      // beside Tenant.Sizes
@@ -56,12 +57,31 @@ type AgentCost struct {
 	Verified      bool    `json:"verified"`
 }
 
+// whole is the bill with the charges beside it.
+func (in *Input) whole() *Bill {
+	if len(in.Charges) == 0 {
+		if in.Bill == nil {
+			return &Bill{}
+		}
+		return in.Bill
+	}
+	all := &Bill{}
+	for c := range in.Bill.All() {
+		all.Add(&c)
+	}
+	for i := range in.Charges {
+		all.Add(&in.Charges[i])
+	}
+	return all
+}
+
 // Compute says what the tenant's money means. It never fails on a bad row: what it could
 // not use is counted in Report.Bad and told in Report.Gaps.
 func Compute(in *Input) *Report {
 	given := *in
 	given.belongs = belongingOf(in)
 	given.Prices = keyed(in.Prices)
+	given.Bill, given.Charges = in.whole(), nil
 	in = &given
 	given.bill = newLedger(in)
 	r := &Report{Bad: in.Bad}

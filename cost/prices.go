@@ -191,8 +191,13 @@ func bookOf(in *Input, to string) *priceBook {
 	for _, p := range Shipped().Prices {
 		b.by[priceKey(p.Key, p.SKU)] = append(b.by[priceKey(p.Key, p.SKU)], p)
 	}
-	for i := range in.Charges {
-		c := &in.Charges[i]
+	bill := in.whole()
+	for i := range bill.Len() {
+		e := bill.entry(i)
+		c := bill.facts[e.fact]
+		if len(c.More) == 0 {
+			continue
+		}
 		from := c.More["x_PricingCurrency"]
 		if from == "" {
 			from = c.More["PricingCurrency"]
@@ -201,8 +206,8 @@ func bookOf(in *Input, to string) *priceBook {
 			continue
 		}
 		by := parsed(c.More["x_BillingExchangeRate"])
-		if by > 0 && by < 1e6 && (b.rates[from].by == 0 || dayName(c.Start/day) > b.rates[from].day) {
-			b.rates[from] = rate{by, dayName(c.Start / day)}
+		if by > 0 && by < 1e6 && (b.rates[from].by == 0 || dayName(e.start/day) > b.rates[from].day) {
+			b.rates[from] = rate{by, dayName(e.start / day)}
 		}
 	}
 	return b

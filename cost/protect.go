@@ -485,8 +485,7 @@ func (p *protector) readHubs() {
 	if len(p.hubs) == 0 {
 		return
 	}
-	for i := range p.l.rows {
-		row := &p.l.rows[i]
+	for row := range p.l.all() {
 		h := p.hubs[head(lower(row.Resource), 8)]
 		if k := p.index(row.day); h != nil && k >= 0 && p.l.within(row) {
 			h.days[k] += row.Billed

@@ -80,8 +80,7 @@ func (p *protector) readBill() {
 		pools[lower(c.ID)] = c.Pools
 	}
 	effective := map[string]bool{} // clusters for which the bill has effective costs
-	for i := range p.l.rows {
-		row := &p.l.rows[i]
+	for row := range p.l.all() {
 		if row.cluster == "" || !p.l.within(row) {
 			continue
 		}

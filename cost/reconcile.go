@@ -96,8 +96,7 @@ func (p *protector) billedParts() map[string]map[string]*billedPart {
 		}
 		return b
 	}
-	for i := range p.l.rows {
-		row := &p.l.rows[i]
+	for row := range p.l.all() {
 		if !p.l.within(row) || p.index(row.day) < 0 {
 			continue
 		}
@@ -378,8 +377,7 @@ func (p *protector) reconcileCompute(sub string, ids []string) (Reconciliation, 
 	if b.rows == 0 || computed > mostOfRow.Float() {
 		return out, false
 	}
-	for i := range p.l.bySub[sub] {
-		row := &p.l.rows[p.l.bySub[sub][i]]
+	for row := range p.l.of(sub) {
 		if row.cluster == "" || !p.l.within(row) || p.meters.kind(row.Charge) != MeterCompute {
 			continue
 		}

@@ -2,6 +2,7 @@ package cost
 
 import (
 	"fmt"
+	"iter"
 	"math"
 	"sort"
 	"time"
@@ -27,7 +28,9 @@ type ledger struct {
 	currency string
 	from, to int64 // the window
 	month    int64 // start of the month of Now
-	rows     []row
+	bill     *Bill
+	rows     []uint32           // of the bill, those that count
+	facts    []placed           // of the bill's facts
 	last     string             // newest day that has rows, YYYY-MM-DD
 	lastDay  int64              // as a number of days since 1970
 	bySub    map[string][]int   // rows by subscription; "" = of none
@@ -40,7 +43,10 @@ type ledger struct {
 	badUsage int
 }
 
-// row is a charge that counts.
+// placed is where charges of the same facts belong.
+type placed struct{ cluster, sub string }
+
+// row is a charge that counts, good until the next one is read.
 type row struct {
 	*Charge
 	cluster string
@@ -48,6 +54,7 @@ type row struct {
 	end     int64
 	day     int64 // since 1970, of start
 	spend   Amount
+	fact    int64 // of the bill; -1 = none read
 }
 
 type others struct {
@@ -73,8 +80,9 @@ func newLedger(in *Input) *ledger {
 	if l.from == 0 {
 		l.from = l.month
 	}
+	l.bill = in.whole()
 	if l.currency == "" {
-		l.currency = mostBilledIn(in.Charges)
+		l.currency = mostBilledIn(l.bill)
 	}
 	if in.belongs == nil {
 		given := *in
@@ -105,10 +113,10 @@ func (l *ledger) idOf(told string) string {
 }
 
 // mostBilledIn is the currency of most rows; of several the first by name.
-func mostBilledIn(charges []Charge) string {
+func mostBilledIn(b *Bill) string {
 	n := map[string]int{}
-	for i := range charges {
-		if c := charges[i].Currency; isCurrency(c) {
+	for i := range b.Len() {
+		if c := b.facts[b.entry(i).fact].Currency; isCurrency(c) {
 			n[c]++
 		}
 	}
@@ -135,14 +143,15 @@ func isCurrency(c string) bool {
 
 func (l *ledger) read() {
 	sums := map[string]Amount{} // of absolute amounts
-	charges := l.in.Charges
-	l.rows = make([]row, 0, len(charges))
-	for i := range charges {
-		c := &charges[i]
-		end := c.End
-		if end <= c.Start {
-			end = c.Start + day
-		}
+	for _, f := range l.bill.facts {
+		cluster, _ := clusterOf(l.in, f)
+		l.facts = append(l.facts, placed{cluster, subOf(f)})
+	}
+	l.rows = make([]uint32, 0, l.bill.Len())
+	var c Charge
+	for i := range l.bill.Len() {
+		l.bill.read(i, &c)
+		end := endOf(&c)
 		billed, effective := absolute(c.Billed), absolute(c.Effective)
 		switch {
 		case !isCurrency(c.Currency):
@@ -173,29 +182,73 @@ func (l *ledger) read() {
 			}
 			continue
 		}
-		r := row{Charge: c, start: c.Start, end: end, day: c.Start / day, spend: c.Billed}
-		if c.Effective != 0 {
-			r.spend = c.Effective
-		}
-		r.cluster, _ = clusterOf(l.in, c)
-		sub := subOf(c)
+		sub := l.facts[l.bill.entry(i).fact].sub
 		if l.known[sub] == nil {
 			l.known[sub] = dayset{}
 		}
-		if isUsage(c) {
-			for d := r.day; d*day < end && d < r.day+32; d++ {
+		if first := c.Start / day; isUsage(&c) {
+			for d := first; d*day < end && d < first+32; d++ {
 				l.known[sub][d] = true
 			}
-			if r.start < l.to && r.day > l.lastDay {
-				l.lastDay = r.day
+			if c.Start < l.to && first > l.lastDay {
+				l.lastDay = first
 			}
 		}
 		l.bySub[sub] = append(l.bySub[sub], len(l.rows))
-		l.rows = append(l.rows, r)
+		l.rows = append(l.rows, uint32(i))
 	}
 	if l.lastDay > 0 {
 		l.last = dayName(l.lastDay)
 	}
+}
+
+// endOf is where a charge ends: one that does not say so is of a day.
+func endOf(c *Charge) int64 {
+	if c.End <= c.Start {
+		return c.Start + day
+	}
+	return c.End
+}
+
+// all gives every row that counts. A row is good until the next one is asked for.
+func (l *ledger) all() iter.Seq[*row] {
+	return func(yield func(*row) bool) {
+		r := newRow()
+		for _, i := range l.rows {
+			if !yield(l.fill(r, i)) {
+				return
+			}
+		}
+	}
+}
+
+// of gives the rows of a subscription; see all.
+func (l *ledger) of(sub string) iter.Seq[*row] {
+	return func(yield func(*row) bool) {
+		r := newRow()
+		for _, i := range l.bySub[sub] {
+			if !yield(l.fill(r, l.rows[i])) {
+				return
+			}
+		}
+	}
+}
+
+func newRow() *row { return &row{Charge: &Charge{}, fact: -1} }
+
+// fill reads row i of the bill. Neighbours often share what they are.
+func (l *ledger) fill(r *row, i uint32) *row {
+	e := l.bill.entry(int(i))
+	if int64(e.fact) != r.fact {
+		*r.Charge = *l.bill.facts[e.fact]
+		r.fact, r.cluster = int64(e.fact), l.facts[e.fact].cluster
+	}
+	e.figures(r.Charge)
+	r.start, r.end, r.day, r.spend = e.start, endOf(r.Charge), e.start/day, e.billed
+	if e.effective != 0 {
+		r.spend = e.effective
+	}
+	return r
 }
 
 // readUsage sorts what was used by cluster, hour and namespace. Of two rows of one thing

@@ -56,7 +56,7 @@ func TestNothingIsLostOnTheWayToATenant(t *testing.T) {
 			t.Errorf("%s (%s): group %q, plan %+v", x.Name, sub.Plan, x.Group, x.Plan)
 		}
 	}
-	if len(s.Tenant.Activity) == 0 || len(s.Tenant.Budgets) == 0 || len(s.Charges) == 0 || len(s.Prices) == 0 || len(s.Tenant.Roles) == 0 || s.Tenant.Others == 0 || s.Tenant.ID != w.TenantID() {
-		t.Errorf("tenant %s: %d activities, %d budgets, %d charges, %d prices, %d roles", s.Tenant.ID, len(s.Tenant.Activity), len(s.Tenant.Budgets), len(s.Charges), len(s.Prices), len(s.Tenant.Roles))
+	if len(s.Tenant.Activity) == 0 || len(s.Tenant.Budgets) == 0 || s.Bill.Len() == 0 || len(s.Prices) == 0 || len(s.Tenant.Roles) == 0 || s.Tenant.Others == 0 || s.Tenant.ID != w.TenantID() {
+		t.Errorf("tenant %s: %d activities, %d budgets, %d charges, %d prices, %d roles", s.Tenant.ID, len(s.Tenant.Activity), len(s.Tenant.Budgets), s.Bill.Len(), len(s.Prices), len(s.Tenant.Roles))
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 	"time"
 
 	"github.com/dockreeve/dockreeve/cost"
@@ -42,7 +41,7 @@ func (g *Governance) money(ctx context.Context, snap *azure.Snapshot, now int64)
 		in.Prices = append(in.Prices, snap.Prices...)
 	}
 	in.Prices = append(in.Prices, shipped.Prices...)
-	bills, more, err := g.charges(ctx, store.ChargesBill, now)
+	bill, more, err := g.charges(ctx, store.ChargesBill, now)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +49,8 @@ func (g *Governance) money(ctx context.Context, snap *azure.Snapshot, now int64)
 	if err != nil {
 		return nil, err
 	}
-	in.Charges, _ = cost.Merge(bills, queried)
+	bill.Merge(queried)
+	in.Bill = bill
 	in.Bad += more + moreQueried
 	from := now - moneyDays*day
 	var cut bool
@@ -65,40 +65,24 @@ func (g *Governance) money(ctx context.Context, snap *azure.Snapshot, now int64)
 
 // charges reads those of the last weeks; over counts those beyond the bound, whose amounts
 // no sum has.
-func (g *Governance) charges(ctx context.Context, origin string, now int64) (list []cost.Charge, over int, err error) {
-	words := map[string]string{}
+func (g *Governance) charges(ctx context.Context, origin string, now int64) (bill *cost.Bill, over int, err error) {
+	bill = &cost.Bill{}
 	err = g.opt.DB.Charges(ctx, origin, dayName(now-moneyDays*day), dayName(now), func(c *cost.Charge) error {
-		if len(list) == maxMoneyRows {
+		if bill.Len() == maxMoneyRows {
 			over++
 			return nil
 		}
-		share(c, words)
-		list = append(list, *c)
+		bill.Add(c)
 		return nil
 	})
-	return list, over, err
+	return bill, over, err
 }
 
 func dayName(at int64) string { return time.Unix(0, at).UTC().Format(time.DateOnly) }
 
-// maxWords bounds the texts that are shared between charges.
-const maxWords = 500_000
-
-// share makes texts that many charges have in common one: a bill has few different ones.
-func share(c *cost.Charge, words map[string]string) {
-	for _, p := range []*string{&c.Provider, &c.Publisher, &c.Issuer, &c.BillingAccount, &c.SubAccount, &c.SubAccountName, &c.Category, &c.Class, &c.Description, &c.Currency, &c.QuantityUnit, &c.PricedUnit, &c.Pricing,
-		&c.Commitment, &c.CommitmentUse, &c.Region, &c.Resource, &c.ResourceName, &c.ResourceType, &c.Service, &c.ServiceClass, &c.SKU, &c.SKUPrice, &c.Meter, &c.MeterCategory, &c.MeterSub, &c.MeterID, &c.CostCentre} {
-		if w, ok := words[*p]; ok {
-			*p = w
-		} else if len(words) < maxWords {
-			words[*p] = *p
-		}
-	}
-}
-
 // keepCharges stores what a snapshot's cost query told, so that it outlives the snapshot.
 func (g *Governance) keepCharges(ctx context.Context, snap *azure.Snapshot) error {
-	if len(snap.Charges) == 0 {
+	if snap.Bill.Len() == 0 {
 		return nil
 	}
 	d, err := g.opt.DB.NewDelivery(ctx, store.ChargesQuery, true)
@@ -106,11 +90,11 @@ func (g *Governance) keepCharges(ctx context.Context, snap *azure.Snapshot) erro
 		return err
 	}
 	defer d.Abort(context.WithoutCancel(ctx)) // after Commit it does nothing
-	for i := range snap.Charges {
-		if snap.Charges[i].Start <= 0 {
+	for c := range snap.Bill.All() {
+		if c.Start <= 0 {
 			continue
 		}
-		if err := d.Add(ctx, &snap.Charges[i]); err != nil {
+		if err := d.Add(ctx, &c); err != nil {
 			return err
 		}
 	}
@@ -213,5 +197,5 @@ func (g *Governance) WriteFOCUS(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	return cost.WriteFOCUS(w, slices.Values(in.Charges))
+	return cost.WriteFOCUS(w, in.Bill.All())
 }

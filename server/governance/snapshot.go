@@ -120,7 +120,7 @@ func (g *Governance) take(ctx context.Context, path string) (Submitted, error) {
 		return out, err
 	}
 	g.mu.Lock()
-	snap.Charges = nil // they are in the store
+	snap.Bill = nil // they are in the store
 	g.snapshot = snap
 	g.state.Snapshot = ""
 	g.state.Snapshots++
@@ -160,7 +160,7 @@ func read(path string) (*azure.Snapshot, azure.Head, error) {
 
 func describe(snap *azure.Snapshot, head azure.Head) Submitted {
 	t := snap.Tenant
-	out := Submitted{Records: head.Records, Clusters: len(t.Clusters), Subscriptions: len(t.Subscriptions), Charges: len(snap.Charges)}
+	out := Submitted{Records: head.Records, Clusters: len(t.Clusters), Subscriptions: len(t.Subscriptions), Charges: snap.Bill.Len()}
 	for i := range t.Reads {
 		r := &t.Reads[i]
 		if r.Outcome == cloud.ReadOK || r.Outcome == cloud.ReadAbsent || r.Outcome == cloud.ReadSkipped {
@@ -196,7 +196,7 @@ func (g *Governance) load() error {
 	if err != nil {
 		return err
 	}
-	snap.Charges = nil // they are in the store
+	snap.Bill = nil // they are in the store
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.snapshot == nil {

@@ -48,8 +48,7 @@ type Builder struct {
 	alerts      map[string]cloud.DefenderAlert
 	assessments map[string]cloud.Assessment
 	rules       map[string]cloud.Suppression
-	charges     []cost.Charge
-	shared      map[string]string // texts of charges
+	bill        cost.Bill
 	prices      map[string]priced
 	others      map[string]bool
 	tenants     map[string]int // directory ids that documents name
@@ -78,7 +77,7 @@ func NewBuilder() *Builder {
 		extensions: map[string]map[string]arcExtension{}, roles: map[string]cloud.RoleHolder{}, budgets: map[string]cloud.Budget{},
 		costAlerts: map[string]cloud.CostAlert{}, sizes: map[string]cloud.Size{}, activity: map[string]cloud.Activity{},
 		alerts: map[string]cloud.DefenderAlert{}, assessments: map[string]cloud.Assessment{}, rules: map[string]cloud.Suppression{},
-		shared: map[string]string{}, reduce: reductions(), prices: map[string]priced{}, others: map[string]bool{}, tenants: map[string]int{},
+		reduce: reductions(), prices: map[string]priced{}, others: map[string]bool{}, tenants: map[string]int{},
 		reads: map[readKey]*cloud.Read{}, seen: map[readKey]int{}, bad: map[readKey]*badRows{},
 	}
 }
@@ -264,7 +263,8 @@ func (b *Builder) Snapshot() *Snapshot {
 	t.Assessments = values(b.assessments)
 	t.Suppressions = values(b.rules)
 	t.Others = len(b.others)
-	return &Snapshot{Tenant: t, Charges: sortCharges(b.charges), Prices: b.allPrices()}
+	b.bill.Sort()
+	return &Snapshot{Tenant: t, Bill: &b.bill, Prices: b.allPrices()}
 }
 
 // allReads joins the ends of reads with what the documents showed, and tells of documents

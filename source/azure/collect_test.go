@@ -18,6 +18,7 @@ import (
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"github.com/Azure/azure-sdk-for-go/sdk/azcore/policy"
 
+	"github.com/dockreeve/dockreeve/cost"
 	"github.com/dockreeve/dockreeve/inventory/cloud"
 )
 
@@ -185,8 +186,8 @@ func TestCollectReadsATenant(t *testing.T) {
 	var last Progress
 	s := f.collect(func(o *Options) { o.Progress = func(p Progress) { last = p } })
 	tn := s.Tenant
-	if len(tn.Subscriptions) != 2 || len(tn.Clusters) != 2 || len(tn.Registries) != 1 || len(tn.Definitions) != 1 || len(tn.Sizes) != 1 || len(tn.Groups) != 2 || len(s.Charges) != 2 || len(s.Prices) != 2 {
-		t.Errorf("got %+v, %d charges, %d prices", tn, len(s.Charges), len(s.Prices))
+	if len(tn.Subscriptions) != 2 || len(tn.Clusters) != 2 || len(tn.Registries) != 1 || len(tn.Definitions) != 1 || len(tn.Sizes) != 1 || len(tn.Groups) != 2 || s.Bill.Len() != 2 || len(s.Prices) != 2 {
+		t.Errorf("got %+v, %d charges, %d prices", tn, s.Bill.Len(), len(s.Prices))
 	}
 	if g := tn.Subscriptions[0].Group; g != groupPrefix+"prod" {
 		t.Errorf("group %q", g)
@@ -449,7 +450,11 @@ func summary(s *Snapshot) string {
 	for i := range prices {
 		prices[i].AsOf = ""
 	}
-	b, err := json.MarshalIndent(Snapshot{Tenant: &t, Charges: s.Charges, Prices: prices}, "", " ")
+	b, err := json.MarshalIndent(struct {
+		Tenant  *cloud.Tenant
+		Charges []cost.Charge
+		Prices  []cost.Price
+	}{&t, slices.Collect(s.Bill.All()), prices}, "", " ")
 	if err != nil {
 		panic(err)
 	}
@@ -510,7 +515,7 @@ func TestOnlyWhatIsAskedForIsRead(t *testing.T) {
 			t.Errorf("%+v", r)
 		}
 	}
-	if r := readOf(t, s, cloud.ReadCosts, subA); r.Outcome != cloud.ReadSkipped || len(s.Charges) != 0 {
+	if r := readOf(t, s, cloud.ReadCosts, subA); r.Outcome != cloud.ReadSkipped || s.Bill.Len() != 0 {
 		t.Errorf("%+v", r)
 	}
 }

@@ -58,8 +58,8 @@ func TestAFolderOfExportsIsReadByContent(t *testing.T) {
 	if len(tn.Clusters) != 2 || len(tn.Clusters[0].Diagnostics) != 1 || tn.Clusters[0].Plan == nil {
 		t.Errorf("clusters: %+v", tn.Clusters)
 	}
-	if len(tn.ResourceGroups) != 1 || len(tn.Activity) != 1 || len(s.Charges) != 1 || len(s.Prices) != 1 || len(tn.Sizes) != 1 || len(tn.States) != 1 || tn.Others != 1 || len(tn.Groups) != 1 {
-		t.Errorf("got %+v, %d charges, %d prices", tn, len(s.Charges), len(s.Prices))
+	if len(tn.ResourceGroups) != 1 || len(tn.Activity) != 1 || s.Bill.Len() != 1 || len(s.Prices) != 1 || len(tn.Sizes) != 1 || len(tn.States) != 1 || tn.Others != 1 || len(tn.Groups) != 1 {
+		t.Errorf("got %+v, %d charges, %d prices", tn, s.Bill.Len(), len(s.Prices))
 	}
 	for _, c := range []struct{ what, scope, outcome, reason string }{
 		{cloud.ReadClusters, subA, cloud.ReadOK, ""},

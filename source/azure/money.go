@@ -1,11 +1,9 @@
 package azure
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"time"
 
@@ -202,30 +200,12 @@ func (b *Builder) chargeOf(scope string, row costRow) error {
 			c.ResourceType = typeOfID(c.Resource)
 		}
 	}
-	if len(b.charges) >= maxCharges {
+	if b.bill.Len() >= maxCharges {
 		return fmt.Errorf("more than %d rows of cost: passed over", maxCharges)
 	}
-	for _, t := range []*string{&c.Currency, &c.Resource, &c.ResourceType, &c.ResourceName, &c.SubAccount, &c.QuantityUnit, &c.Region, &c.Service, &c.Meter, &c.MeterCategory, &c.MeterSub, &c.MeterID, &c.Pricing, &c.Publisher} {
-		*t = b.once(*t)
-	}
-	b.charges = append(b.charges, c)
+	b.bill.Add(&c)
 	return nil
 }
-
-// once gives one copy of a text that many rows share: a resource has a row each day.
-func (b *Builder) once(s string) string {
-	if have, ok := b.shared[s]; ok || s == "" {
-		return have
-	}
-	if len(b.shared) < maxShared {
-		s = strings.Clone(s)
-		b.shared[s] = s
-	}
-	return s
-}
-
-// maxShared bounds the texts that are shared.
-const maxShared = 1_000_000
 
 // chargeType writes Azure's charge type in FOCUS terms.
 func chargeType(c *cost.Charge, typ string) {
@@ -267,18 +247,6 @@ func micros(n node) (cost.Amount, error) {
 		return 0, fmt.Errorf("amount %g: beyond what can be believed", f)
 	}
 	return cost.FromFloat(f), nil
-}
-
-func sortCharges(c []cost.Charge) []cost.Charge {
-	slices.SortFunc(c, func(a, b cost.Charge) int {
-		return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.SubAccount, b.SubAccount), cmp.Compare(a.Resource, b.Resource),
-			cmp.Compare(a.MeterCategory, b.MeterCategory), cmp.Compare(a.MeterSub, b.MeterSub), cmp.Compare(a.Meter, b.Meter), cmp.Compare(a.MeterID, b.MeterID),
-			cmp.Compare(a.Category, b.Category), cmp.Compare(a.Class, b.Class), cmp.Compare(a.Pricing, b.Pricing), cmp.Compare(a.CommitmentUse, b.CommitmentUse),
-			cmp.Compare(a.Currency, b.Currency), cmp.Compare(a.Billed, b.Billed), cmp.Compare(a.Quantity, b.Quantity), cmp.Compare(a.QuantityUnit, b.QuantityUnit),
-			cmp.Compare(a.Region, b.Region), cmp.Compare(a.Service, b.Service), cmp.Compare(a.Publisher, b.Publisher), cmp.Compare(a.End, b.End),
-			cmp.Compare(a.More["ChargeType"], b.More["ChargeType"]), cmp.Compare(a.ResourceType, b.ResourceType))
-	})
-	return c
 }
 
 // priced is a price and the quantity from which it holds: of a meter with tiers, the

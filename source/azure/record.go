@@ -22,7 +22,7 @@ type Record struct {
 
 // Snapshot is a tenant and its money, reduced.
 type Snapshot struct {
-	Tenant  *cloud.Tenant
-	Charges []cost.Charge
-	Prices  []cost.Price
+	Tenant *cloud.Tenant
+	Bill   *cost.Bill // what the cost query told, sorted
+	Prices []cost.Price
 }

@@ -103,15 +103,15 @@ func TestACollectionGetsWhatTheWorldTells(t *testing.T) {
 			t.Errorf("%s was collected and not told", k)
 		}
 	}
-	sum := func(cs []cost.Charge) (n cost.Amount) {
-		for _, c := range cs {
+	sum := func(cs *cost.Bill) (n cost.Amount) {
+		for c := range cs.All() {
 			if c.Currency == "EUR" {
 				n += c.Billed
 			}
 		}
 		return n
 	}
-	if p, q := sum(a.Charges).Float(), sum(b.Charges).Float(); p == 0 || p-q > 1 || q-p > 1 {
+	if p, q := sum(a.Bill).Float(), sum(b.Bill).Float(); p == 0 || p-q > 1 || q-p > 1 {
 		t.Errorf("%.2f EUR told, %.2f collected", p, q)
 	}
 	outcomes := map[string]int{}

@@ -44,6 +44,8 @@ func run(args []string) error {
 			return opens(args[1:])
 		case "floor":
 			return floor(args[1:])
+		case "arm":
+			return servedArm(args[1:])
 		case "node":
 			return profiledNode(args[1:])
 		}
@@ -81,6 +83,7 @@ func measurements() []measurement {
 		{"fleet", false, fleet},
 		{"audit", false, audited},
 		{"inventory", false, inventoried},
+		{"governance", false, governed},
 	}
 }
 
@@ -89,7 +92,7 @@ func bench(args []string) error {
 	var c config
 	fs.StringVar(&c.repo, "repo", ".", "root of the repository")
 	out := fs.String("o", "out/bench.json", "where to write the numbers, from the root of the repository")
-	only := fs.String("only", "", "only these parts, comma separated: latency, node, flood, traced, engine, parts, scan, fleet, audit, inventory")
+	only := fs.String("only", "", "only these parts, comma separated: latency, node, flood, traced, engine, parts, scan, fleet, audit, inventory, governance")
 	note := fs.String("note", os.Getenv("DOCKREEVE_BENCH_NOTE"), "what to write beside the numbers, such as what else the machine was doing")
 	quick := fs.Bool("quick", false, "short windows, to try the harness: the numbers mean little")
 	if err := fs.Parse(args); err != nil {
