@@ -50,9 +50,12 @@ func tenantOf(clusters ...cloud.Cluster) *cloud.Tenant {
 }
 
 func watched(c *cloud.Cluster, canary int64) Observed {
+	back := func(kind, node string) Canary {
+		return Canary{Kind: kind, Node: node, Sent: testNow - canary, Seen: testNow - canary, Every: int64(24 * time.Hour)}
+	}
 	return Observed{Cluster: "here-" + c.Name, ID: c.ID, Agent: "1", LastWord: testNow - int64(time.Minute), Nodes: 3, NodesWatched: 3, AuditLast: testNow - int64(time.Minute),
 		Sensor: Sighting{}, Running: map[string]int{"critical": 2}, AlertsOpen: map[string]int{"high": 1},
-		Canaries: []Canary{{Kind: CanaryExec, Node: "n1", Sent: testNow - canary, Seen: testNow - canary, Every: int64(24 * time.Hour)}, {Kind: CanaryAudit, Sent: testNow - canary, Seen: testNow - canary, Every: int64(24 * time.Hour)}}}
+		Canaries: []Canary{back(CanaryExec, "n1"), back(CanaryExec, "n2"), back(CanaryExec, "n3"), back(CanaryAudit, "")}}
 }
 
 func rowNamed(t *testing.T, ev *Evaluation, name string) *ClusterRow {

@@ -121,11 +121,12 @@ func (x *index) ourInside(r *ClusterRow, o *Observed) Row {
 func (x *index) proven(kind string, o *Observed, runs string) Row {
 	var newest, oldest int64
 	var silent []string
-	n, why := 0, ""
+	n, why, named := 0, "", false
 	for _, c := range o.Canaries {
 		if c.Kind != kind {
 			continue
 		}
+		named = named || c.Node != ""
 		if c.NotAssessed != "" {
 			why = c.NotAssessed
 			continue
@@ -153,6 +154,9 @@ func (x *index) proven(kind string, o *Observed, runs string) Row {
 			why = "no canary was sent"
 		}
 		return unknown(runs+"; that it detects is not proven: "+why, "docs/governance.md: canaries")
+	}
+	if named && n < o.Nodes { // what came back proves nothing of the other nodes
+		return unknown(fmt.Sprintf("%s; that it detects is proven on %d of them: %s", runs, n, cmp.Or(why, "from the others no canary was sent yet")), "docs/governance.md: canaries")
 	}
 	return Row{State: RowClosed, By: []string{providerDockreeve}, Why: runs, Proof: fmt.Sprintf("canary came back %s ago", ago(x.now-oldest)), At: newest}
 }
