@@ -251,8 +251,7 @@ func (l *ledger) fill(r *row, i uint32) *row {
 	return r
 }
 
-// readUsage sorts what was used by cluster, hour and namespace. Of two rows of one thing
-// the one with more samples counts.
+// readUsage sorts what was used by cluster, hour and namespace (see wholeHours).
 func (l *ledger) readUsage() {
 	l.usage = map[string][]inventory.Usage{}
 	n := map[string]int{}
@@ -277,24 +276,8 @@ func (l *ledger) readUsage() {
 		l.usage[id] = append(l.usage[id], u)
 	}
 	for id, us := range l.usage {
-		sort.SliceStable(us, func(a, b int) bool {
-			x, y := &us[a], &us[b]
-			if x.Hour != y.Hour {
-				return x.Hour < y.Hour
-			}
-			if x.Namespace != y.Namespace {
-				return x.Namespace < y.Namespace
-			}
-			return x.Samples > y.Samples
-		})
-		kept := us[:0]
-		for i := range us {
-			if k := len(kept); k > 0 && kept[k-1].Hour == us[i].Hour && kept[k-1].Namespace == us[i].Namespace {
-				l.badUsage++
-				continue
-			}
-			kept = append(kept, us[i])
-		}
+		kept, again := wholeHours(us)
+		l.badUsage += again
 		l.usage[id] = kept
 	}
 }
