@@ -30,9 +30,13 @@ func TestCommands(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"tell":  tell,
-			"await": await,
-			"seed":  seed,
+			"tell":    tell,
+			"await":   await,
+			"seed":    seed,
+			"arm":     serveARM,
+			"exports": writeExports,
+			"agree":   agree,
+			"mailbox": mailbox,
 		},
 	})
 }

@@ -1,8 +1,10 @@
 package cli
 
 import (
+	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -31,7 +33,7 @@ With --fail-under it exits 1 when the share of protected production clusters is 
 4 when it could not be assessed.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := oneOf(f.output, "table", "json", "csv"); err != nil {
+			if err := errors.Join(oneOf(f.output, "table", "json", "csv"), percentage(under)); err != nil {
 				return err
 			}
 			j, err := f.judge(cmd)
@@ -86,13 +88,14 @@ func printCoverage(w io.Writer, j *judged, all bool) error {
 	fmt.Fprint(w, "\nCLUSTERS (by risk × money)\n")
 	t = columns(w)
 	fmt.Fprintln(t, "NAME\tENVIRONMENT\tOWNER\tINSIDE\tIMAGES\tRUNTIME\tENFORCEMENT\tPLAN\tPROFILE\tRISK\tWHAT IS MISSING")
-	hidden := 0
+	hidden, byID := 0, false
 	for i := range j.ev.Clusters {
 		r := &j.ev.Clusters[i]
 		if r.Protected.Value && !all {
 			hidden++
 			continue
 		}
+		byID = byID || isID(r.Ownership.Owner)
 		why := ""
 		for _, row := range []govern.Row{r.Inside, r.Images, r.Runtime} {
 			if row.State != govern.RowClosed {
@@ -103,11 +106,14 @@ func printCoverage(w io.Writer, j *judged, all bool) error {
 		if r.Stopped {
 			why = "stopped"
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.0f\t%s\n", clean(r.Name), clean(r.Environment), clean(r.Ownership.Owner), rowWord(r.Inside), rowWord(r.Images), rowWord(r.Runtime),
-			rowWord(r.Enforcement), told(r.Plan), told(r.Profile), r.Risk, clean(why))
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.0f\t%s\n", short(r.Name, 34), short(r.Environment, 11), owner(r.Ownership), rowWord(r.Inside), rowWord(r.Images), rowWord(r.Runtime),
+			rowWord(r.Enforcement), told(r.Plan), told(r.Profile), r.Risk, short(why, 48))
 	}
 	if err := t.Flush(); err != nil {
 		return err
+	}
+	if byID {
+		fmt.Fprintln(w, "An owner that is an id holds the role Owner; Azure gives no name with it: az ad sp list, az ad user show --id ID, or set the owner's tag.")
 	}
 	if hidden > 0 {
 		fmt.Fprintf(w, "%d protected clusters are not listed (--all)\n", hidden)
@@ -141,4 +147,26 @@ func printCoverage(w io.Writer, j *judged, all bool) error {
 		gapLines(w, j.ev.Gaps)
 	}
 	return nil
+}
+
+// owner writes whose a cluster is. ARM gives the holders of a role by their ids only.
+func owner(o govern.Ownership) string {
+	if isID(o.Owner) {
+		return "role Owner " + o.Owner[:8]
+	}
+	return short(o.Owner, 30)
+}
+
+// isID says whether a name begins with a GUID.
+func isID(name string) bool {
+	if len(name) < 36 {
+		return false
+	}
+	for i, r := range name[:36] {
+		dash := i == 8 || i == 13 || i == 18 || i == 23
+		if dash != (r == '-') || !dash && !strings.ContainsRune("0123456789abcdefABCDEF", r) {
+			return false
+		}
+	}
+	return true
 }

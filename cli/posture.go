@@ -2,6 +2,7 @@ package cli
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -30,8 +31,11 @@ neither a pass nor a fail and always counted beside the score.
   dockreeve posture --snapshot snapshot.json --framework cis-aks-1.8 --verdict fail`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := oneOf(f.output, "table", "json", "csv"); err != nil {
+			if err := errors.Join(oneOf(f.output, "table", "json", "csv"), percentage(under)); err != nil {
 				return err
+			}
+			if !slices.Contains([]string{"", string(posture.Pass), string(posture.Fail), string(posture.NotAssessed), string(posture.Exempt), string(posture.NotRelevant)}, verdict) {
+				return withCode(exitUsage, "--verdict %q: want pass, fail, not-assessed, exempt, not-applicable", verdict)
 			}
 			var list []posture.Result
 			if f.snapshot == "" {
@@ -56,14 +60,20 @@ neither a pass nor a fail and always counted beside the score.
 				c := controls[r.Control]
 				return (verdict == "" || string(r.Verdict) == verdict) && (framework == "" || c != nil && len(c.Maps[framework]) > 0)
 			})
+			if framework != "" && !slices.Contains(posture.Frameworks(), framework) {
+				return withCode(exitUsage, "--framework %s is not known; \"dockreeve posture controls\" lists them", framework)
+			}
 			w := cmd.OutOrStdout()
+			var err error
 			switch f.output {
 			case "json":
-				return printValue(w, list)
+				err = printValue(w, list)
 			case "csv":
-				return report.Results(w, list, all)
+				err = report.Results(w, list, all)
+			default:
+				err = printPosture(w, scores, list, controls, framework)
 			}
-			if err := printPosture(w, scores, list, controls, framework); err != nil {
+			if err != nil {
 				return err
 			}
 			return scoreUnder(scores, cmp.Or(framework, "cis-aks-1.8"), under)
@@ -108,7 +118,7 @@ func printPosture(w io.Writer, scores []posture.Score, list []posture.Result, co
 		if s.Pass+s.Fail > 0 {
 			score = fmt.Sprintf("%.1f %%", 100*s.Ratio)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\n", s.Framework, score, s.Pass, s.Fail, s.NotAssessed, s.Exempt, s.Manual)
+		fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%d\n", cmp.Or(s.Framework, "all controls"), score, s.Pass, s.Fail, s.NotAssessed, s.Exempt, s.Manual)
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -151,7 +161,7 @@ func printPosture(w io.Writer, scores []posture.Score, list []posture.Result, co
 		if c := controls[s.control]; c != nil {
 			title = c.Title
 		}
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%s\t%s\n", s.control, s.pass, s.fail, s.unknown, s.other, clean(title), clean(s.why))
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%s\t%s\n", s.control, s.pass, s.fail, s.unknown, s.other, clean(title), short(s.why, 60))
 	}
 	return t.Flush()
 }

@@ -65,8 +65,8 @@ func newReportPlaybook() *cobra.Command {
 		Long: `Write the playbook: checks none of which can be ticked by hand, four KPIs with trend and
 denominator, and the pitfalls found from data. Each item says how it is computed.
 
-  dockreeve report playbook --format pdf -f playbook.pdf
-  dockreeve report playbook --snapshot snapshot.json --format html -f playbook.html`,
+  dockreeve report playbook -o pdf -f playbook.pdf
+  dockreeve report playbook --snapshot snapshot.json -o html -f playbook.html`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := oneOf(f.output, report.Formats()...); err != nil {
@@ -221,6 +221,9 @@ func newReportVerify() *cobra.Command {
 		Short: "Check that a bundle is whole and signed by a key",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if key == "" {
+				return withCode(exitUsage, "name the public key: --key evidence.pub")
+			}
 			raw, err := os.ReadFile(key)
 			if err != nil {
 				return withCode(exitUsage, "--key: %w", err)
@@ -270,6 +273,9 @@ does that each week by itself: "dockreeve up --mail-server … --mail-from …".
 			if owner == "" {
 				return withCode(exitUsage, "name the owner: --owner team@example.org")
 			}
+			if len(to) == 0 && (smtp != "" || from != "") {
+				return withCode(exitUsage, "--mail-server and --mail-from go with --mail-to")
+			}
 			j, err := f.judge(cmd)
 			if err != nil {
 				return err
@@ -279,7 +285,7 @@ does that each week by itself: "dockreeve up --mail-server … --mail-from …".
 				return withCode(exitUsage, "%w", err)
 			}
 			if len(to) > 0 {
-				return mailTeam(cmd.Context(), s, smtp, from, to, j.ev.At)
+				return mailTeam(cmd.Context(), cmd.OutOrStdout(), s, smtp, from, to, j.ev.At)
 			}
 			switch f.output {
 			case "json":
@@ -302,7 +308,7 @@ does that each week by itself: "dockreeve up --mail-server … --mail-from …".
 	return cmd
 }
 
-func mailTeam(ctx context.Context, s *report.Summary, server, from string, to []string, at int64) error {
+func mailTeam(ctx context.Context, w io.Writer, s *report.Summary, server, from string, to []string, at int64) error {
 	m, err := notify.ParseMail(server, from)
 	if err != nil {
 		return withCode(exitUsage, "%w", err)
@@ -315,6 +321,7 @@ func mailTeam(ctx context.Context, s *report.Summary, server, from string, to []
 		if err := m.Send(ctx, one, b.Bytes()); err != nil {
 			return withCode(exitFailed, "%w", err)
 		}
+		fmt.Fprintf(w, "sent to %s\n", clean(one))
 	}
 	return nil
 }

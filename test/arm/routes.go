@@ -57,14 +57,14 @@ func (s *Server) route(c *call) {
 		s.page(c, func(out func(json.RawMessage) error) error {
 			return s.o.World.Whole(tenant.Ask{What: cloud.ReadGroups}, out)
 		})
+	case strings.Contains(c.path, "/providers/microsoft.authorization/policydefinitions/") || strings.Contains(c.path, "/providers/microsoft.authorization/policysetdefinitions/"):
+		s.single(c, tenant.Ask{What: cloud.ReadDefinitions}, c.path)
 	case strings.HasPrefix(c.path, groupOf):
 		s.groups(c)
 	case c.path == "/subscriptions":
 		s.page(c, func(out func(json.RawMessage) error) error {
 			return s.o.World.Whole(tenant.Ask{What: cloud.ReadSubscriptions}, out)
 		})
-	case strings.Contains(c.path, "/providers/microsoft.authorization/policydefinitions/") || strings.Contains(c.path, "/providers/microsoft.authorization/policysetdefinitions/"):
-		s.single(c, tenant.Ask{What: cloud.ReadDefinitions}, c.path)
 	case strings.HasPrefix(c.path, "/subscriptions/"):
 		s.below(c, post)
 	default:
