@@ -153,11 +153,7 @@ func (f *tenantFlags) bill(stderr io.Writer, path string, into *cost.Input) erro
 		return err
 	}
 	sum, err := cost.ReadFOCUS(file, o, func(c cost.Charge) error {
-<<<<<<< HEAD
 		into.Bill.Add(&c)
-=======
-		into.Charges = append(into.Charges, c)
->>>>>>> 16d9ea0 (wip)
 		return nil
 	})
 	into.Bad += sum.Bad
