@@ -34,6 +34,7 @@ type hub struct {
 	bin    string
 	dir    string
 	args   []string // of the agent, beyond those that join it
+	extra  []string // of the server
 	server *proc
 	agent  *proc
 }
@@ -46,9 +47,9 @@ type proc struct {
 }
 
 // startHub builds the program and starts a server, which listens for agents.
-func startHub(t testing.TB) *hub {
+func startHub(t testing.TB, extra ...string) *hub {
 	t.Helper()
-	h := &hub{t: t, dir: t.TempDir()}
+	h := &hub{t: t, dir: t.TempDir(), extra: extra}
 	h.bin = filepath.Join(h.dir, "dockreeve")
 	build := exec.CommandContext(t.Context(), "go", "build", "-o", h.bin, "./cmd/dockreeve")
 	build.Dir, build.Env = "../..", append(os.Environ(), "CGO_ENABLED=0")
@@ -112,7 +113,7 @@ func (h *hub) linkAddress() string {
 // startServer starts the server and waits until its API answers.
 func (h *hub) startServer(link string) {
 	h.t.Helper()
-	h.server = h.start("server", "server", "--listen", "127.0.0.1:0", "--link-listen", link, "--state", h.state(), "--no-image-scan", "-v")
+	h.server = h.start("server", append([]string{"server", "--listen", "127.0.0.1:0", "--link-listen", link, "--state", h.state(), "--no-image-scan", "-v"}, h.extra...)...)
 	h.untilAlive(h.server, "server that answers", func() bool {
 		_, err := h.cli("alerts", "list")
 		return err == nil || strings.Contains(err.Error(), "no node")
@@ -305,4 +306,47 @@ func csrPEM(t testing.TB, name string) string {
 		t.Fatal(err)
 	}
 	return base64.StdEncoding.EncodeToString(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}))
+}
+
+// startProgram starts another program than dockreeve.
+func (h *hub) startProgram(bin, name string, args ...string) *proc {
+	h.t.Helper()
+	other := *h
+	other.bin = bin
+	return other.start(name, args...)
+}
+
+// end asks a process to end, and waits until it has.
+func (p *proc) end(t testing.TB) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-p.over:
+	case <-time.After(time.Minute):
+		t.Fatalf("%s does not end", p.log)
+	}
+}
+
+// url is where the server's console and API are.
+func (h *hub) url() string {
+	h.t.Helper()
+	b, err := os.ReadFile(filepath.Join(h.state(), "address"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return strings.TrimSpace(string(b))
+}
+
+// json runs a command and reads what it prints.
+func (h *hub) json(into any, args ...string) {
+	h.t.Helper()
+	out, err := h.cli(args...)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	if err := json.Unmarshal([]byte(out), into); err != nil {
+		h.t.Fatalf("%v: %.400s", err, out)
+	}
 }
