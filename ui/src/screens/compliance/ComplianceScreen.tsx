@@ -24,7 +24,7 @@ export const useCompliance = (): Entity<Compliance> => useEntity<Compliance>("co
 });
 
 const STATES = ["fail", "not-assessed", "exempt", "pass"] as const;
-const SAYS: Readonly<Record<string, string>> = { fail: "failing somewhere", "not-assessed": "not assessed anywhere", exempt: "exempt somewhere", pass: "passing wherever assessed" };
+const SAYS: Readonly<Record<string, string>> = { fail: "failing somewhere", "not-assessed": "not assessed anywhere", exempt: "exempt somewhere", pass: "passing, none fails" };
 /** Whether a chip counts a control. One that fails here and is exempt there is counted by both. */
 export const counts = (n: Record<string, number> | undefined, state: string): boolean => (state === "exempt" ? (n?.exempt ?? 0) > 0 : state === "pass" ? (n?.pass ?? 0) > 0 && (n?.fail ?? 0) === 0 : stateOf(n) === state);
 /** Where a control stands over all that it was judged at. */
