@@ -278,3 +278,15 @@ func TestPlaceholdersSayNothing(t *testing.T) {
 		}
 	}
 }
+
+// An agent cannot stretch the age of a proof by saying that it seldom proves anything.
+func TestACanaryOnceAYearProvesNothing(t *testing.T) {
+	c := aks(subB, "seldom", no(), nil)
+	o := watched(&c, int64(60*24*time.Hour))
+	for i := range o.Canaries {
+		o.Canaries[i].Every = int64(365 * 24 * time.Hour)
+	}
+	if r := rowNamed(t, Evaluate(&Input{Now: testNow, Tenant: tenantOf(c), Observed: []Observed{o}}), "seldom"); r.Inside.State != RowOpen {
+		t.Errorf("inside pods is %s: %s", r.Inside.State, r.Inside.Why)
+	}
+}

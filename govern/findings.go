@@ -92,7 +92,7 @@ func findings(in *Input, ev *Evaluation) {
 			tell(RuleNoSensor, finding.High, subject, owner, "Defender's profile is on at cluster "+r.Name+", but no sensor runs in it", r.Inside.Do)
 		}
 		for _, c := range r.Canaries {
-			stale := max(int64(x.config.StaleCanary), 2*c.Every)
+			stale := x.canaryStale(&c)
 			if c.NotAssessed == "" && c.Sent > 0 && (c.Seen == 0 || in.Now-c.Seen > stale) {
 				f := tell(RuleCanary, finding.High, subject, owner, fmt.Sprintf("the %s canary of cluster %s%s has not come back%s: it is watched in name only", c.Kind, r.Name, onNode(c.Node), since(in.Now, c.Seen)), "dockreeve status")
 				f.Key += "|" + c.Kind + "|" + c.Node

@@ -51,12 +51,23 @@ func (c Config) exempt(now int64) func(control, resource string) (string, bool) 
 				continue
 			}
 			scope, r := strings.ToLower(strings.Trim(e.Scope, "/")), strings.ToLower(strings.Trim(resource, "/"))
-			if scope == r || strings.HasPrefix(r, scope+"/") {
+			if scope == r || strings.HasPrefix(r, scope+"/") || !strings.Contains(scope, "/") && clusterName(r) == scope {
 				return "by " + e.By + " until " + e.Expires + ": " + e.Why, true
 			}
 		}
 		return "", false
 	}
+}
+
+// clusterName is the name of the cluster that an ARM id in lower case is of or lies below.
+func clusterName(id string) string {
+	for _, kind := range []string{"/managedclusters/", "/connectedclusters/"} {
+		if _, rest, ok := strings.Cut(id, kind); ok {
+			name, _, _ := strings.Cut(rest, "/")
+			return name
+		}
+	}
+	return ""
 }
 
 // owners says whose each cluster and each of its namespaces is, and where Dockreeve runs.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/dockreeve/dockreeve/inventory"
 	"github.com/dockreeve/dockreeve/inventory/cloud"
@@ -117,6 +118,15 @@ func (x *index) ourInside(r *ClusterRow, o *Observed) Row {
 	return x.proven(CanaryExec, o, fmt.Sprintf("Dockreeve's sensor reports from all %d nodes", o.Nodes))
 }
 
+// maxCanaryEvery bounds what an agent may say of its own pace: a canary once a year
+// proves nothing.
+const maxCanaryEvery = int64(7 * 24 * time.Hour)
+
+// canaryStale is the age beyond which a canary that came back proves nothing any more.
+func (x *index) canaryStale(c *Canary) int64 {
+	return max(int64(x.config.StaleCanary), 2*min(c.Every, maxCanaryEvery))
+}
+
 // proven closes a row only when the canary of its kind came back: running is not detecting.
 func (x *index) proven(kind string, o *Observed, runs string) Row {
 	var newest, oldest int64
@@ -132,7 +142,7 @@ func (x *index) proven(kind string, o *Observed, runs string) Row {
 			continue
 		}
 		n++
-		stale := max(int64(x.config.StaleCanary), 2*c.Every)
+		stale := x.canaryStale(&c)
 		if c.Seen == 0 || x.now-c.Seen > stale {
 			silent = append(silent, c.Node)
 		}

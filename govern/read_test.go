@@ -28,6 +28,13 @@ func TestReadConfig(t *testing.T) {
 	if _, ok := c.exempt(now+int64(60*24*time.Hour))("x", "/subscriptions/a"); ok {
 		t.Error("an exemption that ended is honoured")
 	}
+	byName := Config{Exemptions: []Exemption{{Control: "x", Scope: "Shop", By: "kim", Why: "w", Expires: "2027-01-01"}}}.exempt(now)
+	if _, ok := byName("x", "/subscriptions/a/resourceGroups/g/providers/Microsoft.ContainerService/managedClusters/shop"); !ok {
+		t.Error("a cluster's name does not exempt it")
+	}
+	if _, ok := byName("x", "/subscriptions/a/resourceGroups/shop/providers/Microsoft.ContainerService/managedClusters/b"); ok {
+		t.Error("a resource group of that name is exempt")
+	}
 	for text, want := range map[string]string{
 		"provider: aws":                           "none of defender",
 		"providr: defender":                       "unknown field",
