@@ -13,11 +13,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/dockreeve/dockreeve/demo/tenant"
+	"github.com/dockreeve/dockreeve/govern"
 	"github.com/dockreeve/dockreeve/inventory/cloud"
 	"github.com/dockreeve/dockreeve/test/arm"
 )
@@ -212,5 +214,25 @@ func takeMail(c net.Conn, path string) {
 		default:
 			_ = conn.PrintfLine("250 fine")
 		}
+	}
+}
+
+// TestTheDocumentedConfigurationIsRead holds docs/governance.md to what is read.
+func TestTheDocumentedConfigurationIsRead(t *testing.T) {
+	page, err := os.ReadFile("../docs/governance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(page), "```yaml\n")
+	example, _, ok := strings.Cut(rest, "```")
+	if !ok {
+		t.Fatal("no example of a configuration in docs/governance.md")
+	}
+	c, err := govern.ReadConfig(strings.NewReader(example))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Provider != "either" || len(c.Tags) != 2 || len(c.Exemptions) != 1 {
+		t.Errorf("read as %+v", c)
 	}
 }
