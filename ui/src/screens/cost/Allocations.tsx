@@ -18,7 +18,7 @@ const by = (k: "owner" | "namespace") => [{ values: (a: Allocation): Field[] => 
 /** Core-hours. Where something was not measured, none is not assessed and some is only a part. */
 function Hours({ of, why }: { of: number; why: string | undefined }) {
   if (!why) return <>{num(Math.round(of))}</>;
-  if (of === 0) return <span className="muted" data-tip={`not assessed: ${why}`}>not assessed</span>;
+  if (!of) return <span className="muted" data-tip={`not assessed: ${why}`}>not assessed</span>;
   return <span className="hours" data-tip={`in part: ${why}`}><span className="amber part"><Warn size={12} /><span className="sr">at least </span></span>{num(Math.round(of))}</span>;
 }
 

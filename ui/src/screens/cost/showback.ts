@@ -8,6 +8,6 @@ export function showback(a: Allocation, kind: "owner" | "namespace"): Field[] {
   return [
     { key: kind, value: a.key }, ...(kind === "namespace" ? [{ key: "cluster", value: a.cluster ?? "" }, { key: "owner", value: a.owner ?? "" }] : []),
     { key: "cost", value: m(a.cost) }, { key: "idle_share", value: m(a.idleShare) }, { key: "protection", value: m(a.protection) }, { key: "currency", value: a.cost.currency }, { key: "in_part", value: [a.cost, a.idleShare, a.protection].map(partial).filter(Boolean).join("; ") }, { key: "price_date", value: a.cost.asOf ?? "" }, { key: "source", value: a.cost.source ?? "" },
-    ...([["core_hours", a.coreHours], ["requested_core_hours", a.requested], ["used_core_hours", a.used]] as const).map(([key, v]) => ({ key, value: a.usedWhy && v === 0 ? `not assessed: ${a.usedWhy}` : v })), { key: "core_hours_in_part", value: a.usedWhy ?? "" },
+    ...([["core_hours", a.coreHours], ["requested_core_hours", a.requested], ["used_core_hours", a.used]] as const).map(([key, v]) => ({ key, value: a.usedWhy && (!v || key === "used_core_hours") ? `not assessed: ${a.usedWhy}` : v })), { key: "core_hours_in_part", value: a.usedWhy ?? "" },
   ];
 }
