@@ -26,6 +26,7 @@ const HopGovernance = "store.governance"
 const (
 	GovEvaluation = "evaluation" // govern.Evaluation without its lists, its day and the scores of single clusters and owners
 	GovCosts      = "costs"      // cost.Report without its clusters
+	GovAnomalies  = "anomalies"  // []cost.Anomaly of GovCosts
 	GovControls   = "controls"   // []posture.Control
 	GovScores     = "scores"     // map[string][]posture.Score
 	GovSnapshot   = "snapshot"   // what its taker says of it
@@ -264,7 +265,7 @@ func (w *govWriter) finish(g *Governance) error {
 			}
 		}
 		if g.Costs == nil {
-			if _, err := t.exec("DELETE FROM gov_docs WHERE name = ?", GovCosts); err != nil {
+			if _, err := t.exec("DELETE FROM gov_docs WHERE name IN (?, ?)", GovCosts, GovAnomalies); err != nil {
 				return err
 			}
 		}
@@ -311,7 +312,7 @@ func (w *govWriter) documents(g *Governance) ([]govDocument, error) {
 	if g.Costs != nil && err == nil {
 		r := *g.Costs
 		r.Clusters = nil
-		err = add(GovCosts, &r)
+		err = errors.Join(add(GovCosts, &r), add(GovAnomalies, r.Anomalies))
 	}
 	return out, err
 }

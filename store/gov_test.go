@@ -4,10 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 
@@ -607,3 +609,36 @@ func TestWhatWasRaisedIsRemembered(t *testing.T) {
 		t.Fatal(got, err)
 	}
 }
+
+// One cluster is found in a day whatever its name, and nothing else is taken for it.
+func TestOneClusterOfADay(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		name := rapid.OneOf(rapid.String(), rapid.SampledFrom([]string{"a", "a\"", "<a>", "\\", "protected", "clusters", "x\":{"}))
+		d := govern.Day{At: 1, Clusters: map[string]govern.DayRow{}, Findings: map[string]int64{}, Recommendations: map[string]int64{}}
+		for _, n := range rapid.SliceOfN(name, 0, 6).Draw(t, "clusters") {
+			if utf8.ValidString(n) {
+				d.Clusters[n] = govern.DayRow{Owner: name.Draw(t, "owner"), Since: rapid.Int64().Draw(t, "since")}
+			}
+		}
+		for _, n := range rapid.SliceOfN(name, 0, 3).Draw(t, "findings") {
+			d.Findings[n] = 1
+		}
+		doc, err := json.Marshal(&d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var back govern.Day
+		if err := json.Unmarshal(doc, &back); err != nil {
+			t.Fatal(err)
+		}
+		for _, id := range append(rapid.SliceOfN(name, 1, 4).Draw(t, "asked"), sortedIDs(d.Clusters)...) {
+			want, there := back.Clusters[id]
+			got, ok, err := dayRowOf(doc, id)
+			if err != nil || ok != there || !reflect.DeepEqual(got, want) {
+				t.Fatalf("%q: %+v %v %v, want %+v %v\n%s", id, got, ok, err, want, there, doc)
+			}
+		}
+	})
+}
+
+func sortedIDs(m map[string]govern.DayRow) []string { return slices.Sorted(maps.Keys(m)) }

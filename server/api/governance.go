@@ -180,21 +180,19 @@ func (a *API) clusterHistory(ctx context.Context, id string, costs []byte) (stri
 }
 
 func (a *API) clusterAnomalies(ctx context.Context, id string) (string, error) {
-	doc, _, _, err := a.opt.DB.GovDocument(ctx, store.GovCosts)
+	doc, _, _, err := a.opt.DB.GovDocument(ctx, store.GovAnomalies)
 	if errors.Is(err, store.ErrNotFound) {
 		return "[]", nil
 	}
 	if err != nil {
 		return "", err
 	}
-	var r struct {
-		Anomalies []cost.Anomaly `json:"anomalies"`
-	}
-	if err := json.Unmarshal(doc, &r); err != nil {
-		return "", fmt.Errorf("stored costs: %w", err)
+	var all []cost.Anomaly
+	if err := json.Unmarshal(doc, &all); err != nil {
+		return "", fmt.Errorf("stored anomalies: %w", err)
 	}
 	own := []cost.Anomaly{}
-	for _, x := range r.Anomalies {
+	for _, x := range all {
 		if strings.EqualFold(x.Cluster, id) {
 			own = append(own, x)
 		}
