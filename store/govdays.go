@@ -126,12 +126,20 @@ func dayRowOf(doc []byte, id string) (govern.DayRow, bool, error) {
 	if err != nil {
 		return row, false, err
 	}
-	i := bytes.Index(doc, append(key, ":{"...))
-	if i < 0 {
-		return row, false, nil
+	key = append(key, ":{"...)
+	for from := 0; ; {
+		i := bytes.Index(doc[from:], key)
+		if i < 0 {
+			return row, false, nil
+		}
+		i += from
+		if c := doc[max(i-1, 0)]; c != '{' && c != ',' { // the end of a longer name
+			from = i + 1
+			continue
+		}
+		err = json.NewDecoder(bytes.NewReader(doc[i+len(key)-1:])).Decode(&row)
+		return row, err == nil, err
 	}
-	err = json.NewDecoder(bytes.NewReader(doc[i+len(key)+1:])).Decode(&row)
-	return row, err == nil, err
 }
 
 // AddReview keeps a review. One of an id that is kept is left as it is.
