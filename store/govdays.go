@@ -117,16 +117,16 @@ func (db *DB) GovClusterDays(ctx context.Context, id string) (at []int64, days [
 	return at, days, db.explain(rows.Err())
 }
 
-// dayRowOf finds one cluster in a day as packDay wrote it, without decoding the others: a
-// member of the name whose value is an object is in no other of the day's maps, and a
-// quote within a text is escaped.
+// dayRowOf finds one cluster in a day as packDay wrote it, without decoding the others. A
+// quote within a text is escaped, so what looks like a member is one.
 func dayRowOf(doc []byte, id string) (govern.DayRow, bool, error) {
 	var row govern.DayRow
 	key, err := json.Marshal(id)
 	if err != nil {
 		return row, false, err
 	}
-	key = append(key, ":{"...)
+	name := len(key)
+	key = append(key, `:{"protected":"`...) // as a row begins, and no map of the day
 	for from := 0; ; {
 		i := bytes.Index(doc[from:], key)
 		if i < 0 {
@@ -137,7 +137,7 @@ func dayRowOf(doc []byte, id string) (govern.DayRow, bool, error) {
 			from = i + 1
 			continue
 		}
-		err = json.NewDecoder(bytes.NewReader(doc[i+len(key)-1:])).Decode(&row)
+		err = json.NewDecoder(bytes.NewReader(doc[i+name+1:])).Decode(&row)
 		return row, err == nil, err
 	}
 }
