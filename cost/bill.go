@@ -138,8 +138,9 @@ func (b *Bill) All() iter.Seq[Charge] {
 
 // Merge takes in what another reading of the same bill tells beside this one. Where this
 // one has rows of a subscription and a day (UTC), those of other for that day are left out:
-// an export and the Cost Management query tell the same money twice. It returns how many
-// were left out; other is not changed.
+// an export and the Cost Management query tell the same money twice. A row of other that
+// names no subscription is left out where this one has rows of that day at all. It returns
+// how many were left out; other is not changed.
 func (b *Bill) Merge(other *Bill) (left int) {
 	type where struct {
 		sub string
@@ -150,7 +151,7 @@ func (b *Bill) Merge(other *Bill) (left int) {
 	for i := range b.Len() {
 		e := b.entry(i)
 		for d := floorDay(e.start); d < max(e.end, e.start+1) && d < floorDay(e.start)+32*nanosPerDay; d += nanosPerDay {
-			have[where{subs[e.fact], d}] = true
+			have[where{subs[e.fact], d}], have[where{"", d}] = true, true
 		}
 	}
 	subs = other.subs()

@@ -79,7 +79,7 @@ func TestMergeCountsEachDayOnce(t *testing.T) {
 		draw := func(name string) []Charge {
 			return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) Charge {
 				d := rapid.Int64Range(-3, 10).Draw(t, "day") * nanosPerDay
-				return Charge{SubAccount: rapid.SampledFrom([]string{"/subscriptions/A", "/subscriptions/b"}).Draw(t, "sub"), Start: d + rapid.Int64Range(0, nanosPerDay-2).Draw(t, "in"), Billed: Amount(rapid.Int64Range(-9, 9).Draw(t, "m"))}
+				return Charge{SubAccount: rapid.SampledFrom([]string{"/subscriptions/A", "/subscriptions/b", ""}).Draw(t, "sub"), Start: d + rapid.Int64Range(0, nanosPerDay-2).Draw(t, "in"), Billed: Amount(rapid.Int64Range(-9, 9).Draw(t, "m"))}
 			}), 0, 20).Draw(t, name)
 		}
 		better, other := draw("better"), draw("other")
@@ -94,7 +94,7 @@ func TestMergeCountsEachDayOnce(t *testing.T) {
 		}
 		days := map[[2]any]bool{}
 		for i := range better {
-			days[[2]any{better[i].SubAccount, floorDay(better[i].Start)}] = true
+			days[[2]any{better[i].SubAccount, floorDay(better[i].Start)}], days[[2]any{"", floorDay(better[i].Start)}] = true, true
 		}
 		for _, c := range all[len(better):] {
 			if days[[2]any{c.SubAccount, floorDay(c.Start)}] {
