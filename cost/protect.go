@@ -50,6 +50,7 @@ type protected struct {
 	asIf    map[string]*parcel
 	trial   bool // some of the window lies in the plan's free trial
 	late    bool // some of it lies before the plan was on
+	counted bool // on some days its nodes are counted as they are now, though autoscaled: an estimate
 }
 
 // parcel is what one provider costs a cluster, by day.

@@ -249,6 +249,7 @@ func (p *protector) measure(id string, x *protected, cc *ClusterCost) {
 		why := "neither the bill nor agents tell what ran on some days: its nodes were counted as they are now"
 		if auto {
 			why += ", though pools of it are autoscaled"
+			x.counted = true
 		}
 		cc.Gaps = append(cc.Gaps, Gap{What: "nodes", Reason: why})
 	}

@@ -187,7 +187,7 @@ func (p *protector) reconcileDefender(what, sub string, ids []string, parts map[
 	out := Reconciliation{What: what, Scope: sub}
 	days := p.billedDays(sub)
 	var sum Amount
-	on, unknown, trial, late, held := 0, 0, false, false, true
+	on, unknown, counted, trial, late, held := 0, 0, 0, false, false, true
 	why := ""
 	for _, id := range ids {
 		x := p.by[id]
@@ -205,6 +205,9 @@ func (p *protector) reconcileDefender(what, sub string, ids []string, parts map[
 			continue
 		}
 		on++
+		if x.counted {
+			counted++
+		}
 		trial, late = trial || x.trial, late || x.late
 		for k, v := range line.days {
 			if days[k] && held {
@@ -247,6 +250,10 @@ func (p *protector) reconcileDefender(what, sub string, ids []string, parts map[
 		}
 	}
 	p.compare(&out, b)
+	if counted > 0 && what == ReconcilePlan {
+		out.Why = append(out.Why, fmt.Sprintf("an estimate: of %d of %d clusters autoscaled nodes were counted as they are now, since neither the bill nor agents tell what ran; a FOCUS export would", counted, on))
+		out.Finding = false // what is guessed here says nothing against the bill
+	}
 	if out.Finding && b.rows > 0 && out.Computed.Amount < b.spend {
 		out.Why = append(out.Why, "the bill may hold clusters that are not known here: of other clouds, or not readable")
 	}

@@ -85,6 +85,16 @@ func TestWhatCouldNotBeComputedIsNoFinding(t *testing.T) {
 	}
 }
 
+// Autoscaled nodes that nobody told of are a guess, which says nothing against a bill.
+func TestAGuessIsNoFinding(t *testing.T) {
+	in := onlyOne(planCharge(9_000_000, nil))
+	in.Tenant.Clusters[0].Pools[0].Autoscaled = true
+	c := reconciled(t, Compute(in), ReconcilePlan)
+	if c.Finding || math.Abs(c.Difference) < 0.02 || !strings.Contains(strings.Join(c.Why, "\n"), "an estimate: of 1 of 1 clusters") {
+		t.Errorf("got %+v", c)
+	}
+}
+
 func TestScansIngestionAndComputeAgainstTheirBill(t *testing.T) {
 	in := onlyOne(planCharge(2_160_000, nil), planCharge(700_000, func(c *Charge) { c.Meter = "Standard Images" }))
 	in.Scans = map[string]int{aks1: 200}
