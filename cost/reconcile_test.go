@@ -15,6 +15,9 @@ func onlyOne(plan ...Charge) *Input {
 	in.Tenant.Clusters = in.Tenant.Clusters[:1]
 	in.Scans = nil
 	in.Charges = append(in.Charges, plan...)
+	for i := range in.Tenant.Clusters[0].Pools { // it stood still: counting its nodes is no guess
+		in.Tenant.Clusters[0].Pools[i].Autoscaled = false
+	}
 	return in
 }
 
