@@ -126,7 +126,7 @@ func (k *collector) graphRows(ctx context.Context, what string, subs []string, r
 		k.done[key] = true
 		k.all++
 		k.mu.Unlock()
-		k.end(ctx, what, s, len(docs), nil)
+		k.end(ctx, what, s, len(rows[s]), nil) // its own: with whom the others come depends on what was read before
 	}
 }
 
