@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/dockreeve/dockreeve/internal/pki"
@@ -79,11 +80,17 @@ func (u *Uplink) Hops() []link.Hop { return u.spool.Ledger().Hops() }
 // work it waits up to patience for the rest to get through; what does not is kept for
 // the next start, and left says how much that is.
 func (u *Uplink) Carry(n *Node, base RuleSet, patience time.Duration, work func() error) (left int, err error) {
-	u.down = func(d link.Down) { u.take(n, base, d) }
+	var ended atomic.Bool
+	u.down = func(d link.Down) {
+		if !ended.Load() { // rules for a node that ends would only have it answer once more
+			u.take(n, base, d)
+		}
+	}
 	ctx, stop := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- u.client.Run(ctx) }()
 	err = work()
+	ended.Store(true)
 	for end := time.Now().Add(patience); u.pending() > 0 && time.Now().Before(end); {
 		time.Sleep(10 * time.Millisecond)
 	}
@@ -95,7 +102,7 @@ func (u *Uplink) Carry(n *Node, base RuleSet, patience time.Duration, work func(
 
 func (u *Uplink) pending() int {
 	n := 0
-	for _, l := range []link.Lane{link.LaneAlert, link.LaneLoss, link.LaneStatus, link.LaneEvent} {
+	for _, l := range []link.Lane{link.LaneAlert, link.LaneLoss, link.LaneStatus, link.LaneEvent, link.LaneInventory} {
 		n += u.spool.Pending(l)
 	}
 	return n
