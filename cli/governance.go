@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"text/tabwriter"
@@ -90,6 +91,9 @@ func (f *tenantFlags) judge(cmd *cobra.Command) (*judged, error) {
 		}
 		return f.ask(cmd.Context())
 	}
+	// What is read is large and short-lived: the collector's room over it would be as much
+	// again. A command that ends soon pays for that with a little time.
+	defer debug.SetGCPercent(debug.SetGCPercent(40))
 	k := &govern.Known{}
 	k.Now = time.Now().UnixNano()
 	if f.at != "" {
