@@ -9,6 +9,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/dockreeve/dockreeve/finding"
 	"github.com/dockreeve/dockreeve/inventory"
 	"github.com/dockreeve/dockreeve/inventory/cloud"
 )
@@ -288,5 +289,28 @@ func TestACanaryOnceAYearProvesNothing(t *testing.T) {
 	}
 	if r := rowNamed(t, Evaluate(&Input{Now: testNow, Tenant: tenantOf(c), Observed: []Observed{o}}), "seldom"); r.Inside.State != RowOpen {
 		t.Errorf("inside pods is %s: %s", r.Inside.State, r.Inside.Why)
+	}
+}
+
+// A plan that is off is one alert, however many clusters it leaves open; each of them
+// stays in its owner's list.
+func TestOneCauseIsOneAlert(t *testing.T) {
+	var clusters []cloud.Cluster
+	for i := range 5 {
+		clusters = append(clusters, aks(subB, fmt.Sprint("c", i), no(), map[string]string{"env": "prod", "owner": "kim"}))
+	}
+	clusters = append(clusters, aks(subA, "bare", no(), map[string]string{"env": "prod", "owner": "kim"}))
+	ev := Evaluate(&Input{Now: testNow, Tenant: tenantOf(clusters...)})
+	grave, listed := map[string]int{}, 0
+	for _, f := range ev.Findings {
+		if f.Severity >= finding.Medium {
+			grave[f.Rule]++
+		}
+		if f.Rule == RuleUnprotected {
+			listed++
+		}
+	}
+	if grave[RulePlanOff] != 1 || grave[RuleUnprotected] != 1 || listed != 6 {
+		t.Errorf("%v, %d clusters listed", grave, listed)
 	}
 }

@@ -46,6 +46,7 @@ func findings(in *Input, ev *Evaluation) {
 		out = append(out, Finding{Key: rule + "|" + subject.ID, Rule: rule, Severity: s, Subject: subject, Owner: cmp.Or(owner, inventory.Unowned), Summary: summary, Do: do, At: in.Now})
 		return &out[len(out)-1]
 	}
+	planOff := map[string]bool{} // subscriptions that a finding of their own tells of
 	for i := range ev.Subscriptions {
 		s := &ev.Subscriptions[i]
 		if s.Relevant.NotAssessed != "" || !s.Relevant.Value || s.Plan.NotAssessed != "" {
@@ -55,6 +56,7 @@ func findings(in *Input, ev *Evaluation) {
 		holds := count(s.Clusters, "cluster") + " and " + count(s.Registries, "registry")
 		if !s.Plan.Value {
 			if x.config.Provider != providerDockreeve {
+				planOff[guid(s.ID)] = true
 				tell(RulePlanOff, finding.High, subject, s.Owner.Owner, "Defender for Containers is off in subscription "+s.Name+", which holds "+holds,
 					"az security pricing create --name Containers --tier Standard --subscription "+shellWord(guid(s.ID)))
 			}
@@ -85,6 +87,9 @@ func findings(in *Input, ev *Evaluation) {
 			s := finding.High
 			if r.Environment == unknownEnvironment {
 				s = finding.Medium
+			}
+			if planOff[guid(r.Subscription)] && r.Plan.NotAssessed == "" && !r.Plan.Value {
+				s = finding.Low // one cause is one alert: that of the subscription; the cluster stays in its owner's list
 			}
 			tell(RuleUnprotected, s, subject, owner, "production cluster "+r.Name+" is not protected: "+why+since(in.Now, r.UncoveredSince), do)
 		}
