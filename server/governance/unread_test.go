@@ -28,7 +28,7 @@ func TestWhatCannotBeReadIsNotOver(t *testing.T) {
 	}
 	f.judge(t, readable())
 	before := map[string]store.Alert{}
-	for _, rule := range []string{govern.RuleUnowned, govern.RulePlanOff, govern.RuleUnprotected} {
+	for _, rule := range []string{govern.RuleUnowned, govern.RulePlanOff} {
 		before[rule] = f.alert(t, rule)
 	}
 	f.clock.Advance(24 * time.Hour)
