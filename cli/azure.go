@@ -261,7 +261,14 @@ func newAzureImport() *cobra.Command {
 				return to.explain(err)
 			}
 			fmt.Fprintf(cmd.OutOrStdout(), "The server took %d records: %d clusters in %d subscriptions.\n", res.Records, res.Clusters, res.Subscriptions)
-			return printGaps(cmd.OutOrStdout(), res.Gaps)
+			const shown = 8
+			if err := printGaps(cmd.OutOrStdout(), res.Gaps[:min(shown, len(res.Gaps))]); err != nil {
+				return err
+			}
+			if n := len(res.Gaps) - shown; n > 0 {
+				fmt.Fprintf(cmd.OutOrStdout(), "  and %d more; \"dockreeve coverage\" tells them by what is missing\n", n)
+			}
+			return nil
 		},
 	}
 	to.flags(cmd)

@@ -27,6 +27,11 @@ func TestProtectionOfTheDemoTenantComesToItsBill(t *testing.T) {
 			t.Errorf("%s: days add up to %v, providers to %v", id, days, total)
 		}
 	}
+	for _, p := range r.Protection {
+		if sum := p.Plan.Amount + p.Scans.Amount + p.Ingestion.Amount + p.Agents.Amount; p.Total.NotAssessed == "" && p.Total.Amount != sum {
+			t.Errorf("%s: a total of %v under columns that add up to %v", p.Provider, p.Total.Amount, sum)
+		}
+	}
 	compared, close := 0, 0
 	for _, c := range r.Reconciled {
 		if c.What != cost.ReconcilePlan || c.Computed.NotAssessed != "" || c.Billed.Amount == 0 {

@@ -284,6 +284,18 @@ func (p *protector) sum(provider string, asIf bool) ProtectionSum {
 			s.NotAssessed++
 		}
 	}
+	// Agents of a cluster whose plan is not known count as agents here, so they count in the
+	// total too: a reader adds the columns up.
+	var whole Amount
+	held := true
+	for _, t := range parts[:4] {
+		if held {
+			whole, held = add(whole, t.got.Amount)
+		}
+	}
+	if parts[4].got.Amount != 0 && held {
+		parts[4].got.Amount = whole
+	}
 	var notes []string
 	for _, t := range parts {
 		t.got.Currency = p.book.to
