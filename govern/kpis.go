@@ -26,7 +26,7 @@ const dayLength = int64(24 * time.Hour)
 func kpis(in *Input, ev *Evaluation) {
 	config := in.Config.with()
 	ev.KPIs = []KPI{
-		mttr(in),
+		mttr(in, ev),
 		shareKPI("defender-profile", "Clusters with the Defender profile enabled", ev.Coverage.Profile,
 			"clusters whose Defender profile Azure reports as enabled ÷ all clusters that run; stopped ones are left out, those that could not be read stay in", stopped(ev)),
 		shareKPI("protected-any", "Clusters protected by any provider", ev.Coverage.Any,
@@ -103,12 +103,18 @@ func stopped(ev *Evaluation) string {
 }
 
 // mttr is how long critical vulnerabilities run before the last pod with them is gone.
-func mttr(in *Input) KPI {
+func mttr(in *Input, ev *Evaluation) KPI {
 	k := KPI{ID: "mttr-critical", Title: "Time to remediate critical vulnerabilities", Unit: "days", Better: "down",
 		Rule: "median of the days from the first time a critical vulnerability was seen in a running image to the replacement of the last pod that had it, over those that ended in the window; Of counts those that still run too, and their age is told beside it"}
 	if in.Images == nil {
 		k.NotAssessed = "no running images are watched"
 		return k
+	}
+	of := map[string]string{} // of clusters by their name here: who answers where nobody is named for the workload
+	for i := range ev.Clusters {
+		if r := &ev.Clusters[i]; r.Here != "" {
+			of[r.Here] = r.Ownership.Owner
+		}
 	}
 	by := map[string]*ages{}
 	all := &ages{}
@@ -117,6 +123,9 @@ func mttr(in *Input) KPI {
 			continue
 		}
 		owner := cmp.Or(r.Owner, inventory.Unowned)
+		if owner == inventory.Unowned {
+			owner = cmp.Or(of[r.Cluster], inventory.Unowned)
+		}
 		if by[owner] == nil {
 			by[owner] = &ages{}
 		}

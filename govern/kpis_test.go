@@ -75,6 +75,11 @@ func TestMTTR(t *testing.T) {
 	if len(k.By) != 2 || k.By[1].Name != "bob" || k.By[1].Values["oldest"] != 90 || k.By[1].Values["open"] != 1 {
 		t.Errorf("by owner: %+v", k.By)
 	}
+	in.Images.Remediation[10].Owner, in.Images.Remediation[10].Cluster = inventory.Unowned, "blue"
+	k = kpi(t, in, &Evaluation{Clusters: []ClusterRow{{ID: "other"}, {ID: "b", Here: "blue", Ownership: Ownership{Owner: "sre"}}}}, "mttr-critical")
+	if len(k.By) != 2 || k.By[1].Name != "sre" || k.By[1].Values["open"] != 1 {
+		t.Errorf("nobody is named for the workload, so its cluster's owner answers: %+v", k.By)
+	}
 	in.Images.Remediation = in.Images.Remediation[10:]
 	if k := kpi(t, in, &Evaluation{}, "mttr-critical"); k.Value != nil || k.NotAssessed == "" || k.Of != 1 {
 		t.Errorf("nothing was fixed, which is no time of zero: %+v", k)

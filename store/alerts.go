@@ -42,7 +42,7 @@ var alertFields = query.Schema{Fields: []query.Field{
 	{Name: "object", Type: query.Text, Free: true, SQL: "object", Doc: "file, address… it was about"},
 	{Name: "cluster", Type: query.Text, Free: true, SQL: "cluster", Doc: `the cluster; cluster:"" is outside of any`},
 	{Name: "identity", Type: query.Text, Free: true, SQL: "identity", Doc: "who used the API: identity:serviceaccount:shop/*"},
-	{Name: "owner", Type: query.Text, Free: true, SQL: "owner", Doc: "who answers for the workload: owner:unowned"},
+	{Name: "owner", Type: query.Text, Free: true, SQL: "owner", Doc: "who answers for the workload, or else for the cluster: owner:unowned"},
 	{Name: "tenant", Type: query.Text, Free: true, SQL: "tenant", Doc: "whose it is, where clusters have tenants"},
 	{Name: "source", Type: query.Text, Free: true, SQL: "source", Doc: "address the API was used from: source:10.0.*"},
 	{Name: "agent", Type: query.Text, SQL: "agent", Doc: "what the API was used with: agent:*curl*"},
@@ -58,6 +58,7 @@ var alertFields = query.Schema{Fields: []query.Field{
 // rule id, name, tactics and techniques, summary and subject; Alert gives it whole.
 type Alert struct {
 	finding.Alert
+	OwnerFrom      string // "" = the finding says its owner itself; RoutedByCluster
 	AffectedByLoss bool
 	ChangeSeq      uint64
 }
@@ -103,7 +104,7 @@ var ErrOrder = errors.New("order is not one of last_seen, severity, count, first
 
 const alertColumns = `id, fingerprint, status, severity, first_seen, last_seen, count, stored_at, kernel_time, assignee, note, latest_finding,
 	affected_by_loss, change_seq, rule_id, title, summary, tactics, techniques, node, workload, process, executable, username, object, object_class,
-	in_container, container_id, container_name, image, digest, pod, namespace, runtime, container_unknown, cluster, identity, source, agent, owner, tenant, reaches`
+	in_container, container_id, container_name, image, digest, pod, namespace, runtime, container_unknown, cluster, identity, source, agent, owner, owner_from, tenant, reaches`
 
 func scanAlert(scan func(...any) error) (Alert, error) {
 	var a Alert
@@ -115,7 +116,7 @@ func scanAlert(scan func(...any) error) (Alert, error) {
 	err := scan(&a.ID, &a.Fingerprint, &a.Status, &a.Severity, &a.FirstSeen, &a.LastSeen, &a.Count, &a.StoredAt, &f.Time, &a.Assignee, &a.Note, &f.ID,
 		&affected, &seq, &f.Rule.ID, &f.Rule.Name, &f.Summary, &tactics, &techniques, &s.Node, &s.Workload, &s.Process, &s.Executable, &s.User, &s.Object, &s.ObjectClass,
 		&inContainer, &c.ID, &c.Name, &c.Image, &c.Digest, &c.Pod, &c.Namespace, &c.Runtime, &c.Unknown,
-		&s.Cluster, &s.Identity, &s.Source, &s.Agent, &s.Owner, &s.Tenant, &reaches)
+		&s.Cluster, &s.Identity, &s.Source, &s.Agent, &s.Owner, &a.OwnerFrom, &s.Tenant, &reaches)
 	if err != nil {
 		return a, err
 	}
@@ -238,6 +239,7 @@ func (db *DB) Alert(ctx context.Context, id string) (AlertDetail, error) {
 	if err := json.Unmarshal(raw, &f); err != nil {
 		return d, fmt.Errorf("alert %s: stored finding %s: %w", id, d.Latest.ID, err)
 	}
+	f.Subject.Owner = d.Latest.Subject.Owner // it may have come from the cluster
 	d.Latest = f
 	rows, err := tx.QueryContext(ctx, "SELECT time, from_status, to_status, who, why FROM alert_history WHERE alert_id = ? ORDER BY id", id)
 	if err != nil {

@@ -131,7 +131,10 @@ func (w *govWriter) write(g *Governance) error {
 	if err := w.costs(g.Costs); err != nil {
 		return err
 	}
-	return w.finish(g)
+	if err := w.finish(g); err != nil {
+		return err
+	}
+	return w.db.reroute(w.ctx)
 }
 
 // clusterCost is a row of gov_costs.

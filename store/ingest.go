@@ -188,9 +188,13 @@ func (t *tx) alert(id string) (*finding.Alert, error) {
 const latestColumns = `kernel_time = ?, latest_finding = ?, affected_by_loss = ?, rule_id = ?, title = ?, summary = ?, tactics = ?, techniques = ?,
 	node = ?, workload = ?, process = ?, executable = ?, username = ?, object = ?, object_class = ?, in_container = ?,
 	container_id = ?, container_name = ?, image = ?, digest = ?, pod = ?, namespace = ?, runtime = ?, container_unknown = ?,
-	cluster = ?, identity = ?, source = ?, agent = ?, owner = ?, tenant = ?, reaches = ?`
+	cluster = ?, identity = ?, source = ?, agent = ?, owner = ?, owner_from = ?, tenant = ?, reaches = ?`
 
-func latestArgs(f *finding.Finding) []any {
+func (t *tx) latestArgs(f *finding.Finding) ([]any, error) {
+	owner, from, err := t.route(&f.Subject)
+	if err != nil {
+		return nil, err
+	}
 	c := f.Subject.Container
 	inContainer := 1
 	if c == nil {
@@ -204,22 +208,30 @@ func latestArgs(f *finding.Finding) []any {
 	return []any{f.Time, f.ID, affected, clean(f.Rule.ID), clean(f.Rule.Name), clean(f.Summary), list(f.Rule.Tactics), list(f.Rule.Techniques),
 		clean(s.Node), clean(s.Workload), clean(s.Process), clean(s.Executable), clean(s.User), clean(s.Object), clean(s.ObjectClass), inContainer,
 		clean(c.ID), clean(c.Name), clean(c.Image), clean(c.Digest), clean(c.Pod), clean(c.Namespace), clean(c.Runtime), clean(c.Unknown),
-		clean(s.Cluster), clean(s.Identity), clean(s.Source), clean(s.Agent), clean(s.Owner), clean(s.Tenant), list(s.Reaches)}
+		clean(s.Cluster), clean(s.Identity), clean(s.Source), clean(s.Agent), clean(owner), from, clean(s.Tenant), list(s.Reaches)}, nil
 }
 
 func (t *tx) insertAlert(a *finding.Alert, seq uint64) error {
-	args := append([]any{a.ID, a.Fingerprint, int64(a.Status), int64(a.Severity), a.FirstSeen, a.LastSeen, a.Count, a.StoredAt, int64(seq)}, latestArgs(&a.Latest)...)
-	_, err := t.exec(`INSERT INTO alerts (id, fingerprint, status, severity, first_seen, last_seen, count, stored_at, change_seq,
+	latest, err := t.latestArgs(&a.Latest)
+	if err != nil {
+		return err
+	}
+	args := append([]any{a.ID, a.Fingerprint, int64(a.Status), int64(a.Severity), a.FirstSeen, a.LastSeen, a.Count, a.StoredAt, int64(seq)}, latest...)
+	_, err = t.exec(`INSERT INTO alerts (id, fingerprint, status, severity, first_seen, last_seen, count, stored_at, change_seq,
 		kernel_time, latest_finding, affected_by_loss, rule_id, title, summary, tactics, techniques,
 		node, workload, process, executable, username, object, object_class, in_container,
-		container_id, container_name, image, digest, pod, namespace, runtime, container_unknown, cluster, identity, source, agent, owner, tenant, reaches)
-		VALUES (?,?,?,?,?,?,?,?,?, ?,?,?,?,?,?,?,?, ?,?,?,?,?,?,?,?, ?,?,?,?,?,?,?,?, ?,?,?,?,?,?,?)`, args...)
+		container_id, container_name, image, digest, pod, namespace, runtime, container_unknown, cluster, identity, source, agent, owner, owner_from, tenant, reaches)
+		VALUES (?,?,?,?,?,?,?,?,?, ?,?,?,?,?,?,?,?, ?,?,?,?,?,?,?,?, ?,?,?,?,?,?,?,?, ?,?,?,?,?,?,?,?)`, args...)
 	return err
 }
 
 func (t *tx) updateLatest(a *finding.Alert, seq uint64) error {
-	args := append(latestArgs(&a.Latest), int64(a.Status), int64(a.Severity), a.FirstSeen, a.LastSeen, a.Count, a.StoredAt, int64(seq), a.ID)
-	_, err := t.exec("UPDATE alerts SET "+latestColumns+`, status = ?, severity = ?, first_seen = ?, last_seen = ?, count = ?, stored_at = ?, change_seq = ? WHERE id = ?`, args...)
+	latest, err := t.latestArgs(&a.Latest)
+	if err != nil {
+		return err
+	}
+	args := append(latest, int64(a.Status), int64(a.Severity), a.FirstSeen, a.LastSeen, a.Count, a.StoredAt, int64(seq), a.ID)
+	_, err = t.exec("UPDATE alerts SET "+latestColumns+`, status = ?, severity = ?, first_seen = ?, last_seen = ?, count = ?, stored_at = ?, change_seq = ? WHERE id = ?`, args...)
 	return err
 }
 

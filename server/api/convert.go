@@ -34,6 +34,7 @@ func alertOf(a *store.Alert) *v1.Alert {
 		KernelTime:     f.Time,
 		AffectedByLoss: a.AffectedByLoss,
 		ChangeSeq:      a.ChangeSeq,
+		OwnerFrom:      a.OwnerFrom,
 	}
 }
 

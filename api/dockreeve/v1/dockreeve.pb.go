@@ -162,6 +162,7 @@ type Alert struct {
 	KernelTime     int64                  `protobuf:"varint,17,opt,name=kernel_time,json=kernelTime,proto3" json:"kernel_time,omitempty"` // wall clock of the latest event in the kernel
 	AffectedByLoss bool                   `protobuf:"varint,18,opt,name=affected_by_loss,json=affectedByLoss,proto3" json:"affected_by_loss,omitempty"`
 	ChangeSeq      uint64                 `protobuf:"varint,19,opt,name=change_seq,json=changeSeq,proto3" json:"change_seq,omitempty"`
+	OwnerFrom      string                 `protobuf:"bytes,20,opt,name=owner_from,json=ownerFrom,proto3" json:"owner_from,omitempty"` // of subject.owner: empty = the workload's own; cluster = it names nobody, so whoever answers for the cluster
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
 }
@@ -327,6 +328,13 @@ func (x *Alert) GetChangeSeq() uint64 {
 		return x.ChangeSeq
 	}
 	return 0
+}
+
+func (x *Alert) GetOwnerFrom() string {
+	if x != nil {
+		return x.OwnerFrom
+	}
+	return ""
 }
 
 type Subject struct {
@@ -11013,7 +11021,7 @@ var File_dockreeve_v1_dockreeve_proto protoreflect.FileDescriptor
 
 const file_dockreeve_v1_dockreeve_proto_rawDesc = "" +
 	"\n" +
-	"\x1cdockreeve/v1/dockreeve.proto\x12\fdockreeve.v1\"\xdd\x04\n" +
+	"\x1cdockreeve/v1/dockreeve.proto\x12\fdockreeve.v1\"\xfc\x04\n" +
 	"\x05Alert\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12 \n" +
 	"\vfingerprint\x18\x02 \x01(\tR\vfingerprint\x121\n" +
@@ -11039,7 +11047,9 @@ const file_dockreeve_v1_dockreeve_proto_rawDesc = "" +
 	"kernelTime\x12(\n" +
 	"\x10affected_by_loss\x18\x12 \x01(\bR\x0eaffectedByLoss\x12\x1d\n" +
 	"\n" +
-	"change_seq\x18\x13 \x01(\x04R\tchangeSeq\"\xa5\x03\n" +
+	"change_seq\x18\x13 \x01(\x04R\tchangeSeq\x12\x1d\n" +
+	"\n" +
+	"owner_from\x18\x14 \x01(\tR\townerFrom\"\xa5\x03\n" +
 	"\aSubject\x12\x12\n" +
 	"\x04node\x18\x01 \x01(\tR\x04node\x125\n" +
 	"\tcontainer\x18\x02 \x01(\v2\x17.dockreeve.v1.ContainerR\tcontainer\x12\x1a\n" +

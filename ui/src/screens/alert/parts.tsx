@@ -92,7 +92,7 @@ export function Belongs({ of }: { of: Alert }) {
   return (
     <dl className="dl">
       <div><dt>cluster</dt><dd>{s.cluster ? <ClusterLink name={s.cluster} /> : <NotAssessed why="no cluster agent reports it" />}</dd></div>
-      <div><dt>owner</dt><dd>{s.owner ? <Owner of={s.owner} /> : <NotAssessed why="not told" />}</dd></div>
+      <div><dt>owner</dt><dd>{s.owner ? <span className="wrap"><Owner of={s.owner} />{of.ownerFrom === "cluster" && s.owner !== "unowned" && <span className="muted">, of the cluster: nobody is named for the workload</span>}</span> : <NotAssessed why="not told" />}</dd></div>
       {s.tenant && <div><dt>tenant</dt><dd><Link to={addressOf({ ...DEFAULT_VIEW, filter: `tenant:${quote(s.tenant)}` })}>{s.tenant}</Link></dd></div>}
       {workload && <div><dt>workload</dt><dd><WorkloadLink cluster={s.cluster} of={s.workload} /></dd></div>}
       {s.identity && <div><dt>identity</dt><dd><IdentityLink cluster={s.cluster} of={s.identity} /></dd></div>}
