@@ -44,6 +44,7 @@ func TestOptionalRolesAreWhatIsAsked(t *testing.T) {
 	for file, want := range map[string]grant{
 		"kubelet.yaml": {APIGroups: []string{""}, Resources: []string{"nodes/proxy"}, Verbs: []string{"get"}},
 		"metrics.yaml": {APIGroups: []string{"metrics.k8s.io"}, Resources: []string{"pods"}, Verbs: []string{"list"}},
+		"canary.yaml":  {APIGroups: []string{""}, Resources: []string{"pods"}, Verbs: []string{"create"}}, // in a namespace that admits none
 	} {
 		if got := rulesOf(t, file); len(got) != 1 || !reflect.DeepEqual(got[0], want) {
 			t.Errorf("%s grants %+v", file, got)
