@@ -86,6 +86,8 @@ func (t *target) explain(err error) error {
 		return withCode(exitFailed, "no server answers: %w\nStart one with \"dockreeve up\", or name it with --server.", err)
 	case connect.CodeUnauthenticated:
 		return withCode(exitFailed, "the server does not know this token: %w\nIs --state the state directory of that very server?", err)
+	case connect.CodePermissionDenied:
+		return withCode(exitFailed, "%w\nThe token is the one in DOCKREEVE_TOKEN.", err)
 	case connect.CodeInvalidArgument:
 		return withCode(exitUsage, "%w", err)
 	case connect.CodeNotFound:
@@ -171,38 +173,4 @@ func (w *watcher) Next(ctx context.Context) (sighting, error) {
 		Alert: a.Id, Rule: a.RuleId, Title: a.Title, Severity: severityWord(a.Severity), Container: a.Subject.GetContainer().GetId(),
 		Kernel: a.KernelTime, Stored: a.StoredAt, Seen: time.Now().UnixNano(),
 	}, nil
-}
-
-func newLogin() *cobra.Command {
-	var to target
-	var pipeline string
-	cmd := &cobra.Command{
-		Use:   "login",
-		Short: "Print a link that signs one browser in, once, within ten minutes; or a token for a pipeline",
-		Long: `Print a link that signs one browser in, once, within ten minutes.
-
-With --pipeline NAME print a token for DOCKREEVE_TOKEN in a pipeline instead. It may hand
-in scans, ask for verdicts and record gates, nothing else, for a year.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := to.dial()
-			if err != nil {
-				return err
-			}
-			link, err := "", error(nil)
-			if pipeline != "" {
-				link, err = c.raw.PipelineToken(cmd.Context(), pipeline)
-			} else {
-				link, err = c.raw.SignInURL(cmd.Context())
-			}
-			if err != nil {
-				return withCode(exitFailed, "%w", err)
-			}
-			_, err = fmt.Fprintln(cmd.OutOrStdout(), link)
-			return err
-		},
-	}
-	to.flags(cmd)
-	cmd.Flags().StringVar(&pipeline, "pipeline", "", "print a token for this pipeline instead of a link")
-	return cmd
 }

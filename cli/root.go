@@ -87,7 +87,7 @@ Exit codes: 0 fine, 1 findings over the threshold, 2 wrong usage, 3 could not do
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return withCode(exitUsage, "%w\nSee \"%s --help\".", err, cmd.CommandPath())
 	})
-	root.AddCommand(newUp(), newServer(), newCluster(), newJoinToken(), newAlerts(), newClusters(), newWorkloads(), newIdentities(), newExposure(), newAudit(), newAzure(), newCoverage(), newCost(), newPosture(), newReport(), newScan(), newImages(), newDB(), newRules(), newRecord(), newDemo(), newLogin(), newStatus(), newVersion())
+	root.AddCommand(newUp(), newServer(), newCluster(), newJoinToken(), newAlerts(), newClusters(), newWorkloads(), newIdentities(), newExposure(), newAudit(), newAzure(), newCoverage(), newCost(), newPosture(), newReport(), newScan(), newImages(), newDB(), newRules(), newRecord(), newDemo(), newLogin(), newTokens(), newStatus(), newVersion())
 	usageErrors(root)
 	return root
 }

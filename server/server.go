@@ -87,7 +87,7 @@ func New(opt Options) (*Server, error) {
 		opt.Log.Warn("listening beyond this machine without TLS: put a proxy with TLS in front, or give a certificate")
 	}
 	s := &Server{opt: opt, listener: l}
-	s.auth = auth.New(auth.Options{Store: opt.DB, Clock: opt.Clock, TLS: opt.TLS != nil, Hosts: s.hosts(), CI: api.ForCI})
+	s.auth = auth.New(auth.Options{Store: opt.DB, Clock: opt.Clock, TLS: opt.TLS != nil, Hosts: s.hosts(), Scopes: api.Scopes(), ScopeOf: api.ScopeOf})
 	if opt.Receiver == nil && opt.Link != nil {
 		opt.Receiver = opt.Link.Receiver()
 	}
@@ -191,7 +191,7 @@ func (s *Server) routes() http.Handler {
 	calls := http.NewServeMux()
 	a.Register(calls)
 	calls.HandleFunc("/auth/link", s.auth.NewLink)
-	calls.HandleFunc("/auth/ci", s.auth.NewCI)
+	calls.HandleFunc("/auth/ci", s.auth.CI)
 	mux := http.NewServeMux()
 	inside := s.auth.Required(calls)
 	for _, path := range a.Paths() {

@@ -35,15 +35,6 @@ const (
 	maxSubmits     = 2 // decoded at once
 )
 
-// ForCI reports whether a token of a pipeline may call this path.
-func ForCI(path string) bool {
-	switch path {
-	case dockreevev1connect.ImageServiceSubmitScanProcedure, dockreevev1connect.ImageServiceGetVerdictProcedure, dockreevev1connect.ImageServiceRecordGateProcedure:
-		return true
-	}
-	return false
-}
-
 // MaxBody is how many bytes a request to a path may have.
 func MaxBody(path string) int64 {
 	if path == dockreevev1connect.ImageServiceSubmitScanProcedure {

@@ -4,8 +4,9 @@
 //
 // It promises that secrets are 32 random bytes, stored only as hashes, compared
 // in constant time, and that a link works once and for ten minutes. It knows one
-// kind of person, the operator; rights and other sources of identity do not
-// exist yet.
+// kind of person, the operator, who may do everything, and pipelines, whose tokens may
+// do what their scopes say; roles of people and other sources of identity do not exist
+// yet.
 package auth
 
 import (
@@ -39,7 +40,7 @@ const (
 	kindCode    = "code"
 	kindSession = "session"
 	kindToken   = "token"
-	kindCI      = "ci" // of a pipeline: may call only what Options.CI lets it
+	kindCI      = "ci" // of a pipeline: may call only what its scopes let it
 )
 
 // secretPrefix marks a token so that scanners of leaked secrets can know it.
@@ -48,12 +49,23 @@ const secretPrefix = "dockreeve_"
 // ErrDenied says that a secret is unknown, used up or expired; it never says which.
 var ErrDenied = errors.New("not signed in")
 
+// lacking is the refusal of a pipeline's token that is known and may not do this.
+type lacking struct{ who, has, needs string }
+
+func (l *lacking) Error() string {
+	if l.needs == "" {
+		return fmt.Sprintf("the token %q is a pipeline's, and no pipeline may do this, whatever its scopes: sign in as an operator", l.who)
+	}
+	return fmt.Sprintf("the token %q lacks the scope %q (it has: %s): an operator makes one with \"dockreeve login --pipeline NAME --scope %s\"", l.who, l.needs, l.has, l.needs)
+}
+
 // Store is the part of store.DB that auth uses.
 type Store interface {
 	AddCredential(ctx context.Context, c store.Credential) error
 	Credential(ctx context.Context, kind string, hash []byte) (store.Credential, error)
 	TakeCredential(ctx context.Context, kind string, hash []byte) (store.Credential, error)
 	DropCredential(ctx context.Context, hash []byte) error
+	Credentials(ctx context.Context, kind string) ([]store.Credential, error)
 }
 
 // Options say how to let people in. Store is needed.
@@ -64,8 +76,11 @@ type Options struct {
 	// Hosts are the names the server may be called by, with port: the Host
 	// headers it answers and the origins it takes requests from.
 	Hosts []string
-	// CI says which paths a pipeline's token may call; nil = none.
-	CI func(path string) bool
+	// Scopes are what pipelines' tokens can be made for; without one asked for, a token
+	// gets the first. ScopeOf says which of them a path needs; "" = no pipeline's token
+	// may call it, and so it is where ScopeOf is nil.
+	Scopes  []string
+	ScopeOf func(path string) string
 }
 
 // Auth signs people in and guards handlers. Safe for concurrent use.
@@ -100,13 +115,13 @@ func hashOf(kind, secret string) []byte {
 
 // NewCode makes a one-time sign-in code that works for CodeLife.
 func (a *Auth) NewCode(ctx context.Context) (string, error) {
-	return a.issue(ctx, kindCode, "operator", CodeLife)
+	return a.issue(ctx, kindCode, "operator", "", CodeLife)
 }
 
-func (a *Auth) issue(ctx context.Context, kind, label string, life time.Duration) (string, error) {
+func (a *Auth) issue(ctx context.Context, kind, label, scopes string, life time.Duration) (string, error) {
 	secret := newSecret()
 	now := a.opt.Clock.Now()
-	c := store.Credential{Hash: hashOf(kind, secret), Kind: kind, Label: label, Created: now.UnixNano()}
+	c := store.Credential{Hash: hashOf(kind, secret), Kind: kind, Label: label, Scopes: scopes, Created: now.UnixNano()}
 	if life > 0 {
 		c.Expires = now.Add(life).UnixNano()
 	}
@@ -143,7 +158,7 @@ func (a *Auth) TokenFile(ctx context.Context, path string) error {
 	default:
 		return err
 	}
-	secret, err := a.issue(ctx, kindToken, "command line", 0)
+	secret, err := a.issue(ctx, kindToken, "command line", "", 0)
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 
+	"connectrpc.com/connect"
+
 	"github.com/dockreeve/dockreeve/store"
 )
 
@@ -76,9 +78,14 @@ func (a *Auth) ownOrigin(r *http.Request) bool {
 func (a *Auth) Required(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who, err := a.who(r)
+		var lacks *lacking
 		switch {
 		case errors.Is(err, ErrDenied):
 			a.deny(w)
+		case errors.As(err, &lacks):
+			if !streams(w, r, connect.NewError(connect.CodePermissionDenied, lacks)) {
+				a.answer(w, http.StatusForbidden, "permission_denied", lacks.Error())
+			}
 		case err != nil:
 			a.answer(w, http.StatusServiceUnavailable, "unavailable", "sign-in cannot be checked now: "+err.Error())
 		default:
@@ -91,6 +98,17 @@ func (a *Auth) Required(next http.Handler) http.Handler {
 func (a *Auth) deny(w http.ResponseWriter) {
 	w.Header().Set("WWW-Authenticate", `Bearer realm="dockreeve"`)
 	a.answer(w, http.StatusUnauthorized, "unauthenticated", "not signed in: open the sign-in link that the server printed when it started, or give the token from its state directory")
+}
+
+// streams refuses a call that streams in the form its client reads a message from: its
+// status alone would say nothing. It reports whether the call was one.
+func streams(w http.ResponseWriter, r *http.Request, refusal *connect.Error) bool {
+	if t := r.Header.Get("Content-Type"); !strings.HasPrefix(t, "application/connect+") && !strings.HasPrefix(t, "application/grpc") {
+		return false
+	}
+	w.Header().Set("Cache-Control", "no-store")
+	_ = connect.NewErrorWriter().Write(w, r, refusal) // the client may be gone
+	return true
 }
 
 // answer refuses in the form that Connect clients read as a code and a message.
@@ -119,8 +137,10 @@ func (a *Auth) who(r *http.Request) (string, error) {
 			return "", ErrDenied
 		}
 		c, err := a.check(r.Context(), kindToken, secret)
-		if errors.Is(err, ErrDenied) && a.opt.CI != nil && a.opt.CI(r.URL.Path) {
-			c, err = a.check(r.Context(), kindCI, secret)
+		if errors.Is(err, ErrDenied) {
+			if c, err = a.check(r.Context(), kindCI, secret); err == nil {
+				err = a.may(c, r.URL.Path)
+			}
 		}
 		return c.Label, err
 	}
@@ -164,7 +184,7 @@ func (a *Auth) SignIn(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "sign-in cannot be checked now: "+err.Error(), http.StatusServiceUnavailable)
 		return
 	}
-	session, err := a.issue(r.Context(), kindSession, c.Label, SessionLife)
+	session, err := a.issue(r.Context(), kindSession, c.Label, "", SessionLife)
 	if err != nil {
 		http.Error(w, "sign-in cannot be kept now: "+err.Error()+"; ask for a new link once that is mended", http.StatusServiceUnavailable)
 		return
@@ -206,33 +226,6 @@ func (a *Auth) NewLink(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.Write([]byte(SignInPath(code) + "\n")) // the client may be gone
-}
-
-// CILabel begins the name that Who tells of a pipeline.
-const CILabel = "ci: "
-
-// NewCI answers a signed-in operator with a token for pipelines: it may hand in scans,
-// ask for verdicts and record gates, for a year. The form value label says whose it is.
-func (a *Auth) NewCI(w http.ResponseWriter, r *http.Request) {
-	if r.Method != http.MethodPost {
-		http.Error(w, "POST for a new token", http.StatusMethodNotAllowed)
-		return
-	}
-	label := strings.ToValidUTF8(strings.TrimSpace(r.FormValue("label")), "")
-	if len(label) > 100 {
-		http.Error(w, "label: at most 100 bytes", http.StatusBadRequest)
-		return
-	}
-	if label == "" {
-		label = "pipeline"
-	}
-	secret, err := a.issue(r.Context(), kindCI, CILabel+label, CILife)
-	if err != nil {
-		http.Error(w, "no token can be made now: "+err.Error(), http.StatusServiceUnavailable)
-		return
-	}
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	w.Write([]byte(secretPrefix + secret + "\n")) // the client may be gone
 }
 
 // SignInPath is the path of the link that uses code.

@@ -5,6 +5,7 @@ package client
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -85,33 +86,61 @@ func (c *Client) SignInURL(ctx context.Context) (string, error) {
 	return c.base + path, nil
 }
 
-// PipelineToken asks for a token with which a pipeline may hand in scans, ask for
-// verdicts and record gates.
-func (c *Client) PipelineToken(ctx context.Context, label string) (string, error) {
-	return c.post(ctx, "/auth/ci", "a pipeline's token", url.Values{"label": {label}})
+// PipelineToken asks for a token of a pipeline that may do what the scopes say, as in
+// docs/api.md; without any, what scans and gates need.
+func (c *Client) PipelineToken(ctx context.Context, label string, scopes []string) (string, error) {
+	return c.post(ctx, "/auth/ci", "a pipeline's token", url.Values{"label": {label}, "scope": {strings.Join(scopes, ",")}})
+}
+
+// PipelineTokens lists the tokens of pipelines, newest first.
+func (c *Client) PipelineTokens(ctx context.Context) ([]auth.Pipeline, error) {
+	b, err := c.call(ctx, http.MethodGet, "/auth/ci", "the list of tokens", nil, maxTokens)
+	if err != nil {
+		return nil, err
+	}
+	var out []auth.Pipeline
+	if err := json.Unmarshal(b, &out); err != nil {
+		return nil, fmt.Errorf("the list of tokens: %w", err)
+	}
+	return out, nil
+}
+
+// maxTokens bounds a list of tokens, in bytes.
+const maxTokens = 1 << 20
+
+// EndPipelineToken ends the token that PipelineTokens lists under the id.
+func (c *Client) EndPipelineToken(ctx context.Context, id string) error {
+	_, err := c.call(ctx, http.MethodDelete, "/auth/ci?"+url.Values{"id": {id}}.Encode(), "the token's end", nil, 4096)
+	return err
 }
 
 // post asks for a line of text.
 func (c *Client) post(ctx context.Context, path, what string, form url.Values) (string, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.base+path, strings.NewReader(form.Encode()))
+	b, err := c.call(ctx, http.MethodPost, path, what, form, 4096)
+	return strings.TrimSpace(string(b)), err
+}
+
+// call asks for at most so many bytes.
+func (c *Client) call(ctx context.Context, method, path, what string, form url.Values, most int64) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, strings.NewReader(form.Encode()))
 	if err != nil {
-		return "", fmt.Errorf("ask for %s: %w", what, err)
+		return nil, fmt.Errorf("ask for %s: %w", what, err)
 	}
 	req.Header.Set("Authorization", "Bearer "+c.token)
 	req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
 	res, err := c.http.Do(req)
 	if err != nil {
-		return "", fmt.Errorf("ask for %s: is the server running? %w", what, err)
+		return nil, fmt.Errorf("ask for %s: is the server running? %w", what, err)
 	}
 	defer res.Body.Close()
-	b, err := io.ReadAll(io.LimitReader(res.Body, 4096))
+	b, err := io.ReadAll(io.LimitReader(res.Body, most))
 	if err != nil {
-		return "", fmt.Errorf("ask for %s: %w", what, err)
+		return nil, fmt.Errorf("ask for %s: %w", what, err)
 	}
-	if res.StatusCode != http.StatusOK {
-		return "", fmt.Errorf("ask for %s: the server answered %s: %s", what, res.Status, strings.TrimSpace(string(b)))
+	if res.StatusCode != http.StatusOK && res.StatusCode != http.StatusNoContent {
+		return nil, fmt.Errorf("ask for %s: the server answered %s: %s", what, res.Status, strings.TrimSpace(string(b)))
 	}
-	return strings.TrimSpace(string(b)), nil
+	return b, nil
 }
 
 // bearer adds the token to every call.
