@@ -331,6 +331,7 @@ type Status struct {
 	MaxAge      time.Duration
 	UpdateError string
 	Matched     store.MatchState
+	Canary      store.ImageCanary
 	Gaps        []scan.Gap // everything that is behind, or not done, and why
 }
 
@@ -339,6 +340,9 @@ func (s *Images) Status(ctx context.Context) (Status, error) {
 	out := Status{MaxAge: s.opt.MaxAge}
 	var err error
 	if out.Matched, err = s.opt.DB.Matched(ctx); err != nil {
+		return out, err
+	}
+	if out.Canary, err = s.opt.DB.ImageCanary(ctx); err != nil {
 		return out, err
 	}
 	now := s.opt.Clock.Now()
@@ -384,6 +388,9 @@ func (s *Images) Status(ctx context.Context) (Status, error) {
 		if w := s.state.walks[name]; w.err != "" {
 			gap("images in "+name, w.err, "it is tried again")
 		}
+	}
+	if g := canaryGap(&out.Canary, now.UnixNano()); g != nil && out.NotAssessed == "" && s.opt.Scanner != nil { // why else stands there already
+		out.Gaps = append(out.Gaps, *g)
 	}
 	if s.opt.Scanner == nil {
 		out.Gaps = append(out.Gaps, scan.Gap{What: "images first seen running", Reason: "no scanner is configured", Remedy: "scan them with dockreeve scan --server"})

@@ -36,6 +36,7 @@ type Advisories interface {
 	Ecosystems() map[string]int
 	Find(id string) ([]*advisory.Record, error)
 	ChangedSince(version string) ([]advisory.Key, bool, error)
+	NamesAfter(ecosystem, after string, limit int) ([]string, error)
 	Close() error
 }
 
@@ -75,6 +76,11 @@ type Options struct {
 	Containerd image.Options
 	// Pull lets images be pulled from the registry their name says, by digest.
 	Pull bool
+
+	// CanaryEvery is how often a test image has to prove that images are scanned: one that is
+	// vulnerable by the advisories must be found so. 0 = a day, negative = never. Another one
+	// follows each change of the advisories.
+	CanaryEvery time.Duration
 
 	// Registries are walked on a schedule, and those that push notify us.
 	Registries []Registry
@@ -147,7 +153,7 @@ const (
 func (s *Images) Run(ctx context.Context) error {
 	defer s.closeDB()
 	var group sync.WaitGroup
-	for _, f := range []func(context.Context){s.keep, s.settle, s.work.run, s.update, s.walks} {
+	for _, f := range []func(context.Context){s.keep, s.settle, s.work.run, s.update, s.walks, s.canaries} {
 		group.Add(1)
 		go func() {
 			defer group.Done()

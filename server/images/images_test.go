@@ -71,6 +71,18 @@ func (b *book) Info() scan.DatabaseInfo {
 	return scan.DatabaseInfo{Built: b.built, Version: fmt.Sprint("book.", b.version)}
 }
 func (b *book) Find(id string) ([]*advisory.Record, error) { return nil, nil }
+func (b *book) NamesAfter(ecosystem, after string, limit int) ([]string, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var out []string
+	for k, list := range b.entries {
+		if k.Ecosystem == ecosystem && k.Name > after && len(list) > 0 {
+			out = append(out, k.Name)
+		}
+	}
+	slices.Sort(out)
+	return out[:min(len(out), limit)], nil
+}
 func (b *book) ChangedSince(version string) ([]advisory.Key, bool, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

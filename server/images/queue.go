@@ -39,6 +39,7 @@ type job struct {
 	name  string // registry.example/team/app:tag, or the same as ref
 	cause string
 	tries int
+	probe func(context.Context) // in place of the registry: a test image
 }
 
 func newQueue(s *Images) *queue {
@@ -63,6 +64,17 @@ func (q *queue) push(j job) bool {
 	}
 	q.signal()
 	return true
+}
+
+// room adds a job where there is room, and counts no loss where there is none.
+func (q *queue) room(j job) bool {
+	q.mu.Lock()
+	ok := !q.pushes.Full() && q.pushes.Push(j)
+	q.mu.Unlock()
+	if ok {
+		q.signal()
+	}
+	return ok
 }
 
 func (q *queue) pop() (job, bool) {
@@ -104,7 +116,9 @@ func (q *queue) one(ctx context.Context) bool {
 	}
 	if j, ok := q.pop(); ok {
 		did = true
-		if err := q.s.scanRef(ctx, j); err != nil && ctx.Err() == nil {
+		if j.probe != nil {
+			j.probe(ctx)
+		} else if err := q.s.scanRef(ctx, j); err != nil && ctx.Err() == nil {
 			j.tries++
 			q.s.opt.Log.Warn("scanning a pushed image failed", "image", j.ref, "tries", j.tries, "error", err)
 			if j.tries >= retryPushes {
@@ -176,9 +190,7 @@ func (s *Images) scanRunning(ctx context.Context, t *store.ScanTarget) {
 		reason = strings.Join(reasons, "; ")
 		retry = now.Add(min(firstRetry<<min(t.Tries, 10), lastRetry))
 	}
-	if len(reason) > maxReason {
-		reason = strings.ToValidUTF8(reason[:maxReason], "") + "…"
-	}
+	reason = clip(reason, maxReason)
 	if err := s.opt.DB.ScanFailed(ctx, t.N, reason, retry.UnixNano()); err != nil && ctx.Err() == nil {
 		s.opt.Log.Warn("storing why an image was not scanned failed", "image", t.Name, "error", err)
 	}
@@ -230,6 +242,13 @@ func (s *Images) attempts(t *store.ScanTarget) []attempt {
 		out = append(out, attempt{what: "its registry", ref: "registry:" + named})
 	}
 	return out
+}
+
+func clip(s string, n int) string {
+	if len(s) > n {
+		s = strings.ToValidUTF8(s[:n], "") + "…"
+	}
+	return s
 }
 
 func or(a, b string) string {

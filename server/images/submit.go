@@ -21,16 +21,16 @@ var ErrCatalog = errors.New("catalogue is not valid")
 // running calls the image where that is none of its digests; "" else. cause goes into the
 // image's history; "" = a scan.
 func (s *Images) Submit(ctx context.Context, c *scan.Catalog, ref, cause string) (key string, counts scan.Counts, err error) {
-	return s.submit(ctx, c, ref, cause, poorer)
+	return s.submit(ctx, c, ref, cause, poorer, s.opt.DB.PutImage)
 }
 
 // SubmitFromPipeline is Submit for who may add to what is known of a digest and never
 // take away: a pipeline's token must not make the findings of what runs go away.
 func (s *Images) SubmitFromPipeline(ctx context.Context, c *scan.Catalog) (key string, counts scan.Counts, err error) {
-	return s.submit(ctx, c, "", "", func(c, stored *scan.Catalog) bool { return poorer(c, stored) || !covers(c, stored) })
+	return s.submit(ctx, c, "", "", func(c, stored *scan.Catalog) bool { return poorer(c, stored) || !covers(c, stored) }, s.opt.DB.PutImage)
 }
 
-func (s *Images) submit(ctx context.Context, c *scan.Catalog, ref, cause string, refuse func(c, stored *scan.Catalog) bool) (key string, counts scan.Counts, err error) {
+func (s *Images) submit(ctx context.Context, c *scan.Catalog, ref, cause string, refuse func(c, stored *scan.Catalog) bool, put func(context.Context, store.ImageScan) (string, scan.Counts, error)) (key string, counts scan.Counts, err error) {
 	if err := Check(c); err != nil {
 		return "", counts, err
 	}
@@ -56,21 +56,21 @@ func (s *Images) submit(ctx context.Context, c *scan.Catalog, ref, cause string,
 	}
 	s.mu.RLock()
 	defer s.mu.RUnlock()
-	put := store.ImageScan{Catalog: c, Ref: ref, Cause: cause, Keys: func(i int) []store.PackageKey { return keysOf(c, i) }}
+	found := store.ImageScan{Catalog: c, Ref: ref, Cause: cause, Keys: func(i int) []store.PackageKey { return keysOf(c, i) }}
 	if s.db == nil {
-		put.NotAssessed = "there are no advisories to match it with"
+		found.NotAssessed = "there are no advisories to match it with"
 		if s.noDB != nil {
-			put.NotAssessed = s.noDB.Error()
+			found.NotAssessed = s.noDB.Error()
 		}
 	} else {
-		put.Vulnerabilities, put.Gaps, err = match.Match(c, s.db, match.Options{Now: s.opt.Clock.Now().UnixNano()})
+		found.Vulnerabilities, found.Gaps, err = match.Match(c, s.db, match.Options{Now: s.opt.Clock.Now().UnixNano()})
 		if err != nil {
 			return "", counts, fmt.Errorf("match %s: %w", c.Image.Name, err)
 		}
-		put.Matched, put.Version = true, s.db.Info().Version
-		put.NotAssessed = noVerdict(c, put.Vulnerabilities, put.Gaps)
+		found.Matched, found.Version = true, s.db.Info().Version
+		found.NotAssessed = noVerdict(c, found.Vulnerabilities, found.Gaps)
 	}
-	return s.opt.DB.PutImage(ctx, put)
+	return put(ctx, found)
 }
 
 // poorer reports whether a catalogue saw less of an image than the one that is stored
