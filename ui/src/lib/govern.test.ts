@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import type { Money, Ratio } from "../gen/govern";
 import { showback } from "../screens/cost/showback";
 import { apart, line, merged, scale } from "./chart";
-import { amount, anomalySays, burn, byDay, change, doc, entries, known, money, moneyTip, percent, points, scopeName, score, share, shortOwner, told, yes } from "./govern";
+import { amount, anomalySays, burn, byDay, canaryState, change, doc, entries, gapSays, known, money, moneyTip, once, percent, points, scopeName, score, share, shortOwner, together, told, yes } from "./govern";
 
 const eur = (v: number, more: Partial<Money> = {}): Money => ({ micros: Math.round(v * 1e6), currency: "EUR", asOf: "2026-11-25", source: "bill", ...more });
 const none: Money = { micros: 0, currency: "", notAssessed: "no bill was read" };
@@ -129,4 +129,28 @@ describe("a chart", () => {
     const s = (from: number, to: number, grave = false) => ({ from, to, title: `${from}`, grave });
     expect(merged([s(3, 6, true), s(1, 4), s(2, 8), s(9, 10)]).map((x) => [x.from, x.to, x.grave])).toEqual([[1, 8, false], [9, 10, false], [3, 6, true]]);
   });
+});
+
+test("gaps of one cause stand together; another remedy is another gap", () => {
+  const gaps = [{ what: "budgets", reason: "403", remedy: "export-role" }, { what: "costs", reason: "403", remedy: "export-role" }, { what: "budgets", reason: "403", remedy: "export-role" }, { what: "costs", reason: "403" }];
+  expect(together(gaps)).toEqual([{ whats: ["budgets", "costs"], reason: "403", remedy: "export-role" }, { whats: ["costs"], reason: "403", remedy: "" }]);
+  expect(together(gaps).flatMap((g) => g.whats.map(gapSays))).toContain("bills");
+  expect(gapSays("constructor")).toBe("constructor");
+});
+
+test("a canary that came back is stale once two were due since; one that did not is lost after a while, and never back", () => {
+  const H = 36e11, now = 1e18;
+  const k = (more: object) => canaryState({ kind: "exec", every: 24 * H, ...more }, now);
+  expect(k({ sent: now - 4 * H, seen: now - 4 * H + 1 })).toBe("back");
+  expect(k({ sent: now - 49 * H, seen: now - 49 * H + 1 })).toBe("stale");
+  expect(k({ sent: now - 4 * H, seen: now - 28 * H })).toBe("lost");
+  expect(k({ sent: now - 6e10 })).toBe("waiting");
+  expect(k({ sent: now - 4 * H })).toBe("lost");
+  expect(k({})).toBe("not-assessed");
+  expect(k({ sent: now - 4 * H, seen: now - 3 * H, notAssessed: "no agent" })).toBe("not-assessed");
+});
+
+test("why a cluster was not read is told once on its page", () => {
+  expect(once("as it was read last; now not: 403", "403")).toBe("as it was read last; now not: see above");
+  expect(once("tag owner of the cluster", undefined)).toBe("tag owner of the cluster");
 });

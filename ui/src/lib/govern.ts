@@ -1,6 +1,6 @@
 // What screens say about governance, cost and compliance, in words and numbers.
 // Nothing here draws. The documents are those of GovernanceService (gen/govern.ts).
-import type { BudgetState, ClusterRow, Money, Ratio, Row, Score } from "../gen/govern";
+import type { BudgetState, Canary, ClusterRow, Money, Ratio, Row, Score } from "../gen/govern";
 import { unrevealed } from "./json";
 import { reveal } from "./text";
 import { num } from "./time";
@@ -150,6 +150,15 @@ export const rowTip = (name: RowName, r: Row): string => `${ROW_SAYS[name][1]}: 
 /** All four at once, for those who cannot see the marks. */
 export const protectionSays = (c: ClusterRow): string => ROWS.map((n) => `${ROW_SAYS[n][1].toLowerCase()} ${stateSays(c[n].state)}`).join(", ");
 
+/** How long a canary may be under way before it counts as lost, in nanoseconds. */
+const UNDER_WAY = 5 * 60e9;
+/** What a canary says at a time (Unix nanoseconds): it came back; it did and is not repeated when due; it is lost; it is on its way; nothing. */
+export function canaryState(k: Canary, now: number): "back" | "stale" | "lost" | "waiting" | "not-assessed" {
+  if (k.notAssessed || !k.sent) return "not-assessed";
+  if (!k.seen || k.seen < k.sent) return now - k.sent < UNDER_WAY ? "waiting" : "lost";
+  return k.every && now - k.sent > 2 * k.every ? "stale" : "back";
+}
+
 /** Yes, no, or not assessed and why. */
 export const yes = (a: { value: boolean; notAssessed?: string } | undefined): "yes" | "no" | "" => (!a || a.notAssessed ? "" : a.value ? "yes" : "no");
 
@@ -159,6 +168,23 @@ export const frameworkName = (id: string): string => (Object.hasOwn(FRAMEWORKS, 
 const SEVERITY = ["", "informational", "low", "medium", "high", "critical"];
 /** The API's number of a severity's word; 0 for none that is known. */
 export const severityOf = (word: string): number => Math.max(0, SEVERITY.indexOf(word.toLowerCase()));
+
+/** Gaps by cause: those with the same reason and remedy as one, in the order in which the first of each came. */
+export function together(gaps: ReadonlyArray<{ what: string; reason: string; remedy?: string }>): Array<{ whats: string[]; reason: string; remedy: string }> {
+  const by = new Map<string, { whats: string[]; reason: string; remedy: string }>();
+  for (const g of gaps) {
+    const key = `${g.reason}\n${g.remedy ?? ""}`, one = by.get(key);
+    if (one) { if (!one.whats.includes(g.what)) one.whats.push(g.what); } else by.set(key, { whats: [g.what], reason: g.reason, remedy: g.remedy ?? "" });
+  }
+  return [...by.values()];
+}
+
+const GAPS: Readonly<Record<string, string>> = { "activity-log": "Activity Log", "arc-clusters": "Arc clusters", "cost-alerts": "cost alerts", costs: "bills", "defender-alerts": "Defender's alerts", "defender-assessments": "Defender's assessments", "defender-plan": "Defender's plan", "defender-suppressions": "Defender's suppressions", "other-resources": "other resources", "policy-assignments": "policy assignments", "policy-exemptions": "policy exemptions", "policy-states": "policy states", "resource-groups": "resource groups", "role-assignments": "role assignments" };
+/** What a gap is of, in words; what is not a known read stays as it is. */
+export const gapSays = (what: string): string => (Object.hasOwn(GAPS, what) ? GAPS[what]! : what);
+
+/** A sentence about a cluster that Azure could not be asked for, without the reason that the page tells once. */
+export const once = (text: string, unread: string | undefined): string => (unread ? text.replace(unread, "see above") : text);
 
 /** The last step of an ARM id, which is its name; another id stays whole. */
 export const lastStep = (id: string): string => (id.startsWith("/") ? id.slice(id.lastIndexOf("/") + 1) : id);

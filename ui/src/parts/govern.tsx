@@ -4,7 +4,7 @@ import { useState, type ReactNode } from "react";
 import { governance } from "../api/client";
 import type { GetGovernanceResponse } from "../gen/dockreeve/v1/dockreeve_pb";
 import type { CostGap, Evaluation, InventoryGap, Money, Price, Ref, Row } from "../gen/govern";
-import { amount, at, burn, doc, known, list, money, moneyTip, partial, percent, ROW_SAYS, type RowName, rowTip, ROWS, stateSays } from "../lib/govern";
+import { amount, at, burn, doc, gapSays, known, list, money, moneyTip, partial, percent, ROW_SAYS, type RowName, rowTip, ROWS, stateSays, together } from "../lib/govern";
 import { clusterAddress, controlAddress, governedAddress } from "../lib/entity";
 import { num, plural } from "../lib/time";
 import { Ago, Command, End, Link, NotAssessed, Remedy } from "./bits";
@@ -53,9 +53,9 @@ export const MarksKey = () => (
 );
 
 /** Money: its date and source a hover away; what is not assessed says so. */
-export function Sum({ of, what = "", bare = false, dated = false }: { of: Money | undefined; what?: string; bare?: boolean; dated?: boolean }) {
+export function Sum({ of, what = "", bare = false, dated = false, brief = false }: { of: Money | undefined; what?: string; bare?: boolean; dated?: boolean; brief?: boolean }) {
   if (!known(of)) return <span className="muted" data-tip={moneyTip(of, what)}>{bare ? "?" : <>not assessed{dated && of?.notAssessed ? `: ${of.notAssessed}` : ""}</>}<span className="sr">{bare ? "not assessed" : ""}</span></span>;
-  return <span className="money" data-tip={moneyTip(of, what)}>{partial(of) && <span className="amber part"><Warn size={12} /><span className="sr">at least </span></span>}{amount(of.micros)}{!bare && <> <span className="cur">{of.currency}</span></>}{!dated && !bare && of.micros === 0 && of.source && <span className="muted small zero-why"> {of.source}</span>}{dated && <span className="muted small money-from"> {[of.source, of.asOf].filter(Boolean).join(", ") || "date not told"}</span>}</span>;
+  return <span className="money" data-tip={moneyTip(of, what)}>{partial(of) && <span className="amber part"><Warn size={12} /><span className="sr">at least </span></span>}{amount(of.micros)}{!bare && <> <span className="cur">{of.currency}</span></>}{!dated && !bare && !brief && of.micros === 0 && of.source && <span className="muted small zero-why"> {of.source}</span>}{dated && <span className="muted small money-from"> {[of.source, of.asOf].filter(Boolean).join(", ") || "date not told"}</span>}</span>;
 }
 
 /** Month to date against its budget: the bar ends at five quarters of it; the line is the budget, the hatching the forecast. */
@@ -107,7 +107,8 @@ export function Refs({ of, more = 0, none, onGo }: { of: readonly Ref[]; more?: 
   );
 }
 
-export const Gaps = ({ of, none }: { of: ReadonlyArray<InventoryGap | CostGap>; none: ReactNode }) => <GapList of={of.map((g) => ({ $typeName: "dockreeve.v1.Gap" as const, what: g.what, reason: g.reason, remedy: g.remedy ?? "" }))} none={none} />;
+/** What could not be assessed. Things with one cause and one remedy stand together: reading it once is enough. */
+export const Gaps = ({ of, none }: { of: ReadonlyArray<InventoryGap | CostGap>; none: ReactNode }) => <GapList of={together(of).map((g) => ({ $typeName: "dockreeve.v1.Gap" as const, what: g.whats.map(gapSays).join(", "), reason: g.reason, remedy: g.remedy }))} none={none} />;
 
 /** Since when the figures hold: when Azure was read, and when all was evaluated. */
 export function AzureRead({ of }: { of: Evaluation }) {

@@ -1,16 +1,19 @@
 import { useEffect, useMemo, useState } from "react";
-import { alerts, aborted, clusters, images, sentence } from "../api/client";
+import { alerts, aborted, clusters, governance, images, sentence } from "../api/client";
 import { known } from "../api/live";
 import type { Alert, ClusterRow, IdentityRow, Image, VulnerabilityRow, WorkloadRow } from "../gen/dockreeve/v1/dockreeve_pb";
+import type { ClusterRow as Governed, Recommendation, SubscriptionRow } from "../gen/govern";
 import { useAtom } from "../lib/atom";
-import { clusterAddress, identityAddress, identityName, workloadAddress } from "../lib/entity";
+import { clusterAddress, governedAddress, identityAddress, recommendationAddress, identityName, workloadAddress } from "../lib/entity";
+import { doc, protectionSays, severityOf, shortOwner } from "../lib/govern";
 import { advisoryID, imageName } from "../lib/image";
-import { addressOf, AUDIT, CLUSTERS, DEFAULT_VIEW, EXPOSURE, filtered, IDENTITIES, imageAddress, IMAGES, quote, terms, VULNERABILITIES, vulnerabilityAddress, WORKLOADS } from "../lib/query";
+import { addressOf, AUDIT, CLUSTERS, DEFAULT_VIEW, EXPOSURE, filtered, GOVERNANCE, IDENTITIES, imageAddress, IMAGES, quote, RECOMMENDATIONS, terms, VULNERABILITIES, vulnerabilityAddress, WORKLOADS } from "../lib/query";
 import { go } from "../lib/route";
+import { plural } from "../lib/time";
 import { Ago, Dialog, End } from "../parts/bits";
 import { Counts } from "../parts/counts";
 import { Powers, ReachMark } from "../parts/cluster";
-import { Boxes, Bug, Hex, Layers, Person } from "../parts/icons";
+import { Boxes, Bug, Coin, Hex, Layers, Person, Shield, Steps } from "../parts/icons";
 import { Exploited, SeverityMark, StatusMark } from "../parts/marks";
 import { type CommandItem, opened, screenCommands } from "./commands";
 import { theme } from "./theme";
@@ -38,6 +41,23 @@ const base: CommandItem[] = [
   { name: "Images: not assessed", run: () => go(filtered(IMAGES, "assessed:no")) },
   { name: "Go to Vulnerabilities", run: () => go(VULNERABILITIES.path) },
   { name: "Vulnerabilities: known to be exploited, in what runs", run: () => go(filtered(VULNERABILITIES, "kev:yes running:yes")) },
+  { name: "Go to Governance", run: () => go(GOVERNANCE.path) },
+  { name: "Governance: production, not protected", run: () => go(filtered(GOVERNANCE, "production:yes protected:no")) },
+  { name: "Governance: whether protected is not known", run: () => go(filtered(GOVERNANCE, "protected:unknown")) },
+  { name: "Governance: without an owner", run: () => go(filtered(GOVERNANCE, "owner:unowned")) },
+  { name: "Governance: above its budget", run: () => go(filtered(GOVERNANCE, "over:yes")) },
+  { name: "Governance: what changed since yesterday", run: () => go(`${GOVERNANCE.path}?show=drift`) },
+  { name: "Governance: what is not assessed", run: () => go(`${GOVERNANCE.path}?show=gaps`) },
+  { name: "Go to Cost", run: () => go("/cost") },
+  { name: "Cost: what is unusual", run: () => go("/cost?tab=anomalies") },
+  { name: "Cost: budgets", run: () => go("/cost?tab=budgets") },
+  { name: "Cost: protection by provider", run: () => go("/cost?tab=protection") },
+  { name: "Go to Compliance", run: () => go("/compliance") },
+  { name: "Compliance: controls that fail", run: () => go("/compliance?state=fail") },
+  { name: "Go to Recommendations", run: () => go(RECOMMENDATIONS.path) },
+  { name: "Recommendations: overdue", run: () => go(filtered(RECOMMENDATIONS, "fixed:no overdue:yes")) },
+  { name: "Go to Playbook", run: () => go("/playbook") },
+  { name: "Playbook: pitfalls", run: () => go("/playbook?tab=pitfalls") },
   { name: "Go to Advisories", run: () => go("/advisories") },
   { name: "Go to Rules", run: () => go("/rules") },
   { name: "Go to Health", run: () => go("/health") },
@@ -65,9 +85,22 @@ interface Found {
   workloadsTotal: bigint;
   identities: IdentityRow[];
   identitiesTotal: bigint;
+  governed: Governed[];
+  governedTotal: bigint;
+  owners: string[];
+  subscriptions: SubscriptionRow[];
+  todo: Array<{ key: string; of: Recommendation }>;
   error: string;
 }
-const NOTHING: Found = { for: "", rows: [], total: 0n, images: [], imagesTotal: 0n, vulnerabilities: [], vulnerabilitiesTotal: 0n, workloads: [], workloadsTotal: 0n, identities: [], identitiesTotal: 0n, error: "" };
+const NOTHING: Found = { for: "", rows: [], total: 0n, images: [], imagesTotal: 0n, vulnerabilities: [], vulnerabilitiesTotal: 0n, workloads: [], workloadsTotal: 0n, identities: [], identitiesTotal: 0n, governed: [], governedTotal: 0n, owners: [], subscriptions: [], todo: [], error: "" };
+
+/** Owners of clusters that have this in their name. Nothing lists owners alone: those of the first clusters that match are taken. */
+async function ownersLike(text: string, opt: { signal: AbortSignal }): Promise<string[]> {
+  const word = text.trim();
+  if (!/^[\w.@-]{2,60}$/.test(word)) return [];
+  const r = await governance.listGovernance({ kind: "cluster", filter: `owner:*${word}*`, pageSize: 60 }, opt);
+  return [...new Set(r.items.map((x) => doc<Governed>(x.docJson)!.ownership.owner))].slice(0, 3);
+}
 
 /** Ctrl-K: everything that has a page, and every command, in one box. */
 export function Search() {
@@ -84,9 +117,10 @@ export function Search() {
     const opt = { signal: stop.signal };
     const timer = setTimeout(() => {
       // A filter may be one that only some of the lists know: those that do not are left out.
-      void Promise.allSettled([alerts.listAlerts({ filter, pageSize: 6 }, opt), images.listImages({ filter, pageSize: 5 }, opt), images.listVulnerabilities({ filter, pageSize: 5 }, opt), clusters.listWorkloads({ filter, pageSize: 5 }, opt), clusters.listIdentities({ filter, pageSize: 4 }, opt)]).then(([a, i, v, w, n]) => {
+      void Promise.allSettled([alerts.listAlerts({ filter, pageSize: 6 }, opt), images.listImages({ filter, pageSize: 5 }, opt), images.listVulnerabilities({ filter, pageSize: 5 }, opt), clusters.listWorkloads({ filter, pageSize: 5 }, opt), clusters.listIdentities({ filter, pageSize: 4 }, opt),
+        governance.listGovernance({ kind: "cluster", filter, pageSize: 5 }, opt), governance.listGovernance({ kind: "subscription", filter, pageSize: 3 }, opt), governance.listGovernance({ kind: "recommendation", filter, pageSize: 3 }, opt), ownersLike(text, opt)]).then(([a, i, v, w, n, g, s, t, o]) => {
         if (stop.signal.aborted) return;
-        const ok = [a, i, v, w, n].some((r) => r.status === "fulfilled");
+        const ok = [a, i, v, w, n, g, s, t].some((r) => r.status === "fulfilled");
         const why: unknown = a.status === "rejected" ? a.reason : null;
         setFound({
           ...NOTHING, for: filter,
@@ -95,6 +129,10 @@ export function Search() {
           ...(v.status === "fulfilled" ? { vulnerabilities: v.value.vulnerabilities, vulnerabilitiesTotal: v.value.total } : {}),
           ...(w.status === "fulfilled" ? { workloads: w.value.workloads, workloadsTotal: w.value.total } : {}),
           ...(n.status === "fulfilled" ? { identities: n.value.identities, identitiesTotal: n.value.total } : {}),
+          ...(g.status === "fulfilled" ? { governed: g.value.items.map((x) => doc<Governed>(x.docJson)!), governedTotal: g.value.total } : {}),
+          ...(s.status === "fulfilled" ? { subscriptions: s.value.items.map((x) => doc<SubscriptionRow>(x.docJson)!) } : {}),
+          ...(t.status === "fulfilled" ? { todo: t.value.items.map((x) => ({ key: x.key, of: doc<Recommendation>(x.docJson)! })) } : {}),
+          ...(o.status === "fulfilled" ? { owners: o.value } : {}),
           error: ok || aborted(why) ? "" : sentence(why),
         });
       });
@@ -120,6 +158,18 @@ export function Search() {
       key: `k ${c.name}`, run: () => go(clusterAddress(c.name)),
       node: <><Hex /><span className="grow"><End>{c.name}</End></span><span className="muted nowrap">{c.platform} {c.version}</span></>,
     })),
+    ...found.owners.map((o) => ({
+      key: `o ${o}`, run: () => go(filtered(GOVERNANCE, `owner:${quote(o)}`)),
+      node: <><Person /><span className="grow clip"><b>{shortOwner(o)}</b></span><span className="muted nowrap">owner: its clusters</span></>,
+    })),
+    ...found.governed.map((c) => ({
+      key: `g ${c.id}`, run: () => go(governedAddress(c.id)),
+      node: <><Shield /><span className="grow"><End tip={`${c.id}\n${protectionSays(c)}`}>{c.name}</End></span><span className="muted nowrap hit-side"><span className="clip">governance, {c.environment}, {shortOwner(c.ownership.owner)}</span></span></>,
+    })),
+    ...found.subscriptions.map((s) => ({
+      key: `s ${s.id}`, run: () => go(filtered(GOVERNANCE, `subscription:${quote(s.name || s.id)}`)),
+      node: <><Coin /><span className="grow"><End tip={s.id}>{s.name || s.id}</End></span><span className="muted nowrap">subscription, {plural(s.clusters, "cluster")}</span></>,
+    })),
     ...found.workloads.map((w) => ({
       key: `w ${w.cluster}/${w.key}`, run: () => go(workloadAddress(w.cluster, w.key)),
       node: <><Boxes /><span className="grow"><End tip={w.key}>{`${w.namespace}/${w.name}`}</End></span><ReachMark of={w.reach} /><span className="muted nowrap hit-side"><span className="clip">{w.kind}, {w.cluster}</span></span></>,
@@ -132,15 +182,20 @@ export function Search() {
       key: `i ${i.key}`, run: () => go(imageAddress(i.key)),
       node: <><Layers /><span className="grow"><End>{imageName(i)}</End></span>{i.notAssessed ? <span className="muted nowrap">not assessed</span> : <Counts of={i.counts} />}</>,
     })),
+    ...found.todo.map((t) => ({
+      key: `t ${t.key}`, run: () => go(recommendationAddress(t.key)),
+      node: <><Steps /><SeverityMark of={severityOf(t.of.severity)} word="" size={14} /><span className="grow clip">{t.of.title}</span><span className="muted nowrap hit-side"><span className="clip">{shortOwner(t.of.owner)}</span></span></>,
+    })),
     ...found.rows.map((a) => ({
       key: a.id, run: () => go(`/alerts/${a.id}`),
       node: <><SeverityMark of={a.severity} /><span className="grow clip">{a.summary}</span><span className="muted nowrap"><StatusMark of={a.status} /></span><span className="muted nowrap"><Ago ns={a.lastSeen} /></span></>,
     })),
-    ...(found.for && !found.error && (found.total > 0n || found.imagesTotal + found.vulnerabilitiesTotal + found.workloadsTotal + found.identitiesTotal === 0n) ? [{ key: "all", run: () => go(addressOf({ ...DEFAULT_VIEW, filter: found.for })), node: <span className="grow clip">Show {found.total === 1n ? "the 1 alert" : `all ${found.total} alerts`} that match <span className="mono">{found.for}</span></span> }] : []),
+    ...(found.for && !found.error && (found.total > 0n || found.imagesTotal + found.vulnerabilitiesTotal + found.workloadsTotal + found.identitiesTotal + found.governedTotal === 0n) ? [{ key: "all", run: () => go(addressOf({ ...DEFAULT_VIEW, filter: found.for })), node: <span className="grow clip">Show {found.total === 1n ? "the 1 alert" : `all ${found.total} alerts`} that match <span className="mono">{found.for}</span></span> }] : []),
     ...(found.imagesTotal > BigInt(found.images.length) ? [{ key: "all i", run: () => go(filtered(IMAGES, found.for)), node: <span className="grow clip">Show all {String(found.imagesTotal)} images that match <span className="mono">{found.for}</span></span> }] : []),
     ...(found.vulnerabilitiesTotal > BigInt(found.vulnerabilities.length) ? [{ key: "all v", run: () => go(filtered(VULNERABILITIES, found.for)), node: <span className="grow clip">Show all {String(found.vulnerabilitiesTotal)} vulnerabilities that match <span className="mono">{found.for}</span></span> }] : []),
     ...(found.workloadsTotal > BigInt(found.workloads.length) ? [{ key: "all w", run: () => go(filtered(WORKLOADS, found.for)), node: <span className="grow clip">Show all {String(found.workloadsTotal)} workloads that match <span className="mono">{found.for}</span></span> }] : []),
     ...(found.identitiesTotal > BigInt(found.identities.length) ? [{ key: "all n", run: () => go(filtered(IDENTITIES, found.for)), node: <span className="grow clip">Show all {String(found.identitiesTotal)} identities that match <span className="mono">{found.for}</span></span> }] : []),
+    ...(found.governedTotal > BigInt(found.governed.length) ? [{ key: "all g", run: () => go(filtered(GOVERNANCE, found.for)), node: <span className="grow clip">Show all {String(found.governedTotal)} clusters under governance that match <span className="mono">{found.for}</span></span> }] : []),
     ...commands.map((c) => ({ key: `c ${c.name}`, run: c.run, node: <><span className="grow">{c.name}</span>{c.hint && <kbd>{c.hint}</kbd>}</> })),
   ];
   const active = Math.min(at, items.length - 1);
@@ -150,7 +205,7 @@ export function Search() {
   return (
     <Dialog title="Search" onClose={close} wide>
       <div className="search">
-        <input className="input" data-first placeholder="A workload, an identity, a CVE, an image, an alert, a cluster, a filter, or a command" aria-label="Search everything that has a page, and commands" spellCheck={false} autoComplete="off"
+        <input className="input" data-first placeholder="A cluster, an owner, a subscription, a workload, a CVE, an image, an alert, a filter, or a command" aria-label="Search everything that has a page, and commands" spellCheck={false} autoComplete="off"
           role="combobox" aria-expanded="true" aria-controls="hits" aria-activedescendant={items.length ? `hit-${active}` : undefined}
           value={text} onChange={(e) => { setText(e.target.value); setAt(0); }}
           onKeyDown={(e) => {

@@ -2,11 +2,11 @@ import { governance } from "../../api/client";
 import type { ListGovernanceResponse } from "../../gen/dockreeve/v1/dockreeve_pb";
 import type { Change, ClusterRow, Evaluation, Ratio, Ref } from "../../gen/govern";
 import { governedAddress } from "../../lib/entity";
-import { at, doc, entries, list, told } from "../../lib/govern";
+import { at, doc, entries, known, list, told } from "../../lib/govern";
 import { GOVERN_VALUES, GOVERNED_FIELDS } from "../../lib/governFields";
 import { GOVERNANCE } from "../../lib/query";
 import { go } from "../../lib/route";
-import { num } from "../../lib/time";
+import { num, plural } from "../../lib/time";
 import { Ago, Command, Dialog, Skeleton } from "../../parts/bits";
 import { Gaps, MarksKey, NotEvaluated, RefName, Refs, useGovernance } from "../../parts/govern";
 import { Warn } from "../../parts/icons";
@@ -38,13 +38,20 @@ export default function GovernanceScreen({ search }: { search: string }) {
   const show = SHOWS.find((s) => s === new URLSearchParams(search).get("show"));
   return (
     <>
-      <ListScreen of={kind} search={search}
+      <ListScreen of={kind} search={search} counts={(s) => <Count of={s} />}
         behind={(r) => <><span className="large-only"><MarksKey /></span>{r && r.at > 0n && <span>evaluated <Ago ns={r.at} suffix /></span>}</>}
         empty={(s) => <Nothing of={s} why={e.got?.answer.notAssessed ?? ""} remedy={e.got?.answer.remedy ?? ""} />}
         above={ev ? <Strip of={ev} search={search} /> : e.error ? <p className="field-error pad" role="alert">Coverage could not be fetched: {e.error.text}</p> : !e.got ? <div className="coverage"><Skeleton what="coverage" lines={2} /></div> : undefined} />
       {ev && show && <Window show={show} of={{ ...ev, gaps: [...list(ev.gaps), ...e.got!.answer.gaps] }} onClose={() => go(showing(search, ""), true)} />}
     </>
   );
+}
+
+/** How many, in which order, and of when the money in them is. */
+function Count({ of: s }: { of: ListState<Governed, ListGovernanceResponse> }) {
+  if (s.totalAll === 0n) return <>No cluster is stored</>;
+  const money = [...(s.list?.rows.values() ?? [])].map((r) => r.of.monthToDate).find(known);
+  return <><b>{num(s.total)}</b> of {plural(s.totalAll, "cluster")}{s.view.order === GOVERNANCE.view.order && <span className="muted" data-tip="what is at risk and dear comes first: risk, 0 to 100, times the greater of month to date and forecast"> by risk × money</span>}{money && <span className="muted large-only"> · money: {money.source || "bill"} of {money.asOf || "a date that is not told"}</span>}</>;
 }
 
 function Nothing({ of, why, remedy }: { of: ListState<Governed, ListGovernanceResponse>; why: string; remedy: string }) {
@@ -73,8 +80,10 @@ function Window({ show, of: ev, onClose }: { show: Show; of: Evaluation; onClose
   );
 }
 
+const FIRST = ["production", "unknown"]; // these make up production
 function ByEnvironment({ of }: { of: Evaluation["coverage"]["byEnvironment"] }) {
-  return <dl className="dl">{entries(of).map(([name, r]) => { const t = told(r); return <div key={name}><dt>{name}</dt><dd>{t.value === null ? <span className="muted">not assessed: {t.tip}</span> : `${t.text}, ${t.percent}`}</dd></div>; })}</dl>;
+  const rank = (name: string) => (FIRST.indexOf(name) + 1 || 9);
+  return <dl className="dl">{entries(of).sort(([a], [b]) => rank(a) - rank(b)).map(([name, r]) => { const t = told(r); return <div key={name}><dt>{name}{name === "unknown" ? <span className="small">, counts as production</span> : ""}</dt><dd>{t.value === null ? <span className="muted">not assessed: {t.tip}</span> : `${t.text}, ${t.percent}`}</dd></div>; })}</dl>;
 }
 
 function Onboard({ of, onGo }: { of: readonly Ref[]; onGo: () => void }) {
@@ -98,7 +107,7 @@ function Drift({ of, onGo }: { of: readonly Change[]; onGo: () => void }) {
         <thead><tr><th>What</th><th>Where</th><th>Change</th><th>Since</th></tr></thead>
         <tbody>{sorted.map((d, i) => (
           <tr key={i}>
-            <td className="nowrap">{d.worse ? <span className="amber"><Warn size={13} />{d.what}, worse</span> : <span>{d.what}</span>}</td>
+            <td className="nowrap">{d.worse ? <span className="amber"><Warn size={13} />{d.what}, worse</span> : d.after === "unknown" ? <span className="muted">{d.what}, lost sight</span> : <span>{d.what}</span>}</td>
             <td className="node-name"><RefName of={d} onGo={onGo} /></td><td className="wrap">{d.before || "nothing"} → <b>{d.after || "nothing"}</b>{d.why && <p className="muted small">{d.why}</p>}</td><td className="nowrap">{d.since ? <Ago ns={at(d.since)} suffix /> : "–"}</td>
           </tr>
         ))}</tbody>

@@ -1,10 +1,12 @@
 import { useEffect } from "react";
 import { governance } from "../../api/client";
+import { known } from "../../api/live";
+import { useAtom } from "../../lib/atom";
 import type { Alert } from "../../gen/dockreeve/v1/dockreeve_pb";
 import type { Anomaly, ClusterCost, ClusterRow, Point, Result } from "../../gen/govern";
 import { clusterAddress, governedAddress } from "../../lib/entity";
-import { anomalySays, at, change, doc, lastStep, list, points, ROWS } from "../../lib/govern";
-import { addressOf, ALERTS, filtered, GOVERNANCE, quote, WORKLOADS } from "../../lib/query";
+import { anomalySays, at, change, doc, lastStep, list, once, points, ROW_SAYS, ROWS } from "../../lib/govern";
+import { addressOf, ALERTS, filtered, GOVERNANCE, quote } from "../../lib/query";
 import { num, plural } from "../../lib/time";
 import { Ago, Copy, End, Link, NotAssessed, Remedy } from "../../parts/bits";
 import { count } from "../../parts/chart";
@@ -20,6 +22,7 @@ import { Results } from "../compliance/Results";
 import { History } from "./History";
 import { Ownership } from "./Ownership";
 import { Protection } from "./Protection";
+import { Vulnerable } from "./Vulnerable";
 
 export interface Got { c: ClusterRow; cost: ClusterCost | null; results: readonly Result[]; history: Record<string, Point[]>; anomalies: readonly Anomaly[]; alerts: readonly Alert[] }
 
@@ -31,6 +34,7 @@ export default function GovernanceClusterScreen({ id, search }: { id: string; se
     return c && { c, cost: doc<ClusterCost>(r.costJson), results: list(doc<Result[]>(r.resultsJson)), history: doc<Record<string, Point[]>>(r.historyJson) ?? {}, anomalies: list(doc<Anomaly[]>(r.anomaliesJson)), alerts: r.alerts };
   });
   useEntityKeys(governedSource, id, governedAddress);
+  const inventories = useAtom(known) ?? [];
   useEffect(() => { document.title = `${e.got?.c.name ?? "Cluster"}, governance · Dockreeve`; }, [e.got]);
   const crumb = <Crumb source={governedSource} title="Governance" name={e.got?.c.name ?? id} address={governedAddress(id)} />;
   if (!e.got) return <div className="page">{crumb}<Nothing of={e} what="the cluster" gone={<p><Link to={GOVERNANCE.path}>All clusters under governance</Link></p>} /></div>;
@@ -42,32 +46,42 @@ export default function GovernanceClusterScreen({ id, search }: { id: string; se
   const tabs: Tab[] = [
     { key: "protection", label: "Protection", count: `${4 - open - blind} of 4`, warn: open + blind > 0, body: () => <Protection of={c} /> },
     { key: "ownership", label: "Ownership", count: "", warn: c.ownership.owner === "unowned" || list(c.ownership.missing).length > 0, body: () => <Ownership of={c} /> },
+    { key: "vulnerabilities", label: "Vulnerabilities", count: c.critical === undefined ? "?" : c.critical > 0 ? `${num(c.critical)} critical` : "", warn: (c.critical ?? 0) > 0, body: () => <Vulnerable of={c} results={results} /> },
     { key: "compliance", label: "Compliance", count: fails ? `${num(fails)} fail` : "", warn: fails > 0, body: () => <Results of={results} none={c.here ? "No control was evaluated at it." : "No control was evaluated at it: it is not onboarded, and Azure told nothing of it."} /> },
     { key: "cost", label: "Cost", count: "", warn: Boolean(c.anomaly), body: () => <ClusterMoney of={c} cost={cost} anomalies={anomalies} alerts={alerts} /> },
     { key: "history", label: "History", count: "", body: () => <History of={history} c={c} /> },
     { key: "gaps", label: "Not assessed", count: num(gaps.length), warn: gaps.length > 0, body: () => <Gaps of={gaps} none="Nothing of it that is known is left out." /> },
   ];
   const odd = anomalies.find((a) => c.anomaly?.endsWith(a.id)) ?? anomalies[0];
-  const says = c.protected.notAssessed ? `Whether it is protected is not assessed: ${c.protected.notAssessed}` : c.protected.value ? "It is protected by what is accepted here" : open > 0 ? `${plural(open, "protection")} of 4 ${open === 1 ? "is" : "are"} open` : "It is not protected as it must be";
+  const named = (state: (s: string) => boolean) => ROWS.filter((n) => state(c[n].state)).map((n) => ROW_SAYS[n][1].toLowerCase()).join(", ");
+  const isOpen = (s: string) => s === "open", isDark = (s: string) => s !== "open" && s !== "closed";
+  const mining = anomalies.find((a) => a.mining);
+  const dark = blind > 0 ? `; not assessed: ${named(isDark)}` : "";
+  const says = c.protected.notAssessed ? `Whether it is protected is not assessed: ${c.unread ? "Azure could not be asked for it now" : c.protected.notAssessed}`
+    : c.protected.value ? `Protected${open > 0 ? `, though open: ${named(isOpen)}` : blind > 0 ? "" : ", all four parts closed"}${dark}`
+    : `Not protected${open > 0 ? `; open: ${named(isOpen)}` : ""}${dark}`;
   return (
     <div className="page image governed">
       {crumb}
       <header className="alert-head">
         <p className="kicker"><b className="wrap">{c.name}</b><span className="muted">{[c.kind.toUpperCase(), c.version, c.location, c.subscriptionName ?? c.subscription, c.stopped ? "stopped" : ""].filter(Boolean).join(", ")}</span></p>
-        <h1>{says}{c.uncoveredSince ? <>, since <Ago ns={at(c.uncoveredSince)} suffix /></> : ""}{blind > 0 && !c.protected.notAssessed ? `; ${num(blind)} not assessed` : ""}.</h1>
+        <h1>{mining && <><span className="bad-ink">It looks as if somebody mines here, <Sum of={mining.perHour} what="money at risk" /> an hour at risk.</span> </>}{says}{c.uncoveredSince && !c.protected.notAssessed ? <>, since <Ago ns={at(c.uncoveredSince)} suffix /></> : ""}.</h1>
         <div className="acts">
-          {c.here ? <><Link className="btn" to={clusterAddress(c.here)}>Inventory of it</Link><Link className="btn" to={filtered(WORKLOADS, `${of} critical:>0`)}>Critical vulnerabilities</Link><Link className="btn" to={addressOf({ ...ALERTS.view, filter: `${of} severity:>=high status:open` })}>Alerts</Link></> : null}
+          {c.here && inventories.some((x) => x.name === c.here) && <Link className="btn" to={clusterAddress(c.here)}>Inventory of it</Link>}
+          {c.alertsOpen !== undefined && <Link className="btn" to={addressOf({ ...ALERTS.view, filter: `${c.here ? of : `cluster:${quote(c.name)}`} status:open` })}>Open alerts</Link>}
+          {mining && <Link className="btn" to={`${governedAddress(id)}?tab=cost`}>What looks like mining</Link>}
           <Link className="btn" to={filtered(GOVERNANCE, `owner:${quote(c.ownership.owner)}`)}>All of this owner</Link>
         </div>
         <NotUpToDate of={e} />
       </header>
+      {c.unread && <div className="notice warn onboard"><p className="row"><Warn /><span>Azure could not be asked for it: {c.unread}. What Azure tells of it is of an earlier day, or not assessed.</span></p><Remedy>dockreeve azure export-role</Remedy></div>}
       {!c.here && <div className="notice warn onboard"><p className="row"><Warn />Not onboarded: Dockreeve's agents do not report from it, so what runs in it and what happens there is not assessed.</p>{c.onboard ? <Remedy>{c.onboard}</Remedy> : <Link to="/clusters?join=1">Make a join token</Link>}</div>}
       <dl className="dl wide-facts">
-        <div><dt>owner</dt><dd><Owner of={c.ownership.owner} from={c.ownership.from} /><span className="muted small from">{c.ownership.from}</span></dd></div>
-        <div><dt>environment</dt><dd><span className="wrap">{c.environment}{c.production && c.environment !== "production" ? ", counts as production" : ""} <span className="muted small">{c.environmentFrom}</span></span></dd></div>
+        <div><dt>owner</dt><dd><Owner of={c.ownership.owner} from={c.ownership.from} /><span className="muted small from">{once(c.ownership.from, c.unread)}</span></dd></div>
+        <div><dt>environment</dt><dd><span className="wrap">{c.environment}{c.production && c.environment !== "production" ? ", counts as production" : ""} <span className="muted small">{once(c.environmentFrom, c.unread)}</span></span></dd></div>
         <div><dt>protection</dt><dd><Marks of={c} size={18} /></dd></div>
         <div><dt>score</dt><dd>{c.score === undefined ? <NotAssessed why="its benchmark was not evaluated" /> : <span><b>{Math.round(points(c.score))}</b> of 100{c.scoreChange7d === undefined ? <span className="muted small"> no value 7 days ago to compare with</span> : <span className="muted small"> {change(points(c.scoreChange7d), 1)} in 7 days</span>}</span>}</dd></div>
-        <div><dt>critical</dt><dd>{c.critical === undefined ? <NotAssessed why={c.here ? "what runs in it was not scanned" : "it is not onboarded"} /> : <span>{plural(c.critical, "critical vulnerability", "critical vulnerabilities")} in what runs and was scanned{c.exploited ? <>, <b>{num(c.exploited)} known to be exploited</b></> : ""}</span>}</dd></div>
+        <div><dt>critical</dt><dd>{c.critical === undefined ? <NotAssessed why={c.here ? "what runs in it was not scanned" : "it is not onboarded"} /> : <span><Link to={`${governedAddress(id)}?tab=vulnerabilities`}>{plural(c.critical, "critical vulnerability", "critical vulnerabilities")}</Link> in what runs and was scanned{c.exploited ? <>, <b>{num(c.exploited)} known to be exploited</b></> : ""}</span>}</dd></div>
         <div><dt>open alerts</dt><dd>{c.alertsOpen === undefined ? <NotAssessed why="nothing watches it here" /> : <span>{plural(c.alertsOpen, "high or critical alert")}</span>}</dd></div>
         <div><dt>month to date</dt><dd className="wide-money"><Spent c={c} /></dd></div>
         <div><dt>security cost</dt><dd><Sum of={c.security} what="what protection costs, month to date" dated /></dd></div>
