@@ -131,14 +131,14 @@ describe("a chart", () => {
   });
 });
 
-test("gaps of one cause stand together; another remedy is another gap", () => {
+it("gaps of one cause stand together; another remedy is another gap", () => {
   const gaps = [{ what: "budgets", reason: "403", remedy: "export-role" }, { what: "costs", reason: "403", remedy: "export-role" }, { what: "budgets", reason: "403", remedy: "export-role" }, { what: "costs", reason: "403" }];
   expect(together(gaps)).toEqual([{ whats: ["budgets", "costs"], reason: "403", remedy: "export-role" }, { whats: ["costs"], reason: "403", remedy: "" }]);
   expect(together(gaps).flatMap((g) => g.whats.map(gapSays))).toContain("bills");
   expect(gapSays("constructor")).toBe("constructor");
 });
 
-test("a canary that came back is stale once two were due since; one that did not is lost after a while, and never back", () => {
+it("a canary that came back is stale once two were due since; one that did not is lost after a while, and never back", () => {
   const H = 36e11, now = 1e18;
   const k = (more: object) => canaryState({ kind: "exec", every: 24 * H, ...more }, now);
   expect(k({ sent: now - 4 * H, seen: now - 4 * H + 1 })).toBe("back");
@@ -150,7 +150,7 @@ test("a canary that came back is stale once two were due since; one that did not
   expect(k({ sent: now - 4 * H, seen: now - 3 * H, notAssessed: "no agent" })).toBe("not-assessed");
 });
 
-test("why a cluster was not read is told once on its page", () => {
+it("why a cluster was not read is told once on its page", () => {
   expect(once("as it was read last; now not: 403", "403")).toBe("as it was read last; now not: see above");
   expect(once("tag owner of the cluster", undefined)).toBe("tag owner of the cluster");
 });
