@@ -96,6 +96,13 @@ type Canary struct {
 	Seen        int64  `json:"seen,omitempty"`  // last that came back as a finding
 	Every       int64  `json:"every,omitempty"` // how often it is sent, nanoseconds
 	NotAssessed string `json:"notAssessed,omitempty"`
+
+	// Of kind denial: when the API server last denied it, by whom and in which words. Denied
+	// before Sent = the last one was let through.
+	Denied int64  `json:"denied,omitempty"`
+	By     string `json:"by,omitempty"`
+	Answer string `json:"answer,omitempty"`
+	Untold string `json:"untold,omitempty"` // why it cannot come back as a finding
 }
 
 // ImageFacts are the clocks of vulnerabilities that run, and how fresh scans are.

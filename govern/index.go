@@ -20,6 +20,7 @@ type index struct {
 	reads         map[string]map[string]*cloud.Read // what → scope → read, worst kept
 	holders       map[string][]cloud.RoleHolder     // scope → owners
 	verdicts      map[string][2]int                 // of Azure Policy by resource: compliant, not
+	denies        map[string]int                    // of them, those of policies that deny
 	anywhere      bool                              // Dockreeve's agents are seen anywhere at all
 	stale         string                            // why what Azure said to be on is no longer known to be; "" = it was read lately
 }
@@ -30,7 +31,7 @@ func newIndex(in *Input) *index {
 		t = &cloud.Tenant{}
 	}
 	x := &index{config: in.Config.with(), now: in.Now, tenant: t, groups: map[string]*cloud.ResourceGroup{}, subscriptions: map[string]*cloud.Subscription{},
-		management: map[string]*cloud.Group{}, reads: map[string]map[string]*cloud.Read{}, holders: map[string][]cloud.RoleHolder{}, verdicts: map[string][2]int{}, anywhere: len(in.Observed) > 0}
+		management: map[string]*cloud.Group{}, reads: map[string]map[string]*cloud.Read{}, holders: map[string][]cloud.RoleHolder{}, verdicts: map[string][2]int{}, denies: map[string]int{}, anywhere: len(in.Observed) > 0}
 	for i := range t.ResourceGroups {
 		x.groups[strings.ToLower(t.ResourceGroups[i].ID)] = &t.ResourceGroups[i]
 	}
@@ -66,6 +67,9 @@ func newIndex(in *Input) *index {
 			continue
 		}
 		x.verdicts[strings.ToLower(s.Resource)] = n
+		if strings.EqualFold(s.Action, "deny") {
+			x.denies[strings.ToLower(s.Resource)]++
+		}
 	}
 	for _, r := range t.Roles {
 		if strings.EqualFold(r.Role, "Owner") {

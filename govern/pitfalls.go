@@ -248,7 +248,7 @@ func forgotten(in *Input, config Config) Check {
 			look(age(o.LastWord) <= config.StaleAgent, ref)
 		}
 		for _, k := range o.Canaries {
-			if k.Sent == 0 {
+			if k.Sent == 0 || k.Untold != "" {
 				continue
 			}
 			ref.Why = "its canary “" + k.Kind + "” never came back"

@@ -16,6 +16,13 @@ type Canary struct {
 	Seen        int64  `json:"seen,omitempty"` // last that came back as a finding
 	Every       int64  `json:"every,omitempty"`
 	NotAssessed string `json:"notAssessed,omitempty"`
+
+	// Of kind denial, beside Sent: when the API server last denied it, who did and what was
+	// said of the last one that was sent. Denied before Sent = the last one was let through.
+	Denied int64  `json:"denied,omitempty"`
+	By     string `json:"by,omitempty"`
+	Answer string `json:"answer,omitempty"`
+	Untold string `json:"untold,omitempty"` // why it cannot come back as a finding
 }
 
 // UsageReport is what namespaces of a cluster used (link.KindUsage).

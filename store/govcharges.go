@@ -342,10 +342,12 @@ func (db *DB) Usage(ctx context.Context, from, to int64, most int) (list []inven
 func (t *tx) govCanaries(r *inventory.CanaryReport) error {
 	for i := range r.List {
 		c := &r.List[i]
-		if _, err := t.exec(`INSERT INTO gov_canaries (cluster, node, kind, sent, seen, every, not_assessed, at) VALUES (?,?,?,?,?,?,?,?)
-			ON CONFLICT (cluster, node, kind) DO UPDATE SET sent = CASE WHEN excluded.sent > gov_canaries.sent THEN excluded.sent ELSE gov_canaries.sent END,
+		if _, err := t.exec(`INSERT INTO gov_canaries (cluster, node, kind, sent, seen, every, not_assessed, at, denied, denied_by, answer, untold) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)
+			ON CONFLICT (cluster, node, kind) DO UPDATE SET denied_by = CASE WHEN excluded.sent > gov_canaries.sent THEN excluded.denied_by ELSE gov_canaries.denied_by END,
+			answer = CASE WHEN excluded.sent > gov_canaries.sent THEN excluded.answer ELSE gov_canaries.answer END,
+			denied = CASE WHEN excluded.denied > gov_canaries.denied THEN excluded.denied ELSE gov_canaries.denied END, untold = excluded.untold, sent = CASE WHEN excluded.sent > gov_canaries.sent THEN excluded.sent ELSE gov_canaries.sent END,
 			seen = CASE WHEN excluded.seen > gov_canaries.seen THEN excluded.seen ELSE gov_canaries.seen END, every = excluded.every, not_assessed = excluded.not_assessed, at = excluded.at
-			WHERE excluded.at >= gov_canaries.at`, short(r.Cluster), short(c.Node), short(c.Kind), c.Sent, c.Seen, c.Every, short(c.NotAssessed), r.Time); err != nil {
+			WHERE excluded.at >= gov_canaries.at`, short(r.Cluster), short(c.Node), short(c.Kind), c.Sent, c.Seen, c.Every, short(c.NotAssessed), r.Time, c.Denied, short(c.By), short(c.Answer), short(c.Untold)); err != nil {
 			return err
 		}
 	}
@@ -373,7 +375,7 @@ func (db *DB) SetCanaries(ctx context.Context, r *inventory.CanaryReport) error 
 
 // Canaries returns how the canaries of every cluster fared last.
 func (db *DB) Canaries(ctx context.Context) (map[string][]inventory.Canary, error) {
-	rows, err := db.read.QueryContext(ctx, "SELECT cluster, node, kind, sent, seen, every, not_assessed FROM gov_canaries ORDER BY cluster, kind, node")
+	rows, err := db.read.QueryContext(ctx, "SELECT cluster, node, kind, sent, seen, every, not_assessed, denied, denied_by, answer, untold FROM gov_canaries ORDER BY cluster, kind, node")
 	if err != nil {
 		return nil, db.explain(err)
 	}
@@ -382,7 +384,7 @@ func (db *DB) Canaries(ctx context.Context) (map[string][]inventory.Canary, erro
 	for rows.Next() {
 		var cluster string
 		var c inventory.Canary
-		if err := rows.Scan(&cluster, &c.Node, &c.Kind, &c.Sent, &c.Seen, &c.Every, &c.NotAssessed); err != nil {
+		if err := rows.Scan(&cluster, &c.Node, &c.Kind, &c.Sent, &c.Seen, &c.Every, &c.NotAssessed, &c.Denied, &c.By, &c.Answer, &c.Untold); err != nil {
 			return nil, db.explain(err)
 		}
 		out[cluster] = append(out[cluster], c)

@@ -30,6 +30,7 @@ const (
 	usageTold      = 5 // samples
 	canaryEvery    = 6 * time.Hour
 	canaryFirst    = 30 * time.Second
+	denialRetry    = 30 * time.Minute // where the right to ask is missing
 )
 
 // deltaBytes is about how much one message of the inventory holds.

@@ -130,7 +130,7 @@ func (a *Auditor) Facts(ev *event.Event) event.AuditFacts {
 	a.tools(d, &f)
 	switch {
 	case f.First && d.dry():
-		a.window.read(d.identity, d.time, &f) // it changed nothing, and is no habit
+		a.count(d, &f) // it changed nothing, and is no habit; but who is refused feels his way
 	case f.First:
 		a.count(d, &f)
 		a.keep = a.keeps(d, &f, a.learn(d, &f))

@@ -127,7 +127,7 @@ func (a *Auditor) count(d *doc, f *event.AuditFacts) {
 		}
 		distinct(r.probes, d.Verb+" "+d.resource()+" "+ns, d.time)
 	}
-	if (d.Verb == "delete" || d.Verb == "deletecollection") && d.done() {
+	if (d.Verb == "delete" || d.Verb == "deletecollection") && d.done() && !d.dry() {
 		for range d.deletes() {
 			r.deleted.add(d.time)
 		}

@@ -313,7 +313,8 @@ type PolicyState struct {
 	Assignment string `json:"assignment"`
 	Definition string `json:"definition"`
 	Reference  string `json:"reference,omitempty"`
-	State      string `json:"state"` // Compliant, NonCompliant, Exempt, Conflict, Error, Unknown…
+	State      string `json:"state"`            // Compliant, NonCompliant, Exempt, Conflict, Error, Unknown…
+	Action     string `json:"action,omitempty"` // what the policy does, as assigned: audit, deny…
 	At         int64  `json:"at"`
 }
 

@@ -204,6 +204,8 @@ func missedCanaries(all map[string][]inventory.Canary, nodes []store.Node, now i
 				from, g.What = s.node(cluster, k.Node), "proof that the sensor of "+k.Node+" sees"
 			case "audit":
 				from, g.What = s[agentPrefix+cluster], "proof that the audit log arrives"
+			case "denial":
+				from, g.What = s[agentPrefix+cluster], "proof that the cluster denies what must not run"
 			}
 			if cluster != "" {
 				g.What = inCluster(g.What, cluster)
@@ -212,6 +214,8 @@ func missedCanaries(all map[string][]inventory.Canary, nodes []store.Node, now i
 				continue
 			}
 			switch {
+			case k.Kind == "denial" && k.NotAssessed+k.Untold != "": // whether it is asked for is a choice; that nobody watches stands with the audit canary
+				continue
 			case k.NotAssessed != "":
 				g.Reason = k.NotAssessed
 			case k.Sent > k.Seen && now-k.Sent > int64(canaryPatience):

@@ -94,7 +94,7 @@ func decodeCanaries(e link.Envelope) (*inventory.CanaryReport, int, error) {
 	for i := range r.List {
 		c := r.List[i]
 		// One that came back after now, or before it was ever sent, proves nothing.
-		if !canaryKinds[c.Kind] || len(c.Node) > maxNodeName || len(c.NotAssessed) > maxCannot || c.Sent < 0 || c.Seen < 0 || c.Every < 0 || c.Sent > r.Time || c.Seen > r.Time || c.Seen > 0 && c.Sent == 0 {
+		if !canaryKinds[c.Kind] || node && c.Kind != "exec" || !goodDenial(&c) || len(c.Node) > maxNodeName || len(c.NotAssessed) > maxCannot || c.Sent < 0 || c.Seen < 0 || c.Every < 0 || c.Sent > r.Time || c.Seen > r.Time || c.Seen > 0 && c.Sent == 0 {
 			dropped++
 			continue
 		}
@@ -107,9 +107,20 @@ func decodeCanaries(e link.Envelope) (*inventory.CanaryReport, int, error) {
 	return &r, dropped, nil
 }
 
+// goodDenial says whether what is told of a denial can be: only of its kind, not before it
+// was asked for, and in words of bounded length.
+func goodDenial(c *inventory.Canary) bool {
+	for _, s := range []string{c.By, c.Answer, c.Untold} {
+		if len(s) > maxCannot || !utf8.ValidString(s) {
+			return false
+		}
+	}
+	return c.Denied == 0 && c.By == "" || c.Kind == "denial" && c.Denied > 0 && c.Denied <= c.Sent && c.By != ""
+}
+
 // canaryRules are the rules by which canaries come back, with what each proves. A finding
 // of theirs is no alert.
-var canaryRules = map[string]string{"canary-exec": "exec", "canary-audit": "audit"}
+var canaryRules = map[string]string{"canary-exec": "exec", "canary-audit": "audit", "canary-denial": "denial"}
 
 func cameBack(f *finding.Finding, kind string) *store.CameBack {
 	b := &store.CameBack{Cluster: f.Subject.Cluster, Kind: kind, Time: f.Time}

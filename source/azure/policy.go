@@ -66,7 +66,7 @@ func (b *Builder) exemption(_ string, n node) error {
 func (b *Builder) state(_ string, n node) error {
 	s := cloud.PolicyState{
 		Resource: n.prop("resourceId").id(), Assignment: n.prop("policyAssignmentId").id(), Definition: n.prop("policyDefinitionId").id(),
-		Reference: n.prop("policyDefinitionReferenceId").text(), State: n.prop("complianceState").text(), At: n.prop("timestamp").time(),
+		Reference: n.prop("policyDefinitionReferenceId").text(), State: n.prop("complianceState").text(), Action: strings.ToLower(n.prop("policyDefinitionAction").text()), At: n.prop("timestamp").time(),
 	}
 	if s.Resource == "" || s.Definition == "" || s.State == "" {
 		return errors.New("resourceId, policyDefinitionId or complianceState: missing")

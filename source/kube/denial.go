@@ -33,6 +33,9 @@ const forbiddenPod = `{"apiVersion":"v1","kind":"Pod","metadata":{"name":"` + ca
 "containers":[{"name":"canary","image":"registry.k8s.io/pause:3.10.1","securityContext":{"privileged":true,"readOnlyRootFilesystem":true},
 "resources":{"requests":{"cpu":"10m","memory":"16Mi"},"limits":{"cpu":"10m","memory":"16Mi"}},"volumeMounts":[{"name":"root","mountPath":"/host","readOnly":true}]}]}}`
 
+// ErrNoCanary says that the right to ask is not given, or the namespace is not there.
+var ErrNoCanary = errors.New("what the cluster denies is not tried: no right to create pods in a namespace " + CanaryNamespace + ", which admits none (" + denialRemedy + ")")
+
 // Denial is the API server's answer to the denial canary. Texts are the server's, cut and
 // cleaned; they come from whoever enforces there and are no more than words.
 type Denial struct {
@@ -43,7 +46,7 @@ type Denial struct {
 
 // Deny asks the API server whether it would let in a pod that has its node's powers, as a
 // dry run, and says who denied that. An error says why it could not be found out, with the
-// remedy where there is one.
+// remedy where there is one; it wraps ErrNoCanary where nobody set the canary up.
 func (w *Watcher) Deny(ctx context.Context) (Denial, error) {
 	ctx, cancel := context.WithTimeout(ctx, 60*time.Second) // webhooks may take 30 s each
 	defer cancel()
@@ -102,7 +105,7 @@ func judgeDenial(code int, body []byte) (Denial, error) {
 	why, admitted := strings.CutPrefix(st.Message, `pods "`+canaryPod+`" is forbidden: `)
 	switch {
 	case !admitted && strings.HasPrefix(st.Message, "pods is forbidden: User "), code == http.StatusNotFound:
-		return Denial{}, fmt.Errorf("what the cluster denies is not tried: no right to create pods in a namespace %s, which admits none (%s)", CanaryNamespace, denialRemedy)
+		return Denial{}, ErrNoCanary
 	case !admitted:
 		return Denial{}, fmt.Errorf("the API server answers %d: %s", code, said)
 	}
