@@ -59,3 +59,16 @@ export function merged(spans: readonly Span[]): Span[] {
   }
   return out;
 }
+
+/** Something unusual on the time axis of its own row; to in Unix milliseconds, address where its causes stand. */
+export interface Lane extends Span { label: string; address: string }
+
+/** Things of one day as one, by day of YYYY-MM-DD, in the order of days. */
+export function perDay<T extends { at: number }>(things: readonly T[]): Array<[day: string, of: T[]]> {
+  const by = new Map<string, T[]>();
+  for (const t of [...things].sort((a, b) => a.at - b.at)) {
+    const d = new Date(t.at).toISOString().slice(0, 10), l = by.get(d);
+    if (l) l.push(t); else by.set(d, [t]);
+  }
+  return [...by];
+}

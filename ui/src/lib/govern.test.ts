@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
 import type { Money, Ratio } from "../gen/govern";
 import { showback } from "../screens/cost/showback";
-import { apart, line, merged, scale } from "./chart";
-import { amount, anomalySays, burn, byDay, canaryState, change, doc, entries, gapSays, known, money, moneyTip, once, percent, points, scopeName, score, share, shortOwner, together, told, yes } from "./govern";
+import { apart, line, merged, perDay, scale } from "./chart";
+import { amount, anomalySays, burn, byDay, canaryState, change, doc, entries, gapSays, known, money, moneyTip, once, percent, points, scopeName, score, share, shortOwner, together, told, total, yes } from "./govern";
 
 const eur = (v: number, more: Partial<Money> = {}): Money => ({ micros: Math.round(v * 1e6), currency: "EUR", asOf: "2026-11-25", source: "bill", ...more });
 const none: Money = { micros: 0, currency: "", notAssessed: "no bill was read" };
@@ -153,4 +153,16 @@ it("a canary that came back is stale once two were due since; one that did not i
 it("why a cluster was not read is told once on its page", () => {
   expect(once("as it was read last; now not: 403", "403")).toBe("as it was read last; now not: see above");
   expect(once("tag owner of the cluster", undefined)).toBe("tag owner of the cluster");
+});
+
+it("a sum says what is not in it, and never adds two currencies", () => {
+  expect(total([eur(1), eur(2), none])).toMatchObject({ left: 1, sum: { micros: 3e6, currency: "EUR", asOf: "2026-11-25", notAssessed: "in part: 1 of 3 are not known, or of another currency" } });
+  expect(total([eur(1), eur(2), eur(9, { currency: "USD" })]).sum).toMatchObject({ micros: 3e6, currency: "EUR" });
+  expect(total([eur(1), eur(2, { asOf: "2026-10-01" })])).toMatchObject({ left: 0, sum: { micros: 3e6, asOf: "2026-10-01" } });
+  expect(known(total([none]).sum)).toBe(false);
+});
+
+it("alerts of a day are one mark, in the order of days", () => {
+  const m = (at: string) => ({ at: Date.parse(at) });
+  expect(perDay([m("2026-11-02T23:59:59Z"), m("2026-11-01T10:00:00Z"), m("2026-11-02T00:00:00Z")]).map(([d, l]) => [d, l.length])).toEqual([["2026-11-01", 1], ["2026-11-02", 2]]);
 });

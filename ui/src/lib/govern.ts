@@ -60,6 +60,20 @@ export function moneyTip(m: Money | undefined, what = ""): string {
   return lines.join("\n");
 }
 
+/** An amount as a field of a file: a number, or that it is not assessed. */
+export const moneys = (key: string, m: Money | undefined): Array<{ key: string; value: string | number }> => [{ key, value: known(m) ? m.micros / 1e6 : "not assessed" }];
+
+/** A sum over what is known of one currency, the commonest; how many are not in it. */
+export function total(of: ReadonlyArray<Money | undefined>): { sum: Money; left: number } {
+  const by = new Map<string, Known[]>();
+  for (const m of of) if (known(m)) by.set(m.currency, [...(by.get(m.currency) ?? []), m]);
+  const [currency = "", most = []] = [...by].sort((a, b) => b[1].length - a[1].length)[0] ?? [];
+  const left = of.length - most.length;
+  if (most.length === 0) return { sum: { micros: 0, currency: "", notAssessed: "none of them is known" }, left };
+  const asOf = most.map((m) => m.asOf ?? "").sort()[0] ?? "";
+  return { sum: { micros: most.reduce((n, m) => n + m.micros, 0), currency, ...(asOf ? { asOf } : {}), source: [...new Set(most.map((m) => m.source ?? ""))].filter(Boolean).slice(0, 2).join(", "), ...(left > 0 ? { notAssessed: `in part: ${left} of ${of.length} are not known, or of another currency` } : {}) }, left };
+}
+
 /** Several amounts of one currency; the first that is not assessed, or of another currency, ends it. */
 export function share(part: Money | undefined, of: Money | undefined): number | null {
   if (!known(part) || !known(of) || part.currency !== of.currency || of.micros <= 0) return null;

@@ -2,16 +2,17 @@ import { useEffect } from "react";
 import { governance } from "../../api/client";
 import type { GetCostResponse } from "../../gen/dockreeve/v1/dockreeve_pb";
 import type { Report, SubscriptionRow } from "../../gen/govern";
-import { amount, dayOf, doc, known, list, money, type Names } from "../../lib/govern";
+import { governedAddress } from "../../lib/entity";
+import { amount, dayOf, doc, known, lastStep, list, money, type Names, scopeName } from "../../lib/govern";
 import { ms, num, plural } from "../../lib/time";
-import { Ago, NotAssessed } from "../../parts/bits";
+import { Ago, Link, NotAssessed } from "../../parts/bits";
 import { DayChart } from "../../parts/chart";
 import { type Entity, Nothing, NotUpToDate, useEntity } from "../../parts/entity";
 import { Gaps, NotEvaluated, Prices, Sum } from "../../parts/govern";
 import { Warn } from "../../parts/icons";
 import { type Tab, Tabs } from "../../parts/Tabs";
 import { Allocations } from "./Allocations";
-import { Anomalies } from "./Anomalies";
+import { Anomalies, anomalyTip } from "./Anomalies";
 import { Budgets } from "./Budgets";
 import { Ingestion } from "./Ingestion";
 import { Providers } from "./Providers";
@@ -34,6 +35,8 @@ export default function CostScreen({ search }: { search: string }) {
   const days = list(r.days), budgets = list(r.budgets), anomalies = list(r.anomalies), reconciled = list(r.reconciled), gaps = list(r.gaps);
   const billed = r.billed.asOf ?? ""; // what came after it is not billed yet
   const off = reconciled.filter((x) => x.finding).length, over = budgets.filter((b) => b.breach).length;
+  const mining = anomalies.find((a) => a.mining);
+  const lastDay = days.at(-1)?.day ?? "";
   const tabs: Tab[] = [
     { key: "allocation", label: "Allocation", count: num(list(r.teams).length), body: () => <Allocations of={r} /> },
     { key: "protection", label: "Protection", count: "", body: () => <Providers of={list(r.protection)} /> },
@@ -47,7 +50,7 @@ export default function CostScreen({ search }: { search: string }) {
   return (
     <div className="page image governed">
       <header className="alert-head">
-        <h1>{known(r.billed) ? <>{money(r.billed)} from {dayOf(r.from)} to {dayOf(r.to - 1e9)}</> : "What was billed is not assessed"}{anomalies.some((a) => a.mining) ? "; one anomaly looks like mining" : anomalies.length ? `; ${plural(anomalies.length, "anomaly", "anomalies")}` : ""}{over ? `; ${plural(over, "budget")} will not hold` : ""}.</h1>
+        <h1>{known(r.billed) ? <>{money(r.billed)} from {dayOf(r.from)} to {dayOf(r.to - 1e9)}</> : "What was billed is not assessed"}{mining ? <>; <Link to="/cost?tab=anomalies" className="bad-ink">one anomaly looks like mining, {money(mining.perHour)} an hour</Link></> : anomalies.length ? <>; <Link to="/cost?tab=anomalies">{plural(anomalies.length, "anomaly", "anomalies")}</Link></> : ""}{over ? <>; <Link to="/cost?tab=budgets">{plural(over, "budget")} will not hold</Link></> : ""}.</h1>
         <p className="behind first"><span>{known(r.billed) ? <>{r.billed.source || "bill"} of {r.billed.asOf || "a date that is not told"}</> : <NotAssessed why={r.billed.notAssessed ?? ""} />}</span><span>{plural(r.rows, "row")} read</span>{answer.at > 0n && <span>computed <Ago ns={answer.at} suffix /></span>}{list(r.others).length > 0 && <span className="amber"><Warn size={13} />beside it, kept apart: {list(r.others).map(money).join(", ")}</span>}</p>
         <NotUpToDate of={e} />
       </header>
@@ -59,8 +62,10 @@ export default function CostScreen({ search }: { search: string }) {
       {days.length > 0 && <DayChart title="Billed, protection and idle" unit={r.currency} days={days.map((d) => d.day)} format={(v) => amount(v)} height={140}
         series={[{ name: "billed", strong: true, values: days.map((d) => (d.notBilled || (billed && d.day > billed) ? null : d.billed)) }, { name: "protection", values: days.map((d) => d.protection) }, { name: "idle", dashed: true, values: days.map((d) => d.idle ?? null) }]}
         marks={answer.alerts.map((a) => ({ at: ms(a.at), title: a.title, severity: a.severity, to: `/alerts/${encodeURIComponent(a.id)}`, miner: a.miner }))}
-        bands={anomalies.map((a) => ({ from: a.from / 1e6, to: a.to / 1e6, title: `${a.series}: ${a.got} instead of ${a.expected} ${a.unit}`, grave: a.mining === true }))}
-        note={<>Shaded days were unusual, red ones look like mining; marks below are alerts.{billed && days.at(-1)!.day > billed ? ` Billed until ${billed}.` : ""}</>} />}
+        bands={anomalies.filter((a) => a.mining).map((a) => ({ from: a.from / 1e6, to: a.to / 1e6, title: anomalyTip(a), grave: true }))}
+        unusual={anomalies.map((a) => ({ from: a.from / 1e6, to: a.to / 1e6, title: anomalyTip(a), grave: a.mining === true, label: `${a.mining ? "mining" : a.series}, ${a.cluster ? lastStep(a.cluster) : scopeName(a.key, names)}`, address: a.cluster ? `${governedAddress(a.cluster)}?tab=cost` : "/cost?tab=anomalies" }))}
+        {...(Date.parse(`${lastDay}T24:00:00Z`) > r.to / 1e6 ? { partial: lastDay } : {})}
+        note={<>Bars below are what was unusual, each leads to its causes; red looks like mining. Marks are alerts of the day they first came.{billed && days.at(-1)!.day > billed ? ` Billed until ${billed}.` : ""}</>} />}
       <Tabs of={tabs} search={search} address="/cost" label="Parts of the cost" />
     </div>
   );

@@ -6,7 +6,8 @@ import { NotAssessed } from "../../parts/bits";
 import { DayChart } from "../../parts/chart";
 import { BudgetBar, Gaps, Share, Sum } from "../../parts/govern";
 import { Warn } from "../../parts/icons";
-import { Anomalies } from "../cost/Anomalies";
+import { governedAddress } from "../../lib/entity";
+import { Anomalies, anomalyTip } from "../cost/Anomalies";
 
 const miner = (a: Alert): boolean => a.techniques.some((t) => t === "T1496" || t.startsWith("T1496.")); // ATT&CK's resource hijacking
 
@@ -15,6 +16,7 @@ export function ClusterMoney({ of: c, cost, anomalies, alerts }: { of: ClusterRo
   if (!cost) return <p><NotAssessed why={c.monthToDate.notAssessed || "no bill and no price of it was read"} /></p>;
   const days = list(cost.days), pools = list(cost.pools), protection = list(cost.protection);
   const cur = cost.monthToDate.currency || c.monthToDate.currency;
+  const lastDay = days.at(-1)?.day ?? "";
   const b = burn(cost.monthToDate, cost.budget, cost.forecast);
   return (
     <>
@@ -28,7 +30,8 @@ export function ClusterMoney({ of: c, cost, anomalies, alerts }: { of: ClusterRo
         <div><dt>vCores</dt><dd>{num(Math.round(cost.vcores * 10) / 10)} on average</dd></div>
       </dl>
       {days.length > 0 ? <DayChart title="Cost" unit={cur} days={days.map((d) => d.day)} format={(v) => amount(v)} series={[{ name: "billed", strong: true, values: days.map((d) => (d.notBilled || (cost.monthToDate.asOf && d.day > cost.monthToDate.asOf) ? null : d.billed)) }, { name: "protection", values: days.map((d) => d.protection) }, { name: "idle", dashed: true, values: days.map((d) => d.idle ?? null) }]}
-        marks={alerts.map((a) => ({ at: ms(a.firstSeen), title: a.title, severity: a.severity, to: `/alerts/${encodeURIComponent(a.id)}`, miner: miner(a) }))} bands={anomalies.map((a) => ({ from: a.from / 1e6, to: a.to / 1e6, title: `${a.series}: ${a.got} instead of ${a.expected} ${a.unit}`, grave: a.mining === true }))}
+        marks={alerts.map((a) => ({ at: ms(a.firstSeen), title: a.title, severity: a.severity, to: `/alerts/${encodeURIComponent(a.id)}`, miner: miner(a) }))} bands={anomalies.filter((a) => a.mining).map((a) => ({ from: a.from / 1e6, to: a.to / 1e6, title: anomalyTip(a), grave: true }))} unusual={anomalies.map((a) => ({ from: a.from / 1e6, to: a.to / 1e6, title: anomalyTip(a), grave: a.mining === true, label: `${a.mining ? "mining, " : ""}${a.series}`, address: `${governedAddress(c.id)}?tab=cost` }))}
+        {...(lastDay > (cost.monthToDate.asOf ?? lastDay) ? { partial: lastDay } : {})}
         note={`bill of ${cost.monthToDate.asOf ?? "a date that is not told"}; alerts and what was unusual on the same axis`} /> : <p><NotAssessed why="no bill of it was read" /></p>}
       {anomalies.length > 0 && <><h2>Unusual</h2><Anomalies of={anomalies} alerts={alerts.map((a) => ({ id: a.id, title: a.title, cluster: lastStep(c.id), miner: miner(a) }))} one /></>}
       <h2>Protection by provider <span className="muted">month to date</span></h2>

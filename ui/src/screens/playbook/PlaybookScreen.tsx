@@ -50,18 +50,22 @@ const MAIN: readonly string[] = ["mttr-critical", "defender-profile", "high-aler
 const UNIT: Readonly<Record<string, string>> = { percent: "%", days: "days" };
 const value = (v: number, unit: string): string => (unit === "percent" ? count(Math.round(v * 10) / 10) : Math.abs(v) < 0.1 && v !== 0 ? v.toPrecision(2) : count(v));
 
+/** A rate that is less than a tenth is told of a thousand: 0.0076 an hour tells nobody anything. */
+const scaled = (k: KPI): number => (k.unit.endsWith("per node-day") && k.value !== undefined && k.value < 0.1 ? 1000 : 1);
+
 function Figure({ of: k }: { of: KPI }) {
   const [open, setOpen] = useState(false);
   const trend = list(k.trend).map((p) => p.value);
   const before = trend.at(-2), now = trend.at(-1);
+  const per = scaled(k);
   const moved = before !== undefined && now !== undefined && before !== now;
-  const unit = UNIT[k.unit] ?? k.unit;
+  const unit = per > 1 ? k.unit.replace("per node-day", `in ${num(per)} node-days`) : UNIT[k.unit] ?? k.unit;
   const good = moved && (now > before) === (k.better === "up");
   return (
     <li className="kpi">
       <p className="figure-name">{k.title.replace(/, ([\w.-]+)$/, (_, f: string) => `, ${frameworkName(f)}`)}</p>
-      <p className="kpi-value">{k.value === undefined ? <b className="muted">not assessed</b> : <><b>{value(k.value, k.unit)}</b> {unit.length <= 10 && <span className="muted">{unit}</span>}</>}<span className="grow" /><Spark values={trend} says={`${k.title}: ${trend.length > 1 ? `from ${value(trend[0]!, k.unit)} to ${value(trend.at(-1)!, k.unit)} in ${trend.length} values` : "no trend yet"}`} width={110} height={26} /></p>
-      <p className="small">{k.value === undefined ? <span className="muted">{k.notAssessed || "nothing says why"}</span> : <><span className="muted">{unit.length > 10 && `${unit}; `}{num(Math.round(k.n))} of {num(Math.round(k.of))}</span>{" "}{moved && <span className={good ? "muted" : "amber"}>{!good && <Warn size={12} />}{value(before!, k.unit)} before</span>}</>}</p>
+      <p className="kpi-value">{k.value === undefined ? <b className="muted">not assessed</b> : <><b>{value(k.value * per, k.unit)}</b> {unit.length <= 10 && <span className="muted">{unit}</span>}</>}<span className="grow" /><Spark values={trend} says={`${k.title}: ${trend.length > 1 ? `from ${value(trend[0]! * per, k.unit)} to ${value(trend.at(-1)! * per, k.unit)} in ${trend.length} values` : "no trend yet"}`} width={110} height={26} /></p>
+      <p className="small">{k.value === undefined ? <span className="muted">{k.notAssessed || "nothing says why"}</span> : <><span className="muted">{unit.length > 10 && `${unit}; `}{num(Math.round(k.n))} of {num(Math.round(k.of))}</span>{" "}{moved && <span className={good ? "muted" : "amber"}>{!good && <Warn size={12} />}{value(before! * per, k.unit)} the time before</span>}</>}</p>
       {k.note && <p className="small wrap">{k.note}</p>}
       <button type="button" className="text-button small" aria-expanded={open} onClick={() => setOpen(!open)}>how it is computed{list(k.by).length > 0 ? ", and by whom" : ""}</button>
       {open && <div className="stack"><p className="small muted">{k.rule}</p>{list(k.by).length > 0 && <By of={k} />}</div>}
@@ -87,14 +91,15 @@ function Checks({ of, none, pitfall = false }: { of: readonly Item[]; none: stri
     <ul className="checks">
       {of.map((c) => {
         const t = told(c.ratio), on = open === c.id;
-        const state = pitfall ? (c.state === "done" ? "not found" : c.state === "open" ? "found" : "not assessed") : SAYS[c.state as keyof typeof SAYS] ?? "not assessed";
+        const fell = c.ratio.of - c.ratio.n;
+        const state = pitfall ? (c.state === "done" ? "holds" : c.state === "open" ? "does not hold" : "not assessed") : SAYS[c.state as keyof typeof SAYS] ?? "not assessed";
         const missing = pitfall ? list(c.found) : list(c.ratio.missing);
         return (
           <li key={c.id} className={`check check-${c.state}`}>
             <button type="button" className="check-head" aria-expanded={on} onClick={() => setOpen(on ? "" : c.id)}>
               <span className="check-mark">{c.state === "done" ? <Check size={16} /> : c.state === "open" ? <Warn size={16} /> : <span className="dashed" aria-hidden="true" />}</span>
               <span className="check-title"><b>{c.title}</b> <span className="muted">{state}</span></span>
-              <span className="check-ratio">{t.value === null ? <span className="muted">{c.ratio.notAssessed ? "" : "no denominator"}</span> : pitfall ? <span className="muted">{t.text}</span> : <><Meter value={t.value} goal={c.ratio.goal} met={c.state === "done"} says={t.tip} /><span className="n">{t.text}</span></>}</span>
+              <span className="check-ratio">{t.value === null ? <span className="muted">{c.ratio.notAssessed ? "" : "no denominator"}</span> : pitfall ? <span className={c.state === "open" ? "amber n" : "muted n"} data-tip={`${t.text} are as they should be`}>{c.state === "open" && <Warn size={13} />}{num(fell)} of {num(c.ratio.of)} {fell === 1 ? "is" : "are"} not</span> : <><Meter value={t.value} goal={c.ratio.goal} met={c.state === "done"} says={t.tip} /><span className="n">{t.text}</span></>}</span>
               <Chevron size={14} />
             </button>
             {(c.ratio.notAssessed || c.note) && <p className="check-note muted wrap">{c.ratio.notAssessed && <>Not assessed: {c.ratio.notAssessed}. </>}{c.note}</p>}
@@ -115,7 +120,8 @@ function Reviews({ of, onMade }: { of: readonly Review[]; onMade: () => void }) 
       {of.length === 0 ? <p className="muted">No review is recorded. One says who looked at what, when, and when somebody must look again.</p> : (
         <div className="scroll-x" tabIndex={0} role="region" aria-label="Reviews">
           <table className="plain"><thead><tr><th>Of</th><th>By</th><th>When</th><th>Next due</th><th className="n">Open then</th><th>Note</th></tr></thead>
-            <tbody>{of.map((r) => { const over = r.nextDue > 0 && ms(at(r.nextDue)) < now; return <tr key={r.id}><td><b>{r.subject}</b>{r.scope && <span className="muted wrap"> {r.scope}</span>}</td><td className="wrap">{r.by}</td><td className="nowrap"><Ago ns={at(r.at)} suffix /></td><td className="nowrap">{r.nextDue ? over ? <span className="amber"><Warn size={13} />overdue for <Ago ns={at(r.nextDue)} /></span> : new Date(ms(at(r.nextDue))).toISOString().slice(0, 10) : "–"}</td><td className="n">{r.items === undefined ? <span className="muted" data-tip="not told">?</span> : num(r.items)}</td><td className="wrap">{r.note || <span className="muted">none</span>}</td></tr>; })}</tbody></table>
+            <tbody>{of.map((r) => { const newer = of.some((x) => x.subject === r.subject && (x.scope ?? "") === (r.scope ?? "") && x.at > r.at);
+              const over = r.nextDue > 0 && ms(at(r.nextDue)) < now && !newer; return <tr key={r.id}><td><b>{r.subject}</b>{r.scope && <span className="muted wrap"> {r.scope}</span>}</td><td className="wrap">{r.by}</td><td className="nowrap"><Ago ns={at(r.at)} suffix /></td><td className="nowrap">{newer ? <span className="faint" data-tip="a later review of the same took its place">done since</span> : r.nextDue ? over ? <span className="amber"><Warn size={13} />overdue for <Ago ns={at(r.nextDue)} /></span> : new Date(ms(at(r.nextDue))).toISOString().slice(0, 10) : "–"}</td><td className="n">{r.items === undefined ? <span className="muted" data-tip="not told">?</span> : num(r.items)}</td><td className="wrap">{r.note || <span className="muted">none</span>}</td></tr>; })}</tbody></table>
         </div>
       )}
       {open && <ReviewDialog subject="recommendations" onClose={() => setOpen(false)} onMade={() => { setOpen(false); onMade(); }} />}
