@@ -35,7 +35,6 @@ const (
 	RuleRise           = "alerts-rise"
 	RulePlanIncomplete = "azure-plan-incomplete"
 	RuleUnread         = "clusters-unreadable"
-	RuleInName         = "policy-in-name-only"
 )
 
 // findings says what of all this somebody should be told.
@@ -47,6 +46,7 @@ func findings(in *Input, ev *Evaluation) {
 		out = append(out, Finding{Key: rule + "|" + subject.ID, Rule: rule, Severity: s, Subject: subject, Owner: cmp.Or(owner, inventory.Unowned), Summary: summary, Do: do, At: in.Now})
 		return &out[len(out)-1]
 	}
+	blind := scansUnproven(ev, x, tell)
 	planOff := map[string]bool{} // subscriptions that a finding of their own tells of
 	for i := range ev.Subscriptions {
 		s := &ev.Subscriptions[i]
@@ -92,27 +92,32 @@ func findings(in *Input, ev *Evaluation) {
 			if planOff[guid(r.Subscription)] && r.Plan.NotAssessed == "" && !r.Plan.Value {
 				s = finding.Low // one cause is one alert: that of the subscription; the cluster stays in its owner's list
 			}
+			if blind[r.ID] {
+				s = finding.Low // that of the test image
+			}
 			tell(RuleUnprotected, s, subject, owner, "production cluster "+r.Name+" is not protected: "+why+since(in.Now, r.UncoveredSince), do)
 		}
 		if r.Profile.Value && r.Sensor.NotAssessed == "" && !r.Sensor.Seen {
 			tell(RuleNoSensor, finding.High, subject, owner, "Defender's profile is on at cluster "+r.Name+", but no sensor runs in it", r.Inside.Do)
 		}
 		for _, c := range r.Canaries {
+			if c.Kind == CanaryImage {
+				continue // one for all clusters
+			}
 			stale := x.canaryStale(&c)
-			if c.NotAssessed == "" && c.Untold == "" && c.Sent > 0 && (c.Seen == 0 || in.Now-c.Seen > stale) {
+			if c.NotAssessed == "" && c.Sent > 0 && (c.Seen == 0 || in.Now-c.Seen > stale) {
 				f := tell(RuleCanary, finding.High, subject, owner, fmt.Sprintf("the %s canary of cluster %s%s has not come back%s: it is watched in name only", c.Kind, r.Name, onNode(c.Node), since(in.Now, c.Seen)), "dockreeve status")
 				f.Key += "|" + c.Kind + "|" + c.Node
 			}
 		}
 	}
-	inNameOnly(ev, x, tell)
 	unread := unreadFinding(ev, x, tell)
 	for _, c := range ev.Coverage.Drift {
 		owner := ownerOf(ev, c.ID)
 		switch {
 		case c.What == "gone":
 			tell(RuleGone, finding.Medium, c.Ref, owner, "cluster "+c.Name+" was there yesterday and is not seen any more: what could be read does not tell of it")
-		case c.What == "protected" && c.Worse && !unread[c.ID]:
+		case c.What == "protected" && c.Worse && !unread[c.ID] && !blind[c.ID]:
 			tell(RuleWorse, finding.High, c.Ref, owner, "cluster "+c.Name+" was protected yesterday and is now "+map[string]string{"no": "not", "unknown": "not known to be"}[c.After]+": "+c.Why, c.Do)
 		}
 	}

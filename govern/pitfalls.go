@@ -241,6 +241,7 @@ func forgotten(in *Input, config Config) Check {
 	} else {
 		c.Note = "running images were not assessed"
 	}
+	tested := false // the test image is one for all clusters
 	for _, o := range in.Observed {
 		ref := Ref{Kind: "cluster", ID: cmp.Or(o.ID, o.Cluster), Name: o.Cluster}
 		if o.Agent != "" {
@@ -248,14 +249,18 @@ func forgotten(in *Input, config Config) Check {
 			look(age(o.LastWord) <= config.StaleAgent, ref)
 		}
 		for _, k := range o.Canaries {
-			if k.Sent == 0 || k.Untold != "" {
+			if k.Sent == 0 || k.Untold != "" || k.Kind == CanaryImage && tested {
 				continue
 			}
-			ref.Why = "its canary “" + k.Kind + "” never came back"
-			if k.Seen > 0 {
-				ref.Why = "its canary “" + k.Kind + "” last came back on " + date(k.Seen)
+			from := ref
+			if k.Kind == CanaryImage {
+				tested, from = true, hubRef()
 			}
-			look(k.Seen > 0 && age(k.Seen) <= config.StaleCanary, ref)
+			from.Why = "its canary “" + k.Kind + "” never came back"
+			if k.Seen > 0 {
+				from.Why = "its canary “" + k.Kind + "” last came back on " + date(k.Seen)
+			}
+			look(k.Seen > 0 && age(k.Seen) <= config.StaleCanary, from)
 		}
 	}
 	for _, e := range config.Exemptions {

@@ -18,7 +18,7 @@ func (x *index) protect(r *ClusterRow, c *cloud.Cluster, o *Observed) {
 	r.Inside = x.join(x.defenderInside(r, c, o), x.ourInside(r, o))
 	r.Images = x.join(x.defenderImages(r), x.ourImages(r, o))
 	r.Runtime = x.join(x.defenderRuntime(r, c, o), x.ourRuntime(r, o))
-	r.Enforcement = x.enforcement(r, c, o)
+	r.Enforcement = x.join(x.defenderEnforcement(r, c, o), x.ourEnforcement(r, o))
 	r.Protected = inventory.Assessed{Value: true}
 	for _, p := range []struct {
 		name string
@@ -194,12 +194,29 @@ func (x *index) ourImages(r *ClusterRow, o *Observed) Row {
 	case x.now-o.LastWord > int64(x.config.StaleAgent):
 		return open("what runs there was last heard "+ago(x.now-o.LastWord)+" ago", "dockreeve status")
 	}
-	for _, c := range o.Canaries {
-		if c.Kind == CanaryImage {
-			return x.proven(CanaryImage, o, "Dockreeve scans what runs there")
-		}
+	row := x.proven(CanaryImage, o, "Dockreeve scans what runs there")
+	i := slices.IndexFunc(o.Canaries, func(c Canary) bool { return c.Kind == CanaryImage })
+	if i < 0 {
+		return row
 	}
-	return Row{State: RowClosed, By: []string{providerDockreeve}, Why: "Dockreeve scans what runs there", Proof: "verdicts on its running images", At: o.LastWord}
+	c := &o.Canaries[i]
+	switch said := inBrackets(c.Answer); {
+	case row.State == RowClosed && c.Sent > c.Seen && c.Answer != "":
+		row.Proof = fmt.Sprintf("test image was found vulnerable %s ago; the one after it did not come back: %s", ago(x.now-c.Seen), c.Answer)
+	case row.State == RowClosed:
+		row.Proof = fmt.Sprintf("test image was found vulnerable %s ago%s", ago(x.now-c.Seen), said)
+	case row.State == RowOpen:
+		row.Why = "Dockreeve scans what runs there, but its test image did not come back in time: it runs and does not detect" + said
+	}
+	return row
+}
+
+// inBrackets is what was said, in brackets; "" where nothing was.
+func inBrackets(said string) string {
+	if said == "" {
+		return ""
+	}
+	return " (" + said + ")"
 }
 
 func (x *index) defenderRuntime(r *ClusterRow, c *cloud.Cluster, o *Observed) Row {
@@ -227,6 +244,39 @@ func (x *index) ourRuntime(r *ClusterRow, o *Observed) Row {
 		return audit
 	}
 	return in
+}
+
+func (x *index) defenderEnforcement(r *ClusterRow, c *cloud.Cluster, o *Observed) Row {
+	addon := r.PolicyAddon.Value || o != nil && o.PolicyAddon.Seen && x.lately(cmp.Or(o.PolicyAddon.At, o.LastWord))
+	switch {
+	case c == nil && !addon && r.Unread != "":
+		return unknown("whether something stops workloads there is not known: "+r.Unread, "dockreeve azure export-role")
+	case c == nil && !addon:
+		return open("nothing is known that stops workloads there", "")
+	case c != nil && c.DefenderGating != nil && *c.DefenderGating && r.Plan.Value:
+		return Row{State: RowClosed, By: []string{providerDefender}, Why: "Defender's gate judges images before they run", Proof: "ARM: securityProfile.defender.securityGating", At: x.tenant.Collected}
+	case addon:
+		seen := "the Azure Policy add-on runs"
+		if n := x.verdicts[strings.ToLower(r.ID)]; n[0]+n[1] > 0 {
+			seen = fmt.Sprintf("the Azure Policy add-on runs, and Azure Policy has %d verdicts on the cluster, %d of them not compliant", n[0]+n[1], n[1])
+		}
+		return unknown(seen+"; whether a policy denies or only audits is not judged yet", "")
+	case r.PolicyAddon.NotAssessed != "":
+		return unknown("whether the Azure Policy add-on is on is not known: "+r.PolicyAddon.NotAssessed, "dockreeve azure export-role")
+	}
+	return open("neither the Azure Policy add-on nor Defender's gate is on", fmt.Sprintf("az aks enable-addons --addons azure-policy -g %s -n %s", shellWord(r.ResourceGroup), shellWord(r.Name)))
+}
+
+func (x *index) ourEnforcement(r *ClusterRow, o *Observed) Row {
+	if o == nil {
+		return open("Dockreeve is not there", r.Onboard)
+	}
+	for _, c := range o.Canaries {
+		if c.Kind == CanaryDenial && c.NotAssessed == "" {
+			return x.proven(CanaryDenial, o, "a forbidden workload is denied")
+		}
+	}
+	return open("Dockreeve does not stop workloads in this version", "")
 }
 
 // by reports whether one provider alone protects a cluster.

@@ -85,6 +85,11 @@ func (g *Governance) observed(ctx context.Context, tenant *cloud.Tenant, now int
 	if s.canaries, err = db.Canaries(ctx); err != nil {
 		return nil, nil, err
 	}
+	tested, err := db.ImageCanary(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.image = imageCanary(&tested)
 	names := linker(tenant)
 	q := store.ImageQuery{Limit: store.MaxPage, Now: now}
 	for {
@@ -158,6 +163,7 @@ type sensors struct {
 	nodes    map[string]*store.Node
 	days     map[string]float64
 	canaries map[string][]inventory.Canary
+	image    *govern.Canary // of this hub; nil = none was sent yet
 }
 
 // node is the name by which the sensor of a cluster's node reports: its cluster's before its
@@ -199,7 +205,13 @@ func (g *Governance) cluster(ctx context.Context, c *store.Cluster, names *links
 		n := &in.Namespaces[i]
 		o.Namespaces = append(o.Namespaces, govern.NamespaceOwner{Namespace: n.Name, Owner: n.Owner, From: n.OwnerFrom, Workloads: of[n.Name]})
 	}
-	return o, in, g.risk(ctx, c, &o, &in, s.now)
+	if err := g.risk(ctx, c, &o, &in, s.now); err != nil {
+		return o, in, err
+	}
+	if o.Running != nil && s.image != nil { // by the road of its images
+		o.Canaries = append(o.Canaries, *s.image)
+	}
+	return o, in, nil
 }
 
 // risk adds what runs in a cluster and stands open there.
@@ -323,6 +335,22 @@ func sighted(c *store.Cluster, workloads []inventory.WorkloadDoc, is func(*inven
 	return s
 }
 
+// imageCanary is the test image of this hub as govern judges it; nil = none was sent, and
+// there is no reason.
+func imageCanary(c *store.ImageCanary) *govern.Canary {
+	if c.Sent == 0 && c.NotAssessed == "" {
+		return nil
+	}
+	k := &govern.Canary{Kind: govern.CanaryImage, Sent: c.Sent, Seen: c.Seen, Every: c.Every, NotAssessed: c.NotAssessed}
+	switch {
+	case c.Missed != "":
+		k.Answer = c.Missed
+	case c.Seen != 0:
+		k.Answer = c.What + "; advisories of " + time.Unix(0, c.Built).UTC().Format(time.DateOnly)
+	}
+	return k
+}
+
 // canariesOf are those of a cluster, and of its nodes that report under their own names
 // only; what was told of one under both is one.
 func canariesOf(all map[string][]inventory.Canary, cluster string, nodes map[string]bool) []govern.Canary {
@@ -330,6 +358,9 @@ func canariesOf(all map[string][]inventory.Canary, cluster string, nodes map[str
 	at := map[key]int{}
 	var out []govern.Canary
 	add := func(c *inventory.Canary) {
+		if c.Kind == govern.CanaryImage {
+			return // this hub's own, and no agent's
+		}
 		k := key{c.Kind, c.Node}
 		i, ok := at[k]
 		if !ok {
