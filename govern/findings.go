@@ -35,6 +35,7 @@ const (
 	RuleRise           = "alerts-rise"
 	RulePlanIncomplete = "azure-plan-incomplete"
 	RuleUnread         = "clusters-unreadable"
+	RuleInName         = "policy-in-name-only"
 )
 
 // findings says what of all this somebody should be told.
@@ -105,12 +106,13 @@ func findings(in *Input, ev *Evaluation) {
 				continue // one for all clusters
 			}
 			stale := x.canaryStale(&c)
-			if c.NotAssessed == "" && c.Sent > 0 && (c.Seen == 0 || in.Now-c.Seen > stale) {
+			if c.NotAssessed == "" && c.Untold == "" && c.Sent > 0 && (c.Seen == 0 || in.Now-c.Seen > stale) {
 				f := tell(RuleCanary, finding.High, subject, owner, fmt.Sprintf("the %s canary of cluster %s%s has not come back%s: it is watched in name only", c.Kind, r.Name, onNode(c.Node), since(in.Now, c.Seen)), "dockreeve status")
 				f.Key += "|" + c.Kind + "|" + c.Node
 			}
 		}
 	}
+	inNameOnly(ev, x, tell)
 	unread := unreadFinding(ev, x, tell)
 	for _, c := range ev.Coverage.Drift {
 		owner := ownerOf(ev, c.ID)

@@ -18,7 +18,7 @@ func (x *index) protect(r *ClusterRow, c *cloud.Cluster, o *Observed) {
 	r.Inside = x.join(x.defenderInside(r, c, o), x.ourInside(r, o))
 	r.Images = x.join(x.defenderImages(r), x.ourImages(r, o))
 	r.Runtime = x.join(x.defenderRuntime(r, c, o), x.ourRuntime(r, o))
-	r.Enforcement = x.join(x.defenderEnforcement(r, c, o), x.ourEnforcement(r, o))
+	r.Enforcement = x.enforcement(r, c, o)
 	r.Protected = inventory.Assessed{Value: true}
 	for _, p := range []struct {
 		name string
@@ -244,39 +244,6 @@ func (x *index) ourRuntime(r *ClusterRow, o *Observed) Row {
 		return audit
 	}
 	return in
-}
-
-func (x *index) defenderEnforcement(r *ClusterRow, c *cloud.Cluster, o *Observed) Row {
-	addon := r.PolicyAddon.Value || o != nil && o.PolicyAddon.Seen && x.lately(cmp.Or(o.PolicyAddon.At, o.LastWord))
-	switch {
-	case c == nil && !addon && r.Unread != "":
-		return unknown("whether something stops workloads there is not known: "+r.Unread, "dockreeve azure export-role")
-	case c == nil && !addon:
-		return open("nothing is known that stops workloads there", "")
-	case c != nil && c.DefenderGating != nil && *c.DefenderGating && r.Plan.Value:
-		return Row{State: RowClosed, By: []string{providerDefender}, Why: "Defender's gate judges images before they run", Proof: "ARM: securityProfile.defender.securityGating", At: x.tenant.Collected}
-	case addon:
-		seen := "the Azure Policy add-on runs"
-		if n := x.verdicts[strings.ToLower(r.ID)]; n[0]+n[1] > 0 {
-			seen = fmt.Sprintf("the Azure Policy add-on runs, and Azure Policy has %d verdicts on the cluster, %d of them not compliant", n[0]+n[1], n[1])
-		}
-		return unknown(seen+"; whether a policy denies or only audits is not judged yet", "")
-	case r.PolicyAddon.NotAssessed != "":
-		return unknown("whether the Azure Policy add-on is on is not known: "+r.PolicyAddon.NotAssessed, "dockreeve azure export-role")
-	}
-	return open("neither the Azure Policy add-on nor Defender's gate is on", fmt.Sprintf("az aks enable-addons --addons azure-policy -g %s -n %s", shellWord(r.ResourceGroup), shellWord(r.Name)))
-}
-
-func (x *index) ourEnforcement(r *ClusterRow, o *Observed) Row {
-	if o == nil {
-		return open("Dockreeve is not there", r.Onboard)
-	}
-	for _, c := range o.Canaries {
-		if c.Kind == CanaryDenial && c.NotAssessed == "" {
-			return x.proven(CanaryDenial, o, "a forbidden workload is denied")
-		}
-	}
-	return open("Dockreeve does not stop workloads in this version", "")
 }
 
 // by reports whether one provider alone protects a cluster.
