@@ -115,16 +115,22 @@ export function AzureRead({ of }: { of: Evaluation }) {
   return of.tenantAt ? <span>Azure read <Ago ns={at(of.tenantAt)} suffix /></span> : <span className="amber"><Warn size={13} />Azure was not read</span>;
 }
 
-/** Nothing was evaluated: why, and the commands that change that. */
+/** Nothing was evaluated: why, and every step from a tenant to figures. Nothing here is a nought. */
 export function NotEvaluated({ why, remedy, what }: { why: string; remedy: string; what: string }) {
   return (
-    <div className="empty">
+    <div className="empty first-run">
       <h2>{what} is not assessed yet</h2>
       <p><NotAssessed why={why || "no cloud was read and nothing was evaluated"} /></p>
       {remedy && !/^dockreeve azure /.test(remedy) && <Remedy>{remedy}</Remedy>}
-      <p className="muted">Read your tenant once, with rights to read only, and hand in what was read:</p>
-      <Command>dockreeve azure collect -o snapshot.json</Command>
-      <Command>dockreeve azure import snapshot.json</Command>
+      <ol className="todo">
+        <li><div className="stack"><p><b>Give a reader its rights</b>, to read only; each is listed in the role. GROUP is the management group at the top of what is to be read.</p>
+          <Command>{"dockreeve azure export-role --scope /providers/Microsoft.Management/managementGroups/GROUP >role.json"}</Command>
+          <Command>az role definition create --role-definition role.json</Command></div></li>
+        <li><div className="stack"><p><b>Read the tenant once</b>, as that reader. It changes nothing; what may not be read is told, not left out.</p>
+          <Command>dockreeve azure collect -o snapshot.json</Command></div></li>
+        <li><div className="stack"><p><b>Hand in what was read.</b> This screen shows it within seconds.</p>
+          <Command>dockreeve azure import snapshot.json</Command></div></li>
+      </ol>
       <p className="muted">Or let this server read it by itself, on a schedule:</p>
       <Command>dockreeve up --azure</Command>
       <p className="muted">To look around without an Azure account, in a made tenant of 200 clusters:</p>

@@ -4,7 +4,7 @@ import type { Control, Evidence, Result } from "../../gen/govern";
 import { controlAddress, governedAddress } from "../../lib/entity";
 import { at, doc, lastStep, list, severityOf } from "../../lib/govern";
 import { num, plural } from "../../lib/time";
-import { Ago, End, Link } from "../../parts/bits";
+import { Ago, End, Link, Skeleton } from "../../parts/bits";
 import { Check, Chevron, Cross, Download, Warn } from "../../parts/icons";
 import { download } from "../../parts/list/export";
 import { SeverityMark } from "../../parts/marks";
@@ -22,10 +22,10 @@ const NONE: ReadonlyMap<string, Control> = new Map();
 let asked: Promise<ReadonlyMap<string, Control>> | null = null;
 const controls = (): Promise<ReadonlyMap<string, Control>> => (asked ??= governance.getCompliance({}).then((r) => new Map(list(doc<Control[]>(r.controlsJson)).map((c) => [c.id, c]))));
 
-/** Controls by id; empty until they came, and where they cannot be fetched: ids stand for themselves. */
-function useTitles(): ReadonlyMap<string, Control> {
-  const [got, set] = useState<ReadonlyMap<string, Control>>(NONE);
-  useEffect(() => { let on = true; controls().then((m) => { if (on) set(m); }, () => { asked = null; }); return () => { on = false; }; }, []);
+/** Controls by id; null until they came, and none where they cannot be fetched: ids then stand for themselves. */
+function useTitles(): ReadonlyMap<string, Control> | null {
+  const [got, set] = useState<ReadonlyMap<string, Control> | null>(null);
+  useEffect(() => { let on = true; controls().then((m) => { if (on) set(m); }, () => { asked = null; if (on) set(NONE); }); return () => { on = false; }; }, []);
   return got;
 }
 
@@ -34,8 +34,9 @@ export function Results({ of, none, by = "control" }: { of: readonly Result[]; n
   const [open, setOpen] = useState<string>("");
   const [only, setOnly] = useState<string>("");
   const titles = useTitles();
-  const rank = (r: Result) => severityOf(titles.get(r.control)?.severity ?? "");
   if (of.length === 0) return <p className="muted">{none}</p>;
+  if (!titles) return <Skeleton what="results" lines={6} />; // in order of severity from the first: rows do not move later
+  const rank = (r: Result) => severityOf(titles.get(r.control)?.severity ?? "");
   const n = (v: string) => of.filter((r) => r.verdict === v).length;
   const rows = [...of].filter((r) => !only || r.verdict === only).sort((a, b) => RANK.indexOf(a.verdict) - RANK.indexOf(b.verdict) || rank(b) - rank(a) || (a.control < b.control ? -1 : 1));
   return (

@@ -99,7 +99,7 @@ function Checks({ of, none, pitfall = false }: { of: readonly Item[]; none: stri
             <button type="button" className="check-head" aria-expanded={on} onClick={() => setOpen(on ? "" : c.id)}>
               <span className="check-mark">{c.state === "done" ? <Check size={16} /> : c.state === "open" ? <Warn size={16} /> : <span className="dashed" aria-hidden="true" />}</span>
               <span className="check-title"><b>{c.title}</b> <span className="muted">{state}</span></span>
-              <span className="check-ratio">{t.value === null ? <span className="muted">{c.ratio.notAssessed ? "" : "no denominator"}</span> : pitfall ? <span className={c.state === "open" ? "amber n" : "muted n"} data-tip={`${t.text} are as they should be`}>{c.state === "open" && <Warn size={13} />}{num(fell)} of {num(c.ratio.of)} {fell === 1 ? "is" : "are"} not</span> : <><Meter value={t.value} goal={c.ratio.goal} met={c.state === "done"} says={t.tip} /><span className="n">{t.text}</span></>}</span>
+              <span className="check-ratio">{t.value === null ? <span className="muted">{c.ratio.notAssessed ? "" : "no denominator"}</span> : pitfall ? <span className={c.state === "open" ? "amber n" : "muted n"} data-tip={`${t.text} are as they should be`}>{c.state === "open" && <Warn size={13} />}{c.state === "open" ? "against it: " : ""}{num(fell)} of {num(c.ratio.of)}</span> : <><Meter value={t.value} goal={c.ratio.goal} met={c.state === "done"} says={t.tip} /><span className="n">{t.text}</span></>}</span>
               <Chevron size={14} />
             </button>
             {(c.ratio.notAssessed || c.note) && <p className="check-note muted wrap">{c.ratio.notAssessed && <>Not assessed: {c.ratio.notAssessed}. </>}{c.note}</p>}
