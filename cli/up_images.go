@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/dockreeve/dockreeve/agent/node"
 	"github.com/dockreeve/dockreeve/scan/advisory"
 	"github.com/dockreeve/dockreeve/scan/image"
 	"github.com/dockreeve/dockreeve/scan/scanner"
@@ -29,6 +30,7 @@ type imageFlags struct {
 	off        bool
 	registries string
 	containerd string
+	canary     time.Duration
 }
 
 func (f *imageFlags) flags(cmd *cobra.Command) {
@@ -41,6 +43,7 @@ func (f *imageFlags) flags(cmd *cobra.Command) {
 	fl.BoolVar(&f.update, "db-update", false, "ask the feeds for new advisories every six hours; without it nothing is fetched")
 	fl.StringVar(&f.feeds, "db-config", "", "file with the list of feeds, for --db-update")
 	fl.StringVar(&f.mirror, "db-mirror", "", "base address of a mirror of all feeds, for --db-update")
+	fl.DurationVar(&f.canary, "image-canary-every", 24*time.Hour, "how often a test image proves that vulnerable images are found, and after each change of the advisories; 0 = never (docs/governance.md)")
 	fl.StringVar(&f.registries, "registries", "", "file that names registries to walk and to hear pushes from (docs/images.md)")
 }
 
@@ -50,6 +53,10 @@ func (f *imageFlags) options(state string, local bool) (images.Options, error) {
 		f.db.path = filepath.Join(state, "advisories.db")
 	}
 	opt := images.Options{Database: f.db.file(), MaxAge: f.db.maxAge, Local: local, Pull: f.pull}
+	var err error
+	if opt.CanaryEvery, err = node.CanaryEvery(f.canary); err != nil {
+		return opt, withCode(exitUsage, "--image-canary-every %w", err)
+	}
 	opt.Containerd.ContainerdRoot, opt.Containerd.ContainerdNamespace = f.containerd, f.source.namespace
 	if f.db.maxAge == 0 {
 		opt.MaxAge = -1 // any age

@@ -142,7 +142,8 @@ func TestWhatAgentsSawFitsTheTenant(t *testing.T) {
 			t.Errorf("%s: last word in the future", o.Cluster)
 		}
 		for _, k := range o.Canaries {
-			if k.Sent > o.LastWord || k.Seen > w.now.UnixNano() {
+			if k.Sent > o.LastWord && k.Kind != govern.CanaryImage || // that is the hub's
+				k.Seen > w.now.UnixNano() {
 				t.Errorf("%s: canary %+v after its last word", o.Cluster, k)
 			}
 		}

@@ -64,7 +64,6 @@ func (w *World) observe(c *cluster) govern.Observed {
 	if c.Policy {
 		o.PolicyAddon = govern.Sighting{Seen: true, At: last, Where: []string{"kube-system/Deployment/azure-policy", "gatekeeper-system/Deployment/gatekeeper-controller"}, Ready: 3, Wanted: 3}
 	}
-	o.Canaries = w.canaries(c, o, last)
 	work := w.workOf(c)
 	by := map[string]int{}
 	for _, key := range work {
@@ -93,6 +92,7 @@ func (w *World) observe(c *cluster) govern.Observed {
 			o.Exploited = 1
 		}
 	}
+	o.Canaries = w.canaries(c, o, last)
 	o.AlertsOpen = map[string]int{}
 	for _, a := range w.alertsOf(c) {
 		if a.Source == "dockreeve" && (a.Status == finding.Open || a.Status == finding.Acknowledged) {
@@ -117,7 +117,10 @@ func (w *World) canaries(c *cluster, o govern.Observed, last int64) []govern.Can
 		}
 		return k
 	}
-	out := []govern.Canary{back(govern.CanaryExec, c.Flags>>29&31 == 0 && c.Story == ""), back(govern.CanaryImage, false)}
+	out := []govern.Canary{back(govern.CanaryExec, c.Flags>>29&31 == 0 && c.Story == "")}
+	if o.Running != nil {
+		out = append(out, w.imageCanary())
+	}
 	if o.AuditLast > 0 {
 		out = append(out, back(govern.CanaryAudit, c.Flags>>24&31 == 0 && c.Story == ""))
 	}
@@ -126,6 +129,14 @@ func (w *World) canaries(c *cluster, o govern.Observed, last int64) []govern.Can
 		denial = govern.Canary{Kind: govern.CanaryDenial, NotAssessed: "nothing in the cluster denies workloads"}
 	}
 	return append(out, denial)
+}
+
+// imageCanary is the test image of the hub that scans all these clusters' images: the same
+// for each of them. The vulnerability is made up, as all here.
+func (w *World) imageCanary() govern.Canary {
+	sent := w.ago(3 * time.Hour).UnixNano()
+	return govern.Canary{Kind: govern.CanaryImage, Sent: sent, Seen: sent + int64(2*time.Second), Every: int64(24 * time.Hour),
+		Answer: "CVE-2026-90001 in demo-library 0-1, fixed in 1.4-2 (Debian:12); advisories of " + w.ago(5*time.Hour).UTC().Format(time.DateOnly)}
 }
 
 // Usage is what namespaces and clusters used, hour by hour, over the last seven days and
