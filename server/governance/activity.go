@@ -5,9 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/dockreeve/dockreeve/detect/activity"
 	"github.com/dockreeve/dockreeve/finding"
+	"github.com/dockreeve/dockreeve/inventory"
 	"github.com/dockreeve/dockreeve/inventory/cloud"
 	"github.com/dockreeve/dockreeve/store"
 )
@@ -23,6 +25,13 @@ func (r *raising) activity(ctx context.Context, t *cloud.Tenant) error {
 		in.Owners[o.id] = o.owner
 	}
 	out := activity.Judge(in)
+	var gaps []inventory.Gap
+	for _, x := range out.Gaps {
+		if !strings.HasPrefix(x.What, "Activity Log of ") { // of the read, which the evaluation tells
+			gaps = append(gaps, x)
+		}
+	}
+	r.g.set(func(s *State) { s.Activity = gaps })
 	for i := range out.Findings {
 		f := &out.Findings[i]
 		alert := finding.AlertID(f.Fingerprint)

@@ -87,3 +87,26 @@ func TestAbuseThatDefenderTellsTooIsOneAlert(t *testing.T) {
 		t.Errorf("%+v", list)
 	}
 }
+
+func TestThatTheActivityLogIsStillLearnedIsTold(t *testing.T) {
+	f := open(t, Options{})
+	told := func() string {
+		for _, g := range f.Status() {
+			if g.What == "what is new in the Activity Log" {
+				return g.Reason
+			}
+		}
+		return ""
+	}
+	f.judge(t, stolen(3)) // two minutes of a log
+	if r := told(); !strings.Contains(r, "are needed to say what is usual") {
+		t.Errorf("two minutes of a log are said to suffice: %q, %+v", r, f.Status())
+	}
+	w := stolen(3)
+	w.Activity[0].At = start.Add(-30 * 24 * time.Hour).UnixNano()
+	f.clock.Advance(time.Hour)
+	f.judge(t, w)
+	if r := told(); r != "" {
+		t.Errorf("thirty days of a log do not suffice: %q", r)
+	}
+}

@@ -88,6 +88,8 @@ type State struct {
 	Mailing    string // why this week's mails could not all be sent
 	Twins      string // which clusters are taken for the same one of Azure
 	Snapshots  int    // that were put in place, in this life
+	// Activity is what of the Activity Log could not be judged, as while it is learned what is usual.
+	Activity []inventory.Gap
 }
 
 // New returns a keeper that Run starts.
@@ -270,7 +272,7 @@ func (g *Governance) Status() []inventory.Gap {
 	add("alerts of governance", s.Raising, "they are handed on with the next evaluation")
 	add("clusters that are one in Azure", s.Twins, "give each agent its own cluster's audit events; delete a cluster here that is no more")
 	add("weekly mails", s.Mailing, "they are tried again each hour")
-	return out
+	return append(out, s.Activity...)
 }
 
 // temporary makes a file beside the snapshot, to be put in its place when it is whole.
