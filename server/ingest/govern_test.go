@@ -57,6 +57,18 @@ func TestACanaryThatProvesNothingIsLeftOut(t *testing.T) {
 	if err != nil || it.Canaries.Cluster != "dev" || it.Canaries.List[0].Node != "n7" {
 		t.Error("a node told of more than itself", it.Canaries, err)
 	}
+	denied := inventory.Canary{Kind: "denial", Sent: 90, Denied: 90, By: "a webhook", Answer: "no"}
+	bad := func(f func(c *inventory.Canary)) inventory.Canary { c := denied; f(&c); return c }
+	d := inventory.CanaryReport{Cluster: "prod", Time: 100, List: []inventory.Canary{denied, bad(func(c *inventory.Canary) { c.Denied, c.By = 0, "" }),
+		bad(func(c *inventory.Canary) { c.By = "" }), bad(func(c *inventory.Canary) { c.Denied = 91 }), bad(func(c *inventory.Canary) { c.Denied = -1 }), bad(func(c *inventory.Canary) { c.Kind = "exec" }),
+		bad(func(c *inventory.Canary) { c.Answer = string(make([]byte, 2000)) }), bad(func(c *inventory.Canary) { c.Untold = string(make([]byte, 2000)) })}}
+	if it, dropped, err := decode(link.Envelope{Origin: "cluster/prod", Kind: link.KindCanary, Bytes: encode(t, d)}); err != nil || dropped != 6 || len(it.Canaries.List) != 2 {
+		t.Error(it.Canaries, dropped, err)
+	}
+	// What a cluster denies, and whether its API server is watched, no node knows.
+	if it, dropped, err := decode(link.Envelope{Origin: "node/prod/n7", Kind: link.KindCanary, Bytes: encode(t, d)}); err != nil || dropped != len(d.List) {
+		t.Error(it.Canaries, dropped, err)
+	}
 	r.Time = 0
 	if _, _, err := decode(link.Envelope{Kind: link.KindCanary, Bytes: encode(t, r)}); err == nil {
 		t.Error("canaries of no time were taken")
@@ -67,6 +79,11 @@ func TestACanaryThatCameBackIsNoAlert(t *testing.T) {
 	f := finding.Finding{ID: "x", Fingerprint: "1:a", Rule: finding.Rule{ID: "canary-exec"}, Severity: finding.Low, Time: 7, Event: json.RawMessage("{}"), Subject: finding.Subject{Node: "n1"}}
 	it, _, err := decode(link.Envelope{Origin: "node/prod/n1", Kind: link.KindFinding, Bytes: encode(t, f)})
 	if err != nil || it.Finding != nil || it.CameBack == nil || *it.CameBack != (store.CameBack{Cluster: "prod", Node: "n1", Kind: "exec", Time: 7}) {
+		t.Fatal(it.Finding, it.CameBack, err)
+	}
+	f.Rule.ID, f.Subject.Node = "canary-denial", ""
+	it, _, err = decode(link.Envelope{Origin: "cluster/prod", Kind: link.KindFinding, Bytes: encode(t, f)})
+	if err != nil || it.Finding != nil || it.CameBack == nil || *it.CameBack != (store.CameBack{Cluster: "prod", Kind: "denial", Time: 7}) {
 		t.Fatal(it.Finding, it.CameBack, err)
 	}
 }
