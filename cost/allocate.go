@@ -82,7 +82,7 @@ func allocate(in *Input, r *Report) {
 		if !l.within(c) {
 			continue
 		}
-		if c.Commitment != "" && isUsage(c.Charge) && c.cluster != "" {
+		if (c.Commitment != "" || c.Pricing == "Committed") && isUsage(c.Charge) && c.cluster != "" {
 			committed += c.spend - c.Billed
 		}
 		billed += c.Billed

@@ -221,9 +221,12 @@ func (w *World) costAlertDocs(s *subscription, out emit) error {
 	return nil
 }
 
-// costDocs are the rows of a Cost Management query (ActualCost, by day, resource, meter
+func (w *World) actualDocs(s *subscription, out emit) error    { return w.costDocs(s, false, out) }
+func (w *World) amortizedDocs(s *subscription, out emit) error { return w.costDocs(s, true, out) }
+
+// costDocs are the rows of a Cost Management query (ActualCost or AmortizedCost, by day, resource, meter
 // and charge type) over the whole bill, in pages of columns and rows.
-func (w *World) costDocs(s *subscription, out emit) error {
+func (w *World) costDocs(s *subscription, amortized bool, out emit) error {
 	type key struct{ day, resource, category, sub, meter, kind string }
 	type sum struct {
 		cost  cost.Amount
@@ -251,10 +254,15 @@ func (w *World) costDocs(s *subscription, out emit) error {
 	}
 	var failed error
 	w.chargesOf(s, func(c cost.Charge) bool {
+		kind := c.Category
 		if c.CommitmentUse == "Unused" {
+			kind = "UnusedReservation"
+		}
+		// What nothing used was not billed, what was bought is spread over its use.
+		if amortized && c.Category == "Purchase" || !amortized && c.CommitmentUse == "Unused" {
 			return true
 		}
-		k := key{time.Unix(0, c.Start).UTC().Format("20060102"), c.Resource, c.MeterCategory, c.MeterSub, c.Meter, c.Category}
+		k := key{time.Unix(0, c.Start).UTC().Format("20060102"), c.Resource, c.MeterCategory, c.MeterSub, c.Meter, kind}
 		if k.day != day {
 			if failed = flush(); failed != nil {
 				return false
@@ -266,7 +274,11 @@ func (w *World) costDocs(s *subscription, out emit) error {
 			v = &sum{}
 			sums[k], order = v, append(order, k)
 		}
-		v.cost += c.Billed
+		if amortized {
+			v.cost += c.Effective
+		} else {
+			v.cost += c.Billed
+		}
 		v.usage += c.Quantity
 		return true
 	})

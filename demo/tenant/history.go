@@ -19,7 +19,7 @@ import (
 func (w *World) History() []govern.Day {
 	b := azure.NewBuilder()
 	if err := w.each(func(what string) bool {
-		return what != cloud.ReadCosts && what != cloud.ReadPrices && what != cloud.ReadOthers
+		return what != cloud.ReadCosts && what != cloud.ReadAmortized && what != cloud.ReadPrices && what != cloud.ReadOthers
 	}, b.Add); err != nil {
 		panic("demo/tenant: " + err.Error())
 	}

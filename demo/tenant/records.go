@@ -24,7 +24,7 @@ type Ask struct {
 // perSubscription are the reads of a subscription, in order.
 var perSubscription = []string{
 	cloud.ReadResourceGroups, cloud.ReadClusters, cloud.ReadArc, cloud.ReadRegistries, cloud.ReadOthers, cloud.ReadPlan, cloud.ReadAssignments,
-	cloud.ReadExemptions, cloud.ReadStates, cloud.ReadRoles, cloud.ReadBudgets, cloud.ReadCostAlerts, cloud.ReadCosts, cloud.ReadActivity,
+	cloud.ReadExemptions, cloud.ReadStates, cloud.ReadRoles, cloud.ReadBudgets, cloud.ReadCostAlerts, cloud.ReadCosts, cloud.ReadAmortized, cloud.ReadActivity,
 	cloud.ReadAlerts, cloud.ReadAssessments, cloud.ReadSuppressions,
 }
 
@@ -174,7 +174,7 @@ func (w *World) Whole(ask Ask, out func(json.RawMessage) error) error {
 		cloud.ReadResourceGroups: w.resourceGroupDocs, cloud.ReadClusters: w.clusterDocs, cloud.ReadArc: w.arcDocs, cloud.ReadRegistries: w.registryDocs,
 		cloud.ReadOthers: w.otherDocs, cloud.ReadPlan: w.planDocs, cloud.ReadAssignments: w.assignmentDocs, cloud.ReadExemptions: w.exemptionDocs,
 		cloud.ReadStates: w.stateDocs, cloud.ReadRoles: w.roleDocs, cloud.ReadBudgets: w.budgetDocs, cloud.ReadCostAlerts: w.costAlertDocs,
-		cloud.ReadCosts: w.costDocs, cloud.ReadActivity: w.activityDocs, cloud.ReadAlerts: w.alertDocs, cloud.ReadAssessments: w.assessmentDocs,
+		cloud.ReadCosts: w.actualDocs, cloud.ReadAmortized: w.amortizedDocs, cloud.ReadActivity: w.activityDocs, cloud.ReadAlerts: w.alertDocs, cloud.ReadAssessments: w.assessmentDocs,
 		cloud.ReadSuppressions: w.suppressionDocs,
 	}
 	read := reads[ask.What]

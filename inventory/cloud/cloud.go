@@ -71,6 +71,7 @@ const (
 	ReadBudgets        = "budgets"
 	ReadCostAlerts     = "cost-alerts"
 	ReadCosts          = "costs"
+	ReadAmortized      = "amortized-costs"
 	ReadPrices         = "retail-prices"
 	ReadSizes          = "vm-sizes"
 	ReadActivity       = "activity-log"
@@ -278,6 +279,7 @@ type Definition struct {
 	Name    string   `json:"name"`
 	Title   string   `json:"title,omitempty"`
 	Set     bool     `json:"set,omitempty"`
+	Inside  bool     `json:"inside,omitempty"`  // it judges what a cluster runs (mode Microsoft.Kubernetes.Data), not the resource
 	Members []string `json:"members,omitempty"` // definitions of a set
 }
 

@@ -49,6 +49,7 @@ type Builder struct {
 	assessments map[string]cloud.Assessment
 	rules       map[string]cloud.Suppression
 	bill        cost.Bill
+	amortized   cost.Bill // the same money, as its use tells it
 	prices      map[string]priced
 	others      map[string]bool
 	tenants     map[string]int // directory ids that documents name
@@ -143,6 +144,7 @@ func reductions() map[string]func(*Builder, string, node) error {
 		cloud.ReadBudgets:        (*Builder).budget,
 		cloud.ReadCostAlerts:     (*Builder).costAlert,
 		cloud.ReadCosts:          (*Builder).costs,
+		cloud.ReadAmortized:      (*Builder).amortizedCosts,
 		cloud.ReadPrices:         (*Builder).price,
 		cloud.ReadSizes:          (*Builder).size,
 		cloud.ReadActivity:       (*Builder).event,
@@ -225,6 +227,7 @@ func (b *Builder) Snapshot() *Snapshot {
 	if t.ID == "" {
 		t.ID = commonest(b.tenants)
 	}
+	told := b.amortizedOf()
 	t.Reads = b.allReads()
 	first, last, cut := int64(0), int64(0), false
 	for _, r := range t.Reads {
@@ -263,6 +266,7 @@ func (b *Builder) Snapshot() *Snapshot {
 	t.Assessments = values(b.assessments)
 	t.Suppressions = values(b.rules)
 	t.Others = len(b.others)
+	b.bill.Amortise(&b.amortized, func(sub string) bool { return told[sub] })
 	b.bill.Sort()
 	return &Snapshot{Tenant: t, Bill: &b.bill, Prices: b.allPrices()}
 }

@@ -194,15 +194,15 @@ func TestCollectReadsATenant(t *testing.T) {
 	}
 	for _, r := range tn.Reads {
 		want := cloud.ReadOK
-		if slices.Contains([]string{cloud.ReadStates, cloud.ReadAlerts, cloud.ReadAssessments, cloud.ReadSuppressions, cloud.ReadActivity, cloud.ReadCosts}, r.What) && r.Scope == subB {
+		if slices.Contains([]string{cloud.ReadStates, cloud.ReadAlerts, cloud.ReadAssessments, cloud.ReadSuppressions, cloud.ReadActivity, cloud.ReadCosts, cloud.ReadAmortized}, r.What) && r.Scope == subB {
 			want = cloud.ReadSkipped
 		}
 		if r.Outcome != want || r.Bad != 0 {
 			t.Errorf("want %s: %+v", want, r)
 		}
 	}
-	// two tenant lists, definitions, sizes, prices; 17 of each subscription; 2 of the cluster, 1 of the Arc cluster
-	if want := 5 + 2*17 + 3; len(tn.Reads) != want || last.Done != want || last.Total != want {
+	// two tenant lists, definitions, sizes, prices; 18 of each subscription; 2 of the cluster, 1 of the Arc cluster
+	if want := 5 + 2*18 + 3; len(tn.Reads) != want || last.Done != want || last.Total != want {
 		t.Errorf("%d reads, %+v; want %d", len(tn.Reads), last, want)
 	}
 	if n := f.count("GET", subB+"/providers/microsoft.costmanagement/query") + f.count("POST", subB+"/providers/microsoft.costmanagement/query"); n != 0 {
@@ -268,7 +268,7 @@ func TestASubscriptionThatCannotBeReadIsNamed(t *testing.T) {
 			}
 		}
 	}
-	if n != 17 || len(s.Tenant.Subscriptions) != 2 || len(s.Tenant.Clusters) != 2 {
+	if n != 18 || len(s.Tenant.Subscriptions) != 2 || len(s.Tenant.Clusters) != 2 {
 		t.Errorf("%d reads of it; %+v", n, s.Tenant)
 	}
 }

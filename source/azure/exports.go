@@ -97,7 +97,7 @@ func scopeOf(what string, n node) string {
 		return ""
 	case cloud.ReadDiagnostics, cloud.ReadExtensions, cloud.ReadClusterPlan:
 		return parentOf(id)
-	case cloud.ReadCosts:
+	case cloud.ReadCosts, cloud.ReadAmortized:
 		return subscriptionOf("/" + strings.TrimPrefix(id, "/")) // az prints it without its slash
 	case cloud.ReadActivity, cloud.ReadStates:
 		if s := subscriptionOf(n.prop("resourceId").id()); s != "" {
@@ -117,7 +117,8 @@ func isExportFile(name string) bool { return strings.EqualFold(filepath.Ext(name
 // `az … -o json`, in the order of their names: arrays, {"value": […]}, {"data": […]} of az
 // graph query, {"Items": […]} of the retail prices, rows of a cost query, or one document.
 // What a file holds is told by its content. One that is not recognised, or empty, becomes
-// the end of a read of cloud.ReadExport that says so.
+// the end of a read of cloud.ReadExport that says so, unless the file's name says of what an
+// empty list is: WHAT.SUBSCRIPTION.json (named).
 func ReadExports(dir string, each func(Record) error) (Head, error) {
 	h := Head{Source: "exports"}
 	entries, err := os.ReadDir(dir)
@@ -149,6 +150,7 @@ type exports struct {
 	files          int
 	oldest, newest int64
 	at             int64 // of the present file
+	name           named // says the present file's name
 }
 
 func (x *exports) file(dir, name string) error {
@@ -173,6 +175,7 @@ func (x *exports) file(dir, name string) error {
 	case len(raw) > maxExportSize:
 		return x.failed(name, fmt.Sprintf("larger than %d MiB", maxExportSize>>20), "export one subscription at a time")
 	}
+	x.name = nameSays(name)
 	return x.content(name, raw)
 }
 
@@ -196,7 +199,7 @@ func (x *exports) content(name string, raw []byte) error {
 		n, err := open(d)
 		what := ""
 		if err == nil {
-			if what = recognise(n); what == "" && n.at("id").id() != "" && typeOfID(n.at("id").id()) != "" {
+			if what = x.name.kind(recognise(n)); what == "" && n.at("id").id() != "" && typeOfID(n.at("id").id()) != "" {
 				what = cloud.ReadOthers
 			}
 		}
@@ -209,14 +212,22 @@ func (x *exports) content(name string, raw []byte) error {
 			}
 			continue
 		}
+		if why := x.name.contradicted(what, n); why != "" {
+			if first == "" {
+				first = why
+			}
+			continue
+		}
 		known++
 		if err := x.give(what, n, d, more || cut); err != nil {
 			return err
 		}
 	}
 	switch {
+	case len(docs) == 0 && !cut && x.name.tells():
+		return x.empty(more)
 	case len(docs) == 0 && !cut:
-		r := cloud.Read{What: cloud.ReadExport, Scope: name, At: x.at, Outcome: cloud.ReadSkipped, Reason: "an empty list: it does not say of what"}
+		r := cloud.Read{What: cloud.ReadExport, Scope: name, At: x.at, Outcome: cloud.ReadSkipped, Reason: "an empty list: it does not say of what", Remedy: "name the file WHAT.SUBSCRIPTION.json, as in registries.00000000-0000-0000-0000-000000000001.json (docs/azure.md)"}
 		return x.each(Record{What: r.What, Scope: name, Read: &r})
 	case cut:
 		r := cloud.Read{What: cloud.ReadExport, Scope: name, At: x.at, Outcome: cloud.ReadPartial, Reason: "the file ends within a document: it is cut short", Remedy: "export it again", Rows: known, Bad: 1}

@@ -131,3 +131,55 @@ func FuzzExports(f *testing.F) {
 		}
 	})
 }
+
+// TestAnEmptyListWithANameIsAFact: of an empty list the file's name says what and where.
+func TestAnEmptyListWithANameIsAFact(t *testing.T) {
+	const a, b = "11111111-0000-4000-8000-000000000001", "22222222-0000-4000-8000-000000000002"
+	registry := `[{"id":"/subscriptions/` + b + `/resourceGroups/g/providers/Microsoft.ContainerRegistry/registries/r","name":"r","type":"Microsoft.ContainerRegistry/registries"}]`
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"registries." + a + ".json":                "[]",
+		"Clusters." + strings.ToUpper(a) + ".JSON": `{"value":[]}`,
+		"registries." + b + ".json":                registry,
+		"clusters." + b + ".json":                  registry, // not what it says
+		"budgets." + a + ".json":                   strings.ReplaceAll(registry, b, a),
+		"policy-states." + a + ".json":             `{"value":[],"@odata.nextLink":"https://x"}`,
+		"nothing.json":                             "[]",
+		"other-resources." + a + ".json":           "[]", // one kind of them says nothing of the others
+		"defender-plan.not-a-subscription.json":    "[]",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s, err := Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]cloud.Read{}
+	for _, r := range s.Tenant.Reads {
+		got[r.What+" "+r.Scope] = r
+	}
+	for key, want := range map[string]struct {
+		outcome string
+		rows    int
+		reason  string
+	}{
+		"registries /subscriptions/" + a:               {cloud.ReadOK, 0, ""},
+		"clusters /subscriptions/" + a:                 {cloud.ReadOK, 0, ""},
+		"registries /subscriptions/" + b:               {cloud.ReadOK, 1, ""},
+		"policy-states /subscriptions/" + a:            {cloud.ReadPartial, 0, "only a part"},
+		"export clusters." + b + ".json":               {cloud.ReadFailed, 0, "the file's name says clusters, it holds registries"},
+		"export budgets." + a + ".json":                {cloud.ReadFailed, 0, "the file's name says budgets, it holds registries"},
+		"export nothing.json":                          {cloud.ReadSkipped, 0, "does not say of what"},
+		"export other-resources." + a + ".json":        {cloud.ReadSkipped, 0, "does not say of what"},
+		"export defender-plan.not-a-subscription.json": {cloud.ReadSkipped, 0, "does not say of what"},
+	} {
+		if r, ok := got[key]; !ok || r.Outcome != want.outcome || r.Rows != want.rows || !strings.Contains(r.Reason, want.reason) {
+			t.Errorf("%s: %+v, want %+v", key, r, want)
+		}
+	}
+	if len(got) != 9 {
+		t.Errorf("%d reads: %+v", len(got), got)
+	}
+}

@@ -104,6 +104,14 @@ func countText(n node) int { return node{v: n.number(), path: n.path, doc: n.doc
 // costs takes rows of a Cost Management query in: a whole page (columns and rows), or one
 // row as an object.
 func (b *Builder) costs(scope string, n node) error {
+	return b.rowsOf(cloud.ReadCosts, &b.bill, scope, n)
+}
+
+func (b *Builder) amortizedCosts(scope string, n node) error {
+	return b.rowsOf(cloud.ReadAmortized, &b.amortized, scope, n)
+}
+
+func (b *Builder) rowsOf(what string, into *cost.Bill, scope string, n node) error {
 	columns := n.prop("columns")
 	if !columns.there() {
 		row := costRow{columns: map[string]int{}, doc: n.doc}
@@ -111,14 +119,14 @@ func (b *Builder) costs(scope string, n node) error {
 			row.columns[strings.ToLower(k)] = len(row.cells)
 			row.cells = append(row.cells, n.at(k))
 		}
-		return b.chargeOf(scope, row)
+		return b.chargeOf(into, scope, row)
 	}
 	at := map[string]int{}
 	for i, c := range columns.items() {
 		at[strings.ToLower(c.at("name").text())] = i
 	}
 	width := len(columns.items())
-	key := readKey{cloud.ReadCosts, scope}
+	key := readKey{what, scope}
 	for i, r := range n.prop("rows").items() {
 		r.doc = &document{} // each row has its own troubles
 		cells := r.items()
@@ -126,7 +134,7 @@ func (b *Builder) costs(scope string, n node) error {
 			b.countBad(key, true, fmt.Sprintf("rows[%d]: %d cells under %d columns", i, len(cells), width))
 			continue
 		}
-		if err := b.chargeOf(scope, costRow{at, cells, r.doc}); err != nil {
+		if err := b.chargeOf(into, scope, costRow{at, cells, r.doc}); err != nil {
 			b.countBad(key, true, err.Error())
 		} else if r.doc.wrong != "" {
 			b.countBad(key, false, r.doc.wrong)
@@ -157,7 +165,7 @@ const maxCharges = 5_000_000
 
 var errNoCost = errors.New("cost row: no cost column: want Cost, PreTaxCost or CostInBillingCurrency")
 
-func (b *Builder) chargeOf(scope string, row costRow) error {
+func (b *Builder) chargeOf(into *cost.Bill, scope string, row costRow) error {
 	get := row.get
 	amount := get("cost", "pretaxcost", "costinbillingcurrency")
 	if !amount.there() {
@@ -200,10 +208,10 @@ func (b *Builder) chargeOf(scope string, row costRow) error {
 			c.ResourceType = typeOfID(c.Resource)
 		}
 	}
-	if b.bill.Len() >= maxCharges {
+	if into.Len() >= maxCharges {
 		return fmt.Errorf("more than %d rows of cost: passed over", maxCharges)
 	}
-	b.bill.Add(&c)
+	into.Add(&c)
 	return nil
 }
 

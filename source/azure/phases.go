@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"iter"
 	"maps"
 	"net/url"
 	"slices"
@@ -216,7 +217,9 @@ func (k *collector) details(ctx context.Context) error {
 			}
 		}
 		of = append(of, job{cloud.ReadActivity, s, func(ctx context.Context) (int, *fault) { return k.activityOf(ctx, s) }})
-		money = append(money, job{cloud.ReadCosts, s, func(ctx context.Context) (int, *fault) { return k.costsOf(ctx, s) }})
+		for what, kind := range costKinds() {
+			money = append(money, job{what, s, func(ctx context.Context) (int, *fault) { return k.costsOf(ctx, s, what, kind) }})
+		}
 		if !relevant {
 			for _, list := range [][]job{of, money} {
 				for i := range list {
@@ -314,20 +317,28 @@ func trimEvent(d json.RawMessage) json.RawMessage {
 	return b
 }
 
+// costKinds are the two readings of the same money, in the order they are asked: what is
+// billed, and what its use costs, with reservations and savings plans spread over theirs.
+func costKinds() iter.Seq2[string, string] {
+	return func(yield func(what, kind string) bool) {
+		_ = yield(cloud.ReadCosts, "ActualCost") && yield(cloud.ReadAmortized, "AmortizedCost")
+	}
+}
+
 // costsOf asks what a subscription cost by day, resource and meter. Where Cost Management
 // refuses so many groups it is asked with the two it always allows.
-func (k *collector) costsOf(ctx context.Context, sub string) (int, *fault) {
-	rows, f := k.costQuery(ctx, sub, "ResourceId", "MeterCategory", "MeterSubcategory", "Meter", "ChargeType")
+func (k *collector) costsOf(ctx context.Context, sub, what, kind string) (int, *fault) {
+	rows, f := k.costQuery(ctx, sub, what, kind, "ResourceId", "MeterCategory", "MeterSubcategory", "Meter", "ChargeType")
 	if f == nil || f.status != 400 || rows > 0 {
 		return rows, f
 	}
-	if rows, f = k.costQuery(ctx, sub, "ResourceId", "Meter"); f == nil {
-		f = &fault{outcome: cloud.ReadOK, reason: "Cost Management allowed two groups only: no meter categories, no charge types"}
+	if rows, f = k.costQuery(ctx, sub, what, kind, "ResourceId", "Meter"); f == nil {
+		f = &fault{outcome: cloud.ReadOK, reason: twoGroups + ": no meter categories, no charge types"}
 	}
 	return rows, f
 }
 
-func (k *collector) costQuery(ctx context.Context, sub string, groups ...string) (int, *fault) {
+func (k *collector) costQuery(ctx context.Context, sub, what, kind string, groups ...string) (int, *fault) {
 	to := k.o.Clock.Now().UTC().Truncate(24 * time.Hour)
 	var grouping []map[string]string
 	for _, g := range groups {
@@ -335,7 +346,7 @@ func (k *collector) costQuery(ctx context.Context, sub string, groups ...string)
 	}
 	sum := func(name string) map[string]string { return map[string]string{"name": name, "function": "Sum"} }
 	body, _ := json.Marshal(map[string]any{ // plain values
-		"type": "ActualCost", "timeframe": "Custom",
+		"type": kind, "timeframe": "Custom",
 		"timePeriod": map[string]string{"from": to.AddDate(0, 0, -k.o.CostDays).Format(time.RFC3339), "to": to.Add(24*time.Hour - time.Second).Format(time.RFC3339)},
 		"dataset":    map[string]any{"granularity": "Daily", "aggregation": map[string]any{"totalCost": sum("Cost"), "usage": sum("UsageQuantity")}, "grouping": grouping},
 	})
@@ -362,7 +373,7 @@ func (k *collector) costQuery(ctx context.Context, sub string, groups ...string)
 			if err != nil {
 				return rows, &fault{outcome: cloud.ReadFailed, reason: "the answer is no cost query result"}
 			}
-			k.emit(cloud.ReadCosts, sub, doc)
+			k.emit(what, sub, doc)
 			rows += len(chunk)
 		}
 		if p.Properties.NextLink == "" {

@@ -117,6 +117,7 @@ func Rights() map[string][]string {
 		cloud.ReadBudgets:        {"Microsoft.Consumption/budgets/read"},
 		cloud.ReadCostAlerts:     {"Microsoft.CostManagement/alerts/read"},
 		cloud.ReadCosts:          {"Microsoft.CostManagement/query/read"},
+		cloud.ReadAmortized:      {"Microsoft.CostManagement/query/read"},
 		cloud.ReadPrices:         nil, // public
 		cloud.ReadSizes:          {"Microsoft.Compute/skus/read"},
 		cloud.ReadActivity:       {"Microsoft.Insights/eventtypes/values/read"},

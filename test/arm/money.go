@@ -226,9 +226,10 @@ func (s *Server) sum(sub string, q *query, from, to int64, daily bool) (rows []*
 			at[key] = have
 			rows = append(rows, have)
 		}
-		have.cost += ch.Billed
 		if amortized {
-			have.cost += ch.Effective - ch.Billed
+			have.cost += ch.Effective
+		} else {
+			have.cost += ch.Billed
 		}
 		have.usage += ch.Quantity
 		return nil
