@@ -18,7 +18,7 @@ func (s *Server) reports() http.Handler {
 	mux := http.NewServeMux()
 	for _, format := range report.Formats() {
 		mux.HandleFunc("GET /reports/playbook."+format, s.document("playbook."+format, func(ctx context.Context, w io.Writer) error {
-			ev, _, err := s.govern.Stored(ctx)
+			ev, err := s.govern.Stored(ctx, store.GovRecommendation, store.GovFinding)
 			if err != nil {
 				return err
 			}
@@ -26,19 +26,16 @@ func (s *Server) reports() http.Handler {
 		}))
 	}
 	mux.HandleFunc("GET /reports/clusters.csv", s.document("clusters.csv", func(ctx context.Context, w io.Writer) error {
-		ev, _, err := s.govern.Stored(ctx)
+		ev, err := s.govern.Stored(ctx, store.GovCluster)
 		if err != nil {
 			return err
 		}
 		return report.Clusters(w, ev)
 	}))
 	mux.HandleFunc("GET /reports/showback.csv", s.document("showback.csv", func(ctx context.Context, w io.Writer) error {
-		_, costs, err := s.govern.Stored(ctx)
+		costs, err := s.govern.StoredCosts(ctx)
 		if err != nil {
 			return err
-		}
-		if costs == nil {
-			return store.ErrNotFound
 		}
 		return cost.WriteShowback(w, costs, cost.ShowbackCSV)
 	}))

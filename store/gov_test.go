@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"reflect"
 	"slices"
 	"strings"
@@ -341,10 +342,14 @@ func (f *fixture) deliver(t *testing.T, replace bool, list ...cost.Charge) []str
 
 func (f *fixture) charges(t *testing.T) (sum cost.Amount, n int) {
 	t.Helper()
-	if err := f.Charges(t.Context(), ChargesBill, "0000", "9999", func(c *cost.Charge) error { sum += c.Billed; n++; return nil }); err != nil {
+	bill, _, err := f.Bill(t.Context(), ChargesBill, "0000", "9999", math.MaxInt)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return sum, n
+	for c := range bill.All() {
+		sum += c.Billed
+	}
+	return sum, bill.Len()
 }
 
 func TestChargesAreReplacedByDayOrByMeter(t *testing.T) {
@@ -404,21 +409,24 @@ func TestChargesAreKeptWhole(t *testing.T) {
 	c := charge(f.now.Load(), "vm", "cores", -2.5)
 	c.Tags, c.More, c.Quantity, c.Commitment, c.Class = map[string]string{"a": "b"}, map[string]string{"x_": ""}, 1.5, "r", "Correction"
 	f.deliver(t, true, c)
-	var got []cost.Charge
-	if err := f.Charges(t.Context(), ChargesBill, "0000", "9999", func(c *cost.Charge) error { got = append(got, *c); return nil }); err != nil {
+	bill, over, err := f.Bill(t.Context(), ChargesBill, "0000", "9999", 9)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if len(got) != 1 || !reflect.DeepEqual(got[0], c) {
+	if got := slices.Collect(bill.All()); over != 0 || len(got) != 1 || !reflect.DeepEqual(got[0], c) {
 		t.Errorf("%+v", got)
 	}
-	// Days that come by turns are written in good time.
+	// Charges of which none is like another are written in good time.
 	var many []cost.Charge
-	for i := range maxWaiting + 10 {
+	for i := range maxDistinct + 10 {
 		many = append(many, charge(f.now.Load()-int64(i%30)*day, fmt.Sprint(i), "m", 1))
 	}
 	f.deliver(t, true, many...)
 	if _, n := f.charges(t); n != len(many) {
 		t.Error(n)
+	}
+	if bill, over, err := f.Bill(t.Context(), ChargesBill, "0000", "9999", 100); err != nil || bill.Len() != 100 || over != len(many)-100 {
+		t.Error(bill.Len(), over, err)
 	}
 }
 
@@ -430,11 +438,15 @@ func TestADeliveryThatIsBrokenOffChangesNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range chargePart + 1 {
+	for range maxWaiting + 1 {
 		c := charge(at, "vm", "cores", 1)
 		if err := d.Add(t.Context(), &c); err != nil {
 			t.Fatal(err)
 		}
+	}
+	var parts int
+	if err := f.read.QueryRow("SELECT COUNT(*) FROM gov_charges WHERE valid = 0").Scan(&parts); err != nil || parts == 0 {
+		t.Fatal("nothing was written yet that could be broken off", parts, err)
 	}
 	if _, err := f.NewDelivery(t.Context(), ChargesBill, true); !errors.Is(err, ErrBusy) {
 		t.Errorf("two at once: %v", err)

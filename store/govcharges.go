@@ -1,12 +1,12 @@
 package store
 
 import (
-	"bytes"
 	"context"
-	"encoding/gob"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -20,9 +20,10 @@ import (
 const (
 	keepCharges = 400 // days
 	maxCharges  = 3_000_000
-	chargePart  = 5000   // charges in one part, but for those of a day that a delivery leaves
-	maxWaiting  = 20_000 // charges of a delivery in memory
-	keepUsage   = 90     // days
+	chargePart  = 20_000  // charges in one part
+	maxWaiting  = 250_000 // charges of a delivery in memory: 72 bytes each
+	maxDistinct = 50_000  // of them that differ in more than day and figures: about 1 KiB each
+	keepUsage   = 90      // days
 	maxUsage    = 2_000_000
 	maxCanaries = 50_000
 )
@@ -37,9 +38,8 @@ type Delivery struct {
 	id      int64
 	origin  string
 	replace bool
-	days    map[string][]cost.Charge // gathered
-	waiting int                      // of them, in all
-	rows    map[string]int           // by day, in all
+	waiting *cost.Bill
+	days    map[string]bool // that it speaks of
 	ended   bool
 }
 
@@ -57,7 +57,7 @@ func (db *DB) NewDelivery(ctx context.Context, origin string, replace bool) (*De
 	if !db.delivering.TryLock() {
 		return nil, fmt.Errorf("take charges in: %w", ErrBusy)
 	}
-	d := &Delivery{db: db, origin: origin, replace: replace, days: map[string][]cost.Charge{}, rows: map[string]int{}}
+	d := &Delivery{db: db, origin: origin, replace: replace, waiting: &cost.Bill{}, days: map[string]bool{}}
 	err := db.update(ctx, func(t *tx) error {
 		// What a delivery left that was broken off.
 		if _, err := t.exec("DELETE FROM gov_charges WHERE valid = 0"); err != nil {
@@ -72,67 +72,43 @@ func (db *DB) NewDelivery(ctx context.Context, origin string, replace bool) (*De
 	return d, nil
 }
 
-// Add takes one charge. Its times must be set.
+// Add takes one charge and keeps its maps. Its times must be set.
 func (d *Delivery) Add(ctx context.Context, c *cost.Charge) error {
-	day := dayOf(c.Start)
-	d.days[day] = append(d.days[day], *c)
-	d.rows[day]++
-	if d.waiting++; len(d.days[day]) >= chargePart {
-		return d.flush(ctx, day)
-	}
-	if d.waiting < maxWaiting {
+	d.days[dayOf(c.Start)] = true
+	if d.waiting.Add(c); d.waiting.Len() < maxWaiting && d.waiting.Distinct() < maxDistinct {
 		return nil
 	}
-	for day := range d.days {
-		if err := d.flush(ctx, day); err != nil {
+	return d.flush(ctx)
+}
+
+// flush writes what waits, by day.
+func (d *Delivery) flush(ctx context.Context) error {
+	parts := d.db.packCharges(d.waiting)
+	d.waiting = &cost.Bill{}
+	if len(parts) == 0 {
+		return nil
+	}
+	return d.db.update(ctx, func(t *tx) error { return t.chargeParts(d.origin, d.id, 0, parts) })
+}
+
+func (t *tx) chargeParts(origin string, delivery, valid int64, parts []packedCharges) error {
+	for i := range parts {
+		p := &parts[i]
+		if _, err := t.exec("INSERT INTO gov_charges (n, origin, day, delivery, valid, charges, doc) VALUES ((SELECT COALESCE(MAX(n),0)+1 FROM gov_charges),?,?,?,?,?,?)", origin, p.day, delivery, valid, int64(p.n), p.blob); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (d *Delivery) flush(ctx context.Context, day string) error {
-	list := d.days[day]
-	delete(d.days, day)
-	d.waiting -= len(list)
-	if len(list) == 0 {
-		return nil
-	}
-	blob, err := d.db.packCharges(list)
-	if err != nil {
-		return err
-	}
-	return d.db.update(ctx, func(t *tx) error { return t.chargePart(d.origin, day, d.id, 0, len(list), blob) })
-}
-
-// packCharges writes charges as gob: a bill has many, and gob is read many times faster
-// than JSON. It knows fields by name, so that later versions may have more of them.
-func (db *DB) packCharges(list []cost.Charge) ([]byte, error) {
-	var b bytes.Buffer
-	if err := gob.NewEncoder(&b).Encode(list); err != nil {
-		return nil, fmt.Errorf("encode charges: %w", err)
-	}
-	return db.zip.EncodeAll(b.Bytes(), nil), nil
-}
-
-func (t *tx) chargePart(origin, day string, delivery, valid int64, n int, blob []byte) error {
-	_, err := t.exec("INSERT INTO gov_charges (n, origin, day, delivery, valid, charges, doc) VALUES ((SELECT COALESCE(MAX(n),0)+1 FROM gov_charges),?,?,?,?,?,?)", origin, day, delivery, valid, int64(n), blob)
-	return err
-}
-
 // Commit puts the delivery in force and returns the days it spoke of, oldest first.
 func (d *Delivery) Commit(ctx context.Context) (days []string, err error) {
 	defer d.end()
-	for day := range d.days {
-		if err := d.flush(ctx, day); err != nil {
-			return nil, err
-		}
+	if err := d.flush(ctx); err != nil {
+		return nil, err
 	}
-	for day := range d.rows {
-		days = append(days, day)
-	}
-	slices.Sort(days)
-	kept := map[string]packedCharges{}
+	days = slices.Sorted(maps.Keys(d.days))
+	kept := map[string][]packedCharges{}
 	for _, day := range days {
 		if kept[day], err = d.others(ctx, day); err != nil {
 			return nil, err
@@ -143,10 +119,8 @@ func (d *Delivery) Commit(ctx context.Context) (days []string, err error) {
 			if _, err := t.exec("DELETE FROM gov_charges WHERE origin = ? AND day = ? AND valid = 1", d.origin, day); err != nil {
 				return err
 			}
-			if k := kept[day]; k.n > 0 {
-				if err := t.chargePart(d.origin, day, d.id, 1, k.n, k.blob); err != nil {
-					return err
-				}
+			if err := t.chargeParts(d.origin, d.id, 1, kept[day]); err != nil {
+				return err
 			}
 		}
 		if _, err := t.exec("UPDATE gov_charges SET valid = 1 WHERE delivery = ?", d.id); err != nil {
@@ -177,11 +151,6 @@ func (d *Delivery) end() {
 	}
 }
 
-type packedCharges struct {
-	n    int
-	blob []byte
-}
-
 // chargeKey is what makes a charge told anew the same.
 type chargeKey struct {
 	start, end                                                    int64
@@ -194,67 +163,30 @@ func keyOfCharge(c *cost.Charge) chargeKey {
 }
 
 // others are the charges of a day in force that the delivery does not tell anew.
-func (d *Delivery) others(ctx context.Context, day string) (packedCharges, error) {
+func (d *Delivery) others(ctx context.Context, day string) ([]packedCharges, error) {
+	old, _, err := d.db.billWhere(ctx, math.MaxInt, "origin = ? AND day = ? AND valid = 1", d.origin, day)
+	if err != nil || old.Len() == 0 {
+		return nil, err
+	}
+	anew, _, err := d.db.billWhere(ctx, math.MaxInt, "origin = ? AND day = ? AND delivery = ? AND valid = 0", d.origin, day, d.id)
+	if err != nil {
+		return nil, err
+	}
 	keyOf := keyOfCharge
 	if d.replace {
 		keyOf = func(c *cost.Charge) chargeKey { return chargeKey{account: c.SubAccount} }
 	}
 	told := map[chargeKey]bool{}
-	err := d.db.chargesWhere(ctx, "origin = ? AND day = ? AND delivery = ? AND valid = 0", []any{d.origin, day, d.id}, func(c *cost.Charge) error {
-		told[keyOf(c)] = true
-		return nil
-	})
-	if err != nil {
-		return packedCharges{}, err
+	for c := range anew.All() {
+		told[keyOf(&c)] = true
 	}
-	var p packedCharges
-	var list []cost.Charge
-	err = d.db.chargesWhere(ctx, "origin = ? AND day = ? AND valid = 1", []any{d.origin, day}, func(c *cost.Charge) error {
-		if !told[keyOf(c)] {
-			list = append(list, *c)
-		}
-		return nil
-	})
-	if err != nil || len(list) == 0 {
-		return p, err
-	}
-	p.n = len(list)
-	p.blob, err = d.db.packCharges(list)
-	return p, err
-}
-
-func (db *DB) chargesWhere(ctx context.Context, where string, args []any, each func(*cost.Charge) error) error {
-	rows, err := db.read.QueryContext(ctx, "SELECT doc FROM gov_charges WHERE "+where+" ORDER BY day, n", args...)
-	if err != nil {
-		return db.explain(err)
-	}
-	defer rows.Close()
-	for rows.Next() {
-		var blob []byte
-		if err := rows.Scan(&blob); err != nil {
-			return db.explain(err)
-		}
-		doc, err := unzip(blob, maxUnzipped)
-		if err != nil {
-			return fmt.Errorf("stored charges: %w", err)
-		}
-		var list []cost.Charge
-		if err := gob.NewDecoder(bytes.NewReader(doc)).Decode(&list); err != nil {
-			return fmt.Errorf("stored charges: %w", err)
-		}
-		for i := range list {
-			if err := each(&list[i]); err != nil {
-				return err
-			}
+	rest := &cost.Bill{}
+	for c := range old.All() {
+		if !told[keyOf(&c)] {
+			rest.Add(&c)
 		}
 	}
-	return db.explain(rows.Err())
-}
-
-// Charges hands on every charge of one origin that begins on one of the days from..to
-// (YYYY-MM-DD, both included), by day. The charge is the callee's.
-func (db *DB) Charges(ctx context.Context, origin, from, to string, each func(*cost.Charge) error) error {
-	return db.chargesWhere(ctx, "origin = ? AND valid = 1 AND day >= ? AND day <= ?", []any{origin, from, to}, each)
+	return d.db.packCharges(rest), nil
 }
 
 // ChargeDays says how many charges are kept, by day.

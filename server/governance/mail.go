@@ -63,10 +63,14 @@ type sentMails struct {
 // MailTeams sends each owner this week's summary, but for those who have it already. A
 // mail that fails does not keep the others back.
 func (g *Governance) MailTeams(ctx context.Context) error {
-	ev, costs, err := g.Stored(ctx)
+	ev, err := g.Stored(ctx, store.GovCluster, store.GovSubscription, store.GovRecommendation)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil // nothing was evaluated yet
 	} else if err != nil {
+		return err
+	}
+	costs, err := g.StoredCosts(ctx)
+	if err != nil && !errors.Is(err, store.ErrNotFound) {
 		return err
 	}
 	now := g.opt.Clock.Now()
@@ -128,27 +132,29 @@ func (g *Governance) mailTeam(ctx context.Context, owner string, ev *govern.Eval
 	return g.opt.Mail.Server.Send(ctx, owner, b.Bytes())
 }
 
-// Stored is the current evaluation with its lists, and the costs, as the store has them.
-func (g *Governance) Stored(ctx context.Context) (*govern.Evaluation, *cost.Report, error) {
+// Stored is the current evaluation as the store has it, with those of its lists that are
+// named (store.GovCluster, …); the others are nil.
+func (g *Governance) Stored(ctx context.Context, lists ...string) (*govern.Evaluation, error) {
 	doc, _, _, err := g.opt.DB.GovDocument(ctx, store.GovEvaluation)
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
 	ev := &govern.Evaluation{}
 	if err := json.Unmarshal(doc, ev); err != nil {
-		return nil, nil, fmt.Errorf("stored evaluation: %w", err)
+		return nil, fmt.Errorf("stored evaluation: %w", err)
 	}
-	for kind, add := range map[string]func([]byte) error{
-		"cluster": into(&ev.Clusters), "subscription": into(&ev.Subscriptions), "recommendation": into(&ev.Recommendations), "finding": into(&ev.Findings),
-	} {
+	add := map[string]func([]byte) error{
+		store.GovCluster: into(&ev.Clusters), store.GovSubscription: into(&ev.Subscriptions), store.GovRecommendation: into(&ev.Recommendations), store.GovFinding: into(&ev.Findings),
+	}
+	for _, kind := range lists {
 		for cursor := ""; ; {
-			page, err := g.opt.DB.Governance(ctx, kind, store.ImageQuery{Limit: 500, Cursor: cursor})
+			page, err := g.opt.DB.Governance(ctx, kind, store.ImageQuery{Limit: store.MaxPage, Cursor: cursor})
 			if err != nil {
-				return nil, nil, err
+				return nil, err
 			}
 			for _, item := range page.Items {
-				if err := add(item.Doc); err != nil {
-					return nil, nil, fmt.Errorf("stored %s %s: %w", kind, item.Key, err)
+				if err := add[kind](item.Doc); err != nil {
+					return nil, fmt.Errorf("stored %s %s: %w", kind, item.Key, err)
 				}
 			}
 			if cursor = page.Next; cursor == "" {
@@ -156,17 +162,21 @@ func (g *Governance) Stored(ctx context.Context) (*govern.Evaluation, *cost.Repo
 			}
 		}
 	}
-	doc, _, _, err = g.opt.DB.GovDocument(ctx, store.GovCosts)
-	if errors.Is(err, store.ErrNotFound) {
-		return ev, nil, nil
-	} else if err != nil {
-		return nil, nil, err
+	return ev, nil
+}
+
+// StoredCosts are the costs of the current evaluation without its clusters, as the store
+// has them. The error wraps store.ErrNotFound where there are none.
+func (g *Governance) StoredCosts(ctx context.Context) (*cost.Report, error) {
+	doc, _, _, err := g.opt.DB.GovDocument(ctx, store.GovCosts)
+	if err != nil {
+		return nil, err
 	}
 	costs := &cost.Report{}
 	if err := json.Unmarshal(doc, costs); err != nil {
-		return nil, nil, fmt.Errorf("stored costs: %w", err)
+		return nil, fmt.Errorf("stored costs: %w", err)
 	}
-	return ev, costs, nil
+	return costs, nil
 }
 
 func into[T any](list *[]T) func([]byte) error {

@@ -66,16 +66,7 @@ func (g *Governance) money(ctx context.Context, snap *azure.Snapshot, now int64)
 // charges reads those of the last weeks; over counts those beyond the bound, whose amounts
 // no sum has.
 func (g *Governance) charges(ctx context.Context, origin string, now int64) (bill *cost.Bill, over int, err error) {
-	bill = &cost.Bill{}
-	err = g.opt.DB.Charges(ctx, origin, dayName(now-moneyDays*day), dayName(now), func(c *cost.Charge) error {
-		if bill.Len() == maxMoneyRows {
-			over++
-			return nil
-		}
-		bill.Add(c)
-		return nil
-	})
-	return bill, over, err
+	return g.opt.DB.Bill(ctx, origin, dayName(now-moneyDays*day), dayName(now), maxMoneyRows)
 }
 
 func dayName(at int64) string { return time.Unix(0, at).UTC().Format(time.DateOnly) }

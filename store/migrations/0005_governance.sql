@@ -186,7 +186,7 @@ CREATE TABLE gov_charges (
   delivery BIGINT NOT NULL,
   valid BIGINT NOT NULL,
   charges BIGINT NOT NULL,       -- how many it holds
-  doc BLOB NOT NULL              -- zstd of gob of []cost.Charge
+  doc BLOB NOT NULL              -- a packed cost.Block; of versions before zstd of gob of []cost.Charge
 );
 CREATE INDEX gov_charges_day ON gov_charges (origin, day, valid);
 CREATE INDEX gov_charges_delivery ON gov_charges (delivery);
