@@ -22,7 +22,8 @@ func TestWhatTheAPIServerDeniesGoesBeforeWhatIsSaid(t *testing.T) {
 	hiccup.NotAssessed = "a webhook does not answer"
 	yes := true
 	gate := cloud.Cluster{DefenderGating: &yes}
-	deny := []cloud.PolicyState{{Resource: id, State: "NonCompliant", Action: "deny"}, {Resource: id, State: "Compliant", Action: "audit"}}
+	deny := []cloud.PolicyState{{Resource: id, State: "NonCompliant", Action: "deny", Definition: "/d/pods"}, {Resource: id, State: "Compliant", Action: "audit"},
+		{Resource: id, State: "Compliant", Action: "deny", Definition: "/d/resource"}, {Resource: id, State: "Compliant", Action: "deny", Definition: "/d/unread"}} // these judge the cluster as a resource, as far as is known
 	audit := []cloud.PolicyState{{Resource: id, State: "Compliant", Action: "audit"}}
 	for _, c := range []struct {
 		name     string
@@ -61,7 +62,7 @@ func TestWhatTheAPIServerDeniesGoesBeforeWhatIsSaid(t *testing.T) {
 				o.Canaries = []Canary{*c.canary}
 			}
 			ev := Evaluate(&Input{Now: testNow, Config: Config{Provider: c.provider}, Observed: []Observed{o}, Tenant: &cloud.Tenant{Collected: testNow - hour, Finished: testNow - hour,
-				Subscriptions: []cloud.Subscription{{ID: "/subscriptions/s", Name: "s", Plan: &cloud.Plan{Standard: true}}}, Clusters: []cloud.Cluster{c.cluster}, States: c.states}})
+				Subscriptions: []cloud.Subscription{{ID: "/subscriptions/s", Name: "s", Plan: &cloud.Plan{Standard: true}}}, Clusters: []cloud.Cluster{c.cluster}, States: c.states, Definitions: []cloud.Definition{{ID: "/D/Pods", Inside: true}, {ID: "/d/resource"}}}})
 			r := ev.Clusters[0].Enforcement
 			if r.State != c.state || !strings.Contains(r.Why, c.says) || !strings.Contains(r.Proof, c.proof) || (r.State == RowClosed) != (r.Proof != "" && len(r.By) > 0) || r.State != RowClosed && r.Do == "" {
 				t.Errorf("%+v", r)

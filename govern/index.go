@@ -20,7 +20,7 @@ type index struct {
 	reads         map[string]map[string]*cloud.Read // what → scope → read, worst kept
 	holders       map[string][]cloud.RoleHolder     // scope → owners
 	verdicts      map[string][2]int                 // of Azure Policy by resource: compliant, not
-	denies        map[string]int                    // of them, those of policies that deny
+	denies        map[string]int                    // of them, those of policies that deny what a cluster runs
 	anywhere      bool                              // Dockreeve's agents are seen anywhere at all
 	stale         string                            // why what Azure said to be on is no longer known to be; "" = it was read lately
 }
@@ -56,6 +56,10 @@ func newIndex(in *Input) *index {
 	if age := in.Now - t.Collected; in.Tenant != nil && age > int64(x.config.StaleTenant) {
 		x.stale = "Azure was read " + ago(age) + " ago"
 	}
+	inside := map[string]bool{}
+	for i := range t.Definitions {
+		inside[strings.ToLower(t.Definitions[i].ID)] = t.Definitions[i].Inside
+	}
 	for i := range t.States {
 		s, n := &t.States[i], x.verdicts[strings.ToLower(t.States[i].Resource)]
 		switch {
@@ -67,7 +71,7 @@ func newIndex(in *Input) *index {
 			continue
 		}
 		x.verdicts[strings.ToLower(s.Resource)] = n
-		if strings.EqualFold(s.Action, "deny") {
+		if strings.EqualFold(s.Action, "deny") && inside[strings.ToLower(s.Definition)] {
 			x.denies[strings.ToLower(s.Resource)]++
 		}
 	}

@@ -1,6 +1,7 @@
 package azure
 
 import (
+	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -27,6 +28,10 @@ func newFacts() facts {
 func (f *facts) learn(what, scope string, doc json.RawMessage) {
 	switch what {
 	case cloud.ReadGroups, cloud.ReadSubscriptions, cloud.ReadClusters, cloud.ReadArc, cloud.ReadRegistries, cloud.ReadAssignments:
+	case cloud.ReadStates:
+		if !bytes.Contains(doc, []byte("eny\"")) { // deny or Deny; most do not
+			return
+		}
 	default:
 		return
 	}
@@ -62,6 +67,10 @@ func (f *facts) learn(what, scope string, doc json.RawMessage) {
 		}
 	case cloud.ReadAssignments:
 		if d := n.prop("policyDefinitionId").id(); askable(d) && len(f.definitions) < maxDefinitions {
+			f.definitions[d] = true
+		}
+	case cloud.ReadStates: // what a policy that denies judges, its own definition says; a set does not
+		if d := n.prop("policyDefinitionId").id(); denies(n) && askable(d) && len(f.definitions) < maxDefinitions {
 			f.definitions[d] = true
 		}
 	}

@@ -12,7 +12,7 @@ func (b *Builder) definition(_ string, n node) error {
 	if id == "" {
 		return errNoID
 	}
-	d := cloud.Definition{ID: id, Name: nameOf(n, id), Title: n.prop("displayName").text(), Set: strings.Contains(id, "/policysetdefinitions/")}
+	d := cloud.Definition{ID: id, Name: nameOf(n, id), Title: n.prop("displayName").text(), Set: strings.Contains(id, "/policysetdefinitions/"), Inside: strings.EqualFold(n.prop("mode").text(), "Microsoft.Kubernetes.Data")}
 	for _, m := range n.prop("policyDefinitions").items() {
 		if s := m.at("policyDefinitionId").id(); s != "" {
 			d.Members = append(d.Members, s)
@@ -60,6 +60,9 @@ func (b *Builder) exemption(_ string, n node) error {
 	}
 	return keep(b.exemptions, id, e)
 }
+
+// denies reports whether a verdict is of a policy that denies.
+func denies(n node) bool { return strings.EqualFold(n.prop("policyDefinitionAction").text(), "deny") }
 
 // state takes one verdict of Azure Policy in; of several of one resource and policy the
 // newest is kept.
