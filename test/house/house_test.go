@@ -132,6 +132,49 @@ func TestJudgementReadsNoClockAndDoesNoInputOutput(t *testing.T) {
 	}
 }
 
+// TestKeptResultsHaveNoInputOutside holds the packages whose results `make test` may take from
+// an earlier run to what Go can know of: their code, and files and variables that they read themselves.
+func TestKeptResultsHaveNoInputOutside(t *testing.T) {
+	script, err := os.ReadFile("../setup/suite.sh")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := regexp.MustCompile(`(?m)^kept='([^']+)'$`).FindSubmatch(script)
+	if m == nil {
+		t.Fatal("test/setup/suite.sh names no packages whose results are kept")
+	}
+	cmd := exec.Command("go", append([]string{"list", "-f", `{{.ImportPath}} {{join .TestImports " "}} {{join .XTestImports " "}}`}, strings.Fields(string(m[1]))...)...)
+	cmd.Dir = "../.."
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	variable := regexp.MustCompile(`os\.(?:Getenv|LookupEnv)\("([A-Z_]+)"\)`)
+	for line := range strings.Lines(string(out)) {
+		f := strings.Fields(line)
+		for _, imp := range f[1:] {
+			if slices.Contains([]string{"os/exec", "net", "net/http", "plugin"}, imp) {
+				t.Errorf("%s: its tests import %s, and suite.sh keeps their results", f[0], imp)
+			}
+		}
+		files, err := filepath.Glob(filepath.Join("../..", strings.TrimPrefix(f[0], module), "*_test.go"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, name := range files {
+			src, err := os.ReadFile(name)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, v := range variable.FindAllSubmatch(src, -1) {
+				if !bytes.Contains(script, append([]byte("${"), v[1]...)) {
+					t.Errorf("%s reads %s: suite.sh must keep no results where it is set", name, v[1])
+				}
+			}
+		}
+	}
+}
+
 func TestEveryRowOfThePageIsARoomThatExists(t *testing.T) {
 	for name := range rooms(t) {
 		if _, err := os.Stat(filepath.Join("../..", name)); err != nil {

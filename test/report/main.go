@@ -1,14 +1,18 @@
 // Command report turns `go test -json` into what a person wants to read: failures
 // whole, one line a package, and, last, the table of what was skipped and why.
-// It exits 1 when a test failed, a package did not build, or nothing ran.
+// It exits 1 when a test failed, a package did not build, one began and did not end, a
+// file tells of no package, a test was skipped without a reason, or nothing ran.
 package main
 
 import (
 	"bufio"
+	"cmp"
 	"encoding/json"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -36,11 +40,11 @@ func run(files []string, final bool) int {
 	for _, name := range files {
 		f, err := os.Open(name)
 		if err != nil {
-			fmt.Fprintln(os.Stderr, "report:", err)
-			return 3
+			broken = append(broken, err.Error())
+			continue
 		}
 		out := map[string][]string{}
-		ended := map[string]bool{}
+		ended := map[string]bool{} // by package that began: whether it did
 		sc := bufio.NewScanner(f)
 		sc.Buffer(make([]byte, 1<<20), 64<<20)
 		for sc.Scan() {
@@ -51,6 +55,8 @@ func run(files []string, final bool) int {
 			}
 			key := l.Package + " " + l.Test
 			switch l.Action {
+			case "start":
+				ended[l.Package] = false
 			case "output", "build-output":
 				if l.Action == "build-output" {
 					key = l.ImportPath
@@ -65,7 +71,7 @@ func run(files []string, final bool) int {
 					ended[l.Package] = true
 					if !final {
 						mark := map[string]string{"pass": "ok  ", "fail": "FAIL", "skip": "none"}[l.Action]
-						fmt.Printf("%s %-60s %7.1f s\n", mark, strings.TrimPrefix(l.Package, "github.com/dockreeve/dockreeve/"), l.Elapsed)
+						fmt.Printf("%s %-60s %7.1f s%s\n", mark, short(l.Package), l.Elapsed, cached(out[key]))
 					}
 					if l.Action == "fail" && !final {
 						fmt.Print(indent(out[key]))
@@ -85,6 +91,9 @@ func run(files []string, final bool) int {
 					}
 				case "skip":
 					skipped = append(skipped, result{l.Package, l.Test, out[key]})
+					if reason(out[key]) == "" {
+						broken = append(broken, l.Package+" "+l.Test+" is skipped and does not say why")
+					}
 				}
 			}
 		}
@@ -92,13 +101,26 @@ func run(files []string, final bool) int {
 			broken = append(broken, name+": "+err.Error())
 		}
 		f.Close()
+		if len(ended) == 0 {
+			broken = append(broken, name+" tells of no package: the suite did not run")
+		}
+		for _, p := range slices.Sorted(maps.Keys(ended)) {
+			if !ended[p] {
+				broken = append(broken, p+" began and did not end")
+			}
+		}
+	}
+	if !final {
+		for _, b := range broken {
+			fmt.Println("failed:", b)
+		}
 	}
 	if final {
 		sort.Slice(skipped, func(i, j int) bool { return skipped[i].pkg+skipped[i].test < skipped[j].pkg+skipped[j].test })
 		if len(skipped) > 0 {
 			fmt.Println("\nSkipped, and why:")
 			for _, s := range skipped {
-				fmt.Printf("  %-44s %-44s %s\n", strings.TrimPrefix(s.pkg, "github.com/dockreeve/dockreeve/"), s.test, reason(s.out))
+				fmt.Printf("  %-44s %-44s %s\n", short(s.pkg), s.test, cmp.Or(reason(s.out), "no reason given"))
 			}
 		} else {
 			fmt.Println("\nNothing was skipped.")
@@ -114,6 +136,17 @@ func run(files []string, final bool) int {
 	return 0
 }
 
+func short(pkg string) string { return strings.TrimPrefix(pkg, "github.com/dockreeve/dockreeve/") }
+
+// cached says so where a result is the one of an earlier run of the same inputs.
+func cached(out []string) string {
+	if slices.ContainsFunc(out, func(s string) bool { return strings.HasSuffix(s, "\t(cached)\n") }) {
+		return ", cached"
+	}
+	return ""
+}
+
+// reason is what a skipped test said last, "" = nothing.
 func reason(out []string) string {
 	for i := len(out) - 1; i >= 0; i-- {
 		s := strings.TrimSpace(out[i])
@@ -127,7 +160,7 @@ func reason(out []string) string {
 		}
 		return s
 	}
-	return "no reason given"
+	return ""
 }
 
 func indent(out []string) string {
