@@ -66,7 +66,8 @@ type Observed struct {
 type Sighting struct {
 	Seen        bool     `json:"seen"`
 	At          int64    `json:"at,omitempty"`
-	Where       []string `json:"where,omitempty"` // kube-system/DaemonSet/microsoft-defender-collector-ds
+	Where       []string `json:"where,omitempty"`  // kube-system/DaemonSet/microsoft-defender-collector-ds
+	Custom      []string `json:"custom,omitempty"` // its custom resources, which alone are no sensor: runtimepolicies.defender.microsoft.com
 	Ready       int      `json:"ready,omitempty"`
 	Wanted      int      `json:"wanted,omitempty"`
 	NotAssessed string   `json:"notAssessed,omitempty"`
@@ -239,7 +240,8 @@ type ClusterRow struct {
 	SubscriptionName string    `json:"subscriptionName,omitempty"`
 	ResourceGroup    string    `json:"resourceGroup,omitempty"`
 	Location         string    `json:"location,omitempty"`
-	Here             string    `json:"here,omitempty"` // its name in Dockreeve; "" = not onboarded
+	Here             string    `json:"here,omitempty"`     // its name in Dockreeve; "" = not onboarded
+	HereFrom         string    `json:"hereFrom,omitempty"` // how it is known that Here is this cluster of Azure
 	Version          string    `json:"version,omitempty"`
 	Stopped          bool      `json:"stopped,omitempty"`
 	Unread           string    `json:"unread,omitempty"` // why Azure could not be asked for it; it is known from an earlier day

@@ -186,7 +186,7 @@ func (x *index) here(r *ClusterRow, o *Observed) {
 		r.Onboard = "dockreeve join-token --role cluster --cluster " + shellWord(r.Name)
 		return
 	}
-	r.Here, r.Sensor, r.Canaries = o.Cluster, o.Sensor, o.Canaries
+	r.Here, r.HereFrom, r.Sensor, r.Canaries = o.Cluster, o.IDFrom, o.Sensor, o.Canaries
 	if at := cmp.Or(r.Sensor.At, o.LastWord); r.Sensor.NotAssessed == "" && !x.lately(at) {
 		r.Sensor.NotAssessed = "the cluster was last looked into " + ago(x.now-at) + " ago"
 	}

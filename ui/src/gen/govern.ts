@@ -79,6 +79,10 @@ export interface Canary {
   seen?: number;
   every?: number;
   notAssessed?: string;
+  denied?: number;
+  by?: string;
+  answer?: string;
+  untold?: string;
 }
 
 export interface Change {
@@ -130,6 +134,7 @@ export interface ClusterRow {
   resourceGroup?: string;
   location?: string;
   here?: string;
+  hereFrom?: string;
   version?: string;
   stopped?: boolean;
   unread?: string;

@@ -150,6 +150,16 @@ it("a canary that came back is stale once two were due since; one that did not i
   expect(k({ sent: now - 4 * H, seen: now - 3 * H, notAssessed: "no agent" })).toBe("not-assessed");
 });
 
+it("what must not run and was let in is never a canary that came back", () => {
+  const now = 1e18, H = 36e11;
+  const k = (more: object) => canaryState({ kind: "denial", every: 24 * H, sent: now - H, ...more }, now);
+  expect(k({ denied: now - H, by: "azure-policy" })).toBe("denied");
+  expect(k({ denied: now - 25 * H, by: "azure-policy", answer: "created" })).toBe("let-through");
+  expect(k({ answer: "created" })).toBe("let-through");
+  expect(k({ sent: now - 50 * H, denied: now - 50 * H, by: "azure-policy" })).toBe("stale");
+  expect(k({ seen: now - H + 1 })).toBe("back");
+});
+
 it("why a cluster was not read is told once on its page", () => {
   expect(once("as it was read last; now not: 403", "403")).toBe("as it was read last; now not: see above");
   expect(once("tag owner of the cluster", undefined)).toBe("tag owner of the cluster");

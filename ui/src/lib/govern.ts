@@ -166,11 +166,13 @@ export const protectionSays = (c: ClusterRow): string => ROWS.map((n) => `${ROW_
 
 /** How long a canary may be under way before it counts as lost, in nanoseconds. */
 const UNDER_WAY = 5 * 60e9;
-/** What a canary says at a time (Unix nanoseconds): it came back; it did and is not repeated when due; it is lost; it is on its way; nothing. */
-export function canaryState(k: Canary, now: number): "back" | "stale" | "lost" | "waiting" | "not-assessed" {
+/** What a canary says at a time (Unix nanoseconds): it came back, or was denied as it must be; it did and is not repeated when due; it is lost; it was let through; it is on its way; nothing. */
+export function canaryState(k: Canary, now: number): "back" | "denied" | "stale" | "lost" | "let-through" | "waiting" | "not-assessed" {
   if (k.notAssessed || !k.sent) return "not-assessed";
+  const stale = k.every !== undefined && k.every > 0 && now - k.sent > 2 * k.every;
+  if (k.kind === "denial" && (k.denied || k.answer || k.by)) return (k.denied ?? 0) < k.sent ? "let-through" : stale ? "stale" : "denied";
   if (!k.seen || k.seen < k.sent) return now - k.sent < UNDER_WAY ? "waiting" : "lost";
-  return k.every && now - k.sent > 2 * k.every ? "stale" : "back";
+  return stale ? "stale" : "back";
 }
 
 /** Yes, no, or not assessed and why. */

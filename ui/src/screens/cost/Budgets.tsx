@@ -24,7 +24,7 @@ export function Budgets({ of, names }: { of: readonly BudgetState[]; names: Name
           const s = budgetState(b);
           return (
             <tr key={b.id}>
-              <td><b>{b.name}</b>{b.security && <p className="muted small">security and ingestion meters</p>}</td>
+              <td className="budget-name"><b>{b.name}</b>{b.security && <p className="muted small">security and ingestion meters</p>}</td>
               <td className="node-name"><Scope of={b} names={names} /></td>
               <td className="n nowrap"><Sum of={b.amount} /></td><td className="n nowrap"><Sum of={b.spent} /></td>
               <td className="burn-cell"><BudgetBar spent={b.spent} budget={b.amount} forecast={b.forecast} thresholds={list(b.thresholds).map((t) => t.percent)} /><span className="muted small">{s === "none" ? "not assessed" : <span className="nowrap">{percent(b.burn)} spent, {percent(b.expected)} of the period over</span>}</span></td>

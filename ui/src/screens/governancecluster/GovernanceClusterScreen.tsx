@@ -26,6 +26,9 @@ import { Vulnerable } from "./Vulnerable";
 
 export interface Got { c: ClusterRow; cost: ClusterCost | null; results: readonly Result[]; history: Record<string, Point[]>; anomalies: readonly Anomaly[]; alerts: readonly Alert[] }
 
+/** That a cluster is this one of Azure was told to its agent, and is proven by neither its nodes nor its API server. */
+const told = (from: string): boolean => from.startsWith("its agent was told");
+
 /** One cluster as governance sees it: each protection with its proof, whose it is, what it costs. */
 export default function GovernanceClusterScreen({ id, search }: { id: string; search: string }) {
   const e = useEntity<Got>(id, ["governance"], async (k, signal) => {
@@ -87,6 +90,7 @@ export default function GovernanceClusterScreen({ id, search }: { id: string; se
         <div><dt>security cost</dt><dd><Sum of={c.security} what="what protection costs, month to date" dated /></dd></div>
         <div className="full"><dt>risk</dt><dd><span className="wrap"><b>{Math.round(c.risk)}</b> of 100 <span className="muted small">{list(c.riskWhy).join("; ")}</span></span></dd></div>
         {c.anomaly && <div className="full"><dt>unusual</dt><dd><span className="odd"><span className="amber"><Warn size={13} />{anomalySays(c.anomaly)}</span>{odd && <>: {odd.series} {odd.key && odd.key !== odd.cluster ? `of ${lastStep(odd.key)} ` : ""}{count(odd.got)} instead of {count(odd.expected)} {odd.unit}, since <Ago ns={at(odd.from)} suffix />; at risk <Sum of={odd.perHour} what="money at risk" /> an hour</>}. <Link to={`${governedAddress(id)}?tab=cost`}>Its causes</Link></span></dd></div>}
+        {c.here && c.id.startsWith("/") && <div className="full"><dt>known here as</dt><dd><span className="wrap"><b>{c.here}</b> {c.hereFrom ? told(c.hereFrom) ? <span className="amber"><Warn size={13} />not proven: {c.hereFrom}, and nobody checked</span> : <span className="muted small">{c.hereFrom}</span> : <span className="muted small">how that is known was not told</span>}</span></dd></div>}
         {c.firstSeen ? <div><dt>first seen</dt><dd><Ago ns={at(c.firstSeen)} suffix /></dd></div> : null}
         <div className="full"><dt>id</dt><dd><End mono>{c.id}</End><Copy text={c.id} what="id" /></dd></div>
       </dl>

@@ -32,8 +32,8 @@ export function Protection({ of: c }: { of: ClusterRow }) {
       <h2>Canaries <span className="muted">running is not detecting: a harmless thing must come back as an alert</span></h2>
       {list(c.canaries).length === 0 ? <p><NotAssessed why={c.here ? "none was sent yet" : "they run where Dockreeve's agents run, and it is not onboarded"} /></p> : (
         <div className="scroll-x" tabIndex={0} role="region" aria-label="Canaries">
-          <table className="plain"><thead><tr><th>Canary</th><th>State</th><th>Last sent</th><th>Last came back</th><th>Every</th><th>Node</th></tr></thead>
-            <tbody>{list(c.canaries).map((k, i) => <tr key={i}><td>{CANARY[k.kind] ?? k.kind}</td><td><CanaryState of={k} /></td><td className="nowrap">{k.sent ? <Ago ns={at(k.sent)} suffix /> : "–"}</td><td className="nowrap">{k.seen ? <Ago ns={at(k.seen)} suffix /> : k.sent ? <span className="amber"><Warn size={13} />never</span> : "–"}</td><td className="nowrap">{k.every ? duration(k.every / 1e6) : "–"}</td><td>{k.node || "–"}</td></tr>)}</tbody></table>
+          <table className="plain"><thead><tr><th>Canary</th><th>State</th><th>Last sent</th><th>Last proof</th><th>Every</th><th>Node</th></tr></thead>
+            <tbody>{list(c.canaries).map((k, i) => <tr key={i}><td>{CANARY[k.kind] ?? k.kind}</td><td><CanaryState of={k} /></td><td className="nowrap">{k.sent ? <Ago ns={at(k.sent)} suffix /> : "–"}</td><td className="nowrap">{k.seen || k.denied ? <Ago ns={at(Math.max(k.seen ?? 0, k.denied ?? 0))} suffix /> : k.sent ? <span className="amber"><Warn size={13} />never</span> : "–"}</td><td className="nowrap">{k.every ? duration(k.every / 1e6) : "–"}</td><td>{k.node || "–"}</td></tr>)}</tbody></table>
         </div>
       )}
       <h2>What it rests on</h2>
@@ -58,8 +58,10 @@ function CanaryState({ of: k }: { of: Canary }) {
   switch (s) {
     case "not-assessed": return <NotAssessed why={k.notAssessed || "it was never sent"} />;
     case "waiting": return <span className="muted">under way</span>;
+    case "denied": return <span className="row"><Check size={14} /><span className="wrap" {...(k.answer ? { "data-tip": k.answer } : {})}>denied{k.by ? ` by ${k.by}` : ""}{k.untold ? <span className="muted">; not seen as an alert: {k.untold}</span> : ""}</span></span>;
+    case "let-through": return <span className="bad-ink wrap"><Warn size={13} />let through: nobody denied it{k.answer ? ` (${k.answer})` : ""}</span>;
     case "lost": return <span className="amber"><Warn size={13} />did not come back: what it stands for may go unseen</span>;
-    case "stale": return <span className="amber"><Warn size={13} />stale: came back in {took}, and was not sent again when it was due</span>;
+    case "stale": return <span className="amber"><Warn size={13} />stale: {k.kind === "denial" && k.denied ? "denied then" : `came back in ${took} then`}, and not sent again when it was due</span>;
     default: return <span className="row"><Check size={14} />came back in {took}</span>;
   }
 }
