@@ -141,7 +141,7 @@ func (look *inspector) server(ctx context.Context, opt kube.ConfigOptions, secre
 	}
 	found.Coverage = w.Coverage()
 	at := w.Server()
-	base := inventory.ClusterDoc{Name: name, Server: at.Address, Version: at.Version, Platform: at.Platform, Gaps: slices.Concat(kube.Gaps(found.Coverage), onlyLooked)}
+	base := inventory.ClusterDoc{Name: name, Server: at.Address, Version: at.Version, Platform: at.Platform, Custom: at.Custom, Gaps: slices.Concat(kube.Gaps(found.Coverage), onlyLooked)}
 	if look.namespace != "" {
 		base.Gaps = append(base.Gaps, inventory.Gap{What: "other namespaces", Reason: "not read: -n " + look.namespace, Remedy: "leave -n out; what reaches in from there is missing too"})
 	}

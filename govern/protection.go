@@ -95,9 +95,9 @@ func (x *index) defenderInside(r *ClusterRow, c *cloud.Cluster, o *Observed) Row
 		if !r.Profile.Value {
 			how = "although Azure says that its profile is off: it was installed with Helm"
 		}
-		return Row{State: RowClosed, By: []string{providerDefender}, Why: "Defender's sensor runs, " + how, Proof: "seen in the cluster: " + strings.Join(r.Sensor.Where, ", "), At: r.Sensor.At}
+		return Row{State: RowClosed, By: []string{providerDefender}, Why: "Defender's sensor runs, " + how, Proof: "seen in the cluster: " + strings.Join(slices.Concat(r.Sensor.Where, r.Sensor.Custom), ", "), At: r.Sensor.At}
 	case looked && r.Profile.Value:
-		return open("Defender's profile is on, but no sensor runs in the cluster", do)
+		return open("Defender's profile is on, but no sensor runs in the cluster"+remains(r), do)
 	case r.Profile.NotAssessed != "":
 		return unknown("whether Defender's profile is on is not known: "+r.Profile.NotAssessed, "dockreeve azure export-role")
 	case r.Profile.Value:
@@ -105,7 +105,15 @@ func (x *index) defenderInside(r *ClusterRow, c *cloud.Cluster, o *Observed) Row
 	case !looked:
 		return open("Defender's profile is off, as Azure says; a sensor installed with Helm would not be seen", do)
 	}
-	return open("Defender's profile is off and no sensor runs in the cluster", do)
+	return open("Defender's profile is off and no sensor runs in the cluster"+remains(r), do)
+}
+
+// remains says that what a sensor brings is there without it.
+func remains(r *ClusterRow) string {
+	if len(r.Sensor.Custom) == 0 {
+		return ""
+	}
+	return "; its custom resources are there (" + strings.Join(r.Sensor.Custom, ", ") + "): one was taken away, or does not come up"
 }
 
 func (x *index) ourInside(r *ClusterRow, o *Observed) Row {

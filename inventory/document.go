@@ -66,20 +66,21 @@ func (d *Document) Key() (kind, key string) {
 
 // ClusterDoc is the cluster as a whole.
 type ClusterDoc struct {
-	Name       string `json:"name"`
-	UID        string `json:"uid,omitempty"`        // of the kube-system namespace: names a cluster for good
-	Version    string `json:"version,omitempty"`    // of the API server
-	Platform   string `json:"platform,omitempty"`   // AKS, EKS, GKE, OpenShift, k3s, kubeadm…; "" = not known
-	ResourceID string `json:"resourceID,omitempty"` // ARM id, where configured or told by the audit stream
-	Server     string `json:"server,omitempty"`     // address of the API server
-	Agent      string `json:"agent,omitempty"`      // version of the cluster agent; "" = inspected once, from outside
-	Shape      int    `json:"shape,omitempty"`      // how much its documents tell: Shape of who told; 0 = before there was one
-	Nodes      int    `json:"nodes"`
-	NodesReady int    `json:"nodesReady"`
-	Pods       int    `json:"pods"`
-	Workloads  int    `json:"workloads"`
-	Namespaces int    `json:"namespaces"`
-	Tenants    int    `json:"tenants"` // 0 = none configured
+	Name       string   `json:"name"`
+	UID        string   `json:"uid,omitempty"`        // of the kube-system namespace: names a cluster for good
+	Version    string   `json:"version,omitempty"`    // of the API server
+	Platform   string   `json:"platform,omitempty"`   // AKS, EKS, GKE, OpenShift, k3s, kubeadm…; "" = not known
+	ResourceID string   `json:"resourceID,omitempty"` // ARM id, where configured or told by the audit stream
+	Server     string   `json:"server,omitempty"`     // address of the API server
+	Custom     []string `json:"custom,omitempty"`     // custom resources that say what is, or was, installed: at most 16
+	Agent      string   `json:"agent,omitempty"`      // version of the cluster agent; "" = inspected once, from outside
+	Shape      int      `json:"shape,omitempty"`      // how much its documents tell: Shape of who told; 0 = before there was one
+	Nodes      int      `json:"nodes"`
+	NodesReady int      `json:"nodesReady"`
+	Pods       int      `json:"pods"`
+	Workloads  int      `json:"workloads"`
+	Namespaces int      `json:"namespaces"`
+	Tenants    int      `json:"tenants"` // 0 = none configured
 
 	Since      int64     `json:"since"`             // the inventory is kept without a break since
 	AuditMode  string    `json:"auditMode"`         // webhook, file, stdin, event-hub, …; "" = the API server is not watched

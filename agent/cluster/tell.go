@@ -69,7 +69,7 @@ func (a *Agent) describe() {
 	doc := inventory.ClusterDoc{Name: a.opt.Name, Agent: a.opt.Version, Since: a.start}
 	if a.opt.Objects != nil {
 		told := a.opt.Objects.Server()
-		doc.Version, doc.Platform, doc.Server = told.Version, told.Platform, told.Address
+		doc.Version, doc.Platform, doc.Server, doc.Custom = told.Version, told.Platform, told.Address, told.Custom
 		doc.Gaps = append(doc.Gaps, kube.Gaps(a.opt.Objects.Coverage())...)
 	} else {
 		doc.Gaps = append(doc.Gaps, inventory.Gap{What: "inventory", Reason: "no API server was given to this agent", Remedy: "--kubeconfig, or run inside the cluster"})

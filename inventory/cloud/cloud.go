@@ -280,7 +280,6 @@ type Definition struct {
 	Title   string   `json:"title,omitempty"`
 	Set     bool     `json:"set,omitempty"`
 	Inside  bool     `json:"inside,omitempty"`  // it judges what a cluster runs (mode Microsoft.Kubernetes.Data), not the resource
-	Inside  bool     `json:"inside,omitempty"`  // it judges what a cluster runs (mode Microsoft.Kubernetes.Data), not the resource
 	Members []string `json:"members,omitempty"` // definitions of a set
 }
 

@@ -196,6 +196,7 @@ func (g *Governance) cluster(ctx context.Context, c *store.Cluster, names *links
 		o.NodeDays7d += s.days[name]
 	}
 	o.Sensor, o.PolicyAddon = sighted(c, in.Workloads, defenderSensor), sighted(c, in.Workloads, policyAddon)
+	o.Sensor.Custom = ofGroup(c.Doc.Custom, ".defender.microsoft.com")
 	o.Canaries = canariesOf(s.canaries, c.Name, watched)
 	of := map[string]int{}
 	for i := range in.Workloads {
@@ -299,6 +300,16 @@ func defenderSensor(w *inventory.WorkloadDoc) bool {
 		return false
 	}
 	return strings.HasPrefix(w.Name, "microsoft-defender-") || slices.ContainsFunc(w.Images, func(i inventory.ImageDoc) bool { return strings.Contains(i.Image, "/azuredefender/") })
+}
+
+// ofGroup are the custom resources of one API group, as many as are told.
+func ofGroup(names []string, suffix string) (out []string) {
+	for _, n := range names {
+		if strings.HasSuffix(n, suffix) && len(n) <= 253 && len(out) < 8 {
+			out = append(out, n)
+		}
+	}
+	return out
 }
 
 // policyAddon is Azure Policy's add-on, or the Gatekeeper that comes with it.

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
+	"strings"
 )
 
 // endpoint is where a resource is served.
@@ -38,7 +40,18 @@ type served struct {
 	at     map[string]endpoint // by resource name
 	failed map[string]error
 	groups []string // all API groups of the server
+	custom []string // resources of those in customGroups: runtimepolicies.defender.microsoft.com
 }
+
+// customGroups are the API groups that somebody's custom resource definitions make whose
+// presence says something: Defender's (learn.microsoft.com/azure/defender-for-cloud, deploy
+// with Helm, read 2026-01). That they are served needs no right to know.
+var customGroups = []string{"defender.microsoft.com"}
+
+const (
+	maxCustom     = 16
+	maxCustomName = 253
+)
 
 type apiGroup struct {
 	Name     string `json:"name"`
@@ -114,6 +127,22 @@ func discover(ctx context.Context, c *conn, list []want) (served, error) {
 			return r, ok, a.err
 		})
 	}
+	for _, g := range customGroups {
+		for _, v := range versions[g][:min(len(versions[g]), 4)] {
+			a := resources(endpoint{group: g, version: v})
+			if a.err != nil {
+				found.custom = append(found.custom, "*."+g) // it is served, and does not say what
+			}
+			for name := range a.resources {
+				if full := name + "." + g; !strings.Contains(name, "/") && len(full) <= maxCustomName {
+					found.custom = append(found.custom, full)
+				}
+			}
+		}
+	}
+	slices.Sort(found.custom)
+	found.custom = slices.Compact(found.custom)
+	found.custom = found.custom[:min(len(found.custom), maxCustom)]
 	if err := ctx.Err(); err != nil {
 		return found, err
 	}

@@ -33,8 +33,10 @@ type fakeAPI struct {
 	epoch     int             // watches of an older one end
 	served    map[string]bool // resources
 	forbidden map[string]bool
-	noStream  bool // streamed lists are refused
-	dataOnly  bool // takes no heed of a request for metadata only
+	groups    string            // further API groups, JSON that begins with a comma
+	others    map[string]string // answers by path
+	noStream  bool              // streamed lists are refused
+	dataOnly  bool              // takes no heed of a request for metadata only
 	faults    []string
 	asked     []string
 }
@@ -170,7 +172,11 @@ func (f *fakeAPI) ServeHTTP(rw http.ResponseWriter, r *http.Request) {
 		fmt.Fprintf(rw, `{"gitVersion":%q}`, f.version)
 		return
 	case "/apis":
-		fmt.Fprint(rw, `{"groups":[{"name":"gateway.networking.k8s.io","versions":[{"version":"v1"}],"preferredVersion":{"version":"v1"}}]}`)
+		fmt.Fprintf(rw, `{"groups":[{"name":"gateway.networking.k8s.io","versions":[{"version":"v1"}],"preferredVersion":{"version":"v1"}}%s]}`, f.groups)
+		return
+	}
+	if answer := f.others[r.URL.Path]; answer != "" {
+		fmt.Fprint(rw, answer)
 		return
 	}
 	for resource, k := range fakeKinds {

@@ -61,6 +61,9 @@ type Server struct {
 	Address  string // as in the kubeconfig
 	Version  string // v1.34.2
 	Platform string // where the version or the APIs tell: EKS, GKE, k3s, RKE2, OpenShift; else ""
+	// Custom are the custom resources that are served and say that something is, or was,
+	// installed there, at most 16: runtimepolicies.defender.microsoft.com.
+	Custom []string
 }
 
 // Open makes a watcher. It does not connect yet.
@@ -309,6 +312,7 @@ func (w *Watcher) discover(ctx context.Context) (served, error) {
 	defer w.mu.Unlock()
 	w.server.Version = cut(v.GitVersion, 64)
 	w.server.Platform = platform(v.GitVersion, found.groups)
+	w.server.Custom = found.custom
 	return found, nil
 }
 
