@@ -24,12 +24,13 @@ export function governance({ test, open, drive, base, ready, rows, axe, shot, is
     for (const k of ["cluster", "owner", "protection_inside", "score", "month_to_date", "currency", "price_date", "security_cost"]) is(k in row, `the export lacks ${k}`);
     await page.goto(`${base}/governance?q=onboarded:no`);
     await ready(page);
+    is(/ by risk × money/.test(await page.innerText(".counts-line")), "the order of the list is not told");
     same([...new Set(await page.$$eval(".grid-row[data-id] .c-critical", (l) => l.map((x) => x.textContent.slice(0, 1))))], ["?"], "a cluster that nobody looks into has a number of vulnerabilities");
     const dark = JSON.parse(await exportOf(page, "JSON"));
     is(dark.every((r) => r.critical_running === "not assessed"), "the export has a nought for what is not assessed");
     await page.goto(`${base}/governance?q=cluster:prod-westeurope`);
     await ready(page);
-    for (const [cell, want] of [["c-owner", "tab=ownership"], ["c-protection", "/governance/"], ["c-score", "tab=compliance"], ["c-money", "tab=cost"], ["c-security", "tab=cost"]]) is((await page.getAttribute(`.grid-row[data-id] .${cell} a`, "href")).includes(want), `${cell} does not lead to ${want}`);
+    for (const [cell, want] of [["c-owner", "tab=ownership"], ["c-protection", "/governance/"], ["c-score", "tab=compliance"], ["c-money", "tab=cost"], ["c-security", "tab=cost"], ["c-risk", "/governance/"], ["c-anomaly", "tab=cost"], ["c-critical", "tab=vulnerabilities"]]) is((await page.getAttribute(`.grid-row[data-id] .${cell} a`, "href")).includes(want), `${cell} does not lead to ${want}`);
     for (const [order, first] of [["score", ".c-score"], ["cost", ".c-money"]]) { await page.goto(`${base}/governance?order=${order}`); await ready(page); is(/\d/.test(await page.innerText(`.grid-row[data-id] ${first}`)), `order ${order} begins with what is not assessed`); }
     await context.close();
   }, mockOnly);
@@ -79,7 +80,7 @@ export function governance({ test, open, drive, base, ready, rows, axe, shot, is
     await page.goto(base + "/governance?q=cluster:prod-westeurope");
     await ready(page);
     const at = `${base}/governance/${step(await idOf(page, "prod-westeurope"))}`;
-    for (const [tab, want] of [["protection", ["Proof:", "came back in", "not assessed: no test image", "ContainerSensor"]], ["ownership", ["the cluster's own tags", "who holds Owner"]], ["compliance", ["fail", "not assessed"]], ["cost", ["Protection by provider", "Standard_D8ds_v5", "vCore and month", "bill, "]], ["history", ["Compliance score", "Cost, EUR a day", "days that were evaluated"]]]) {
+    for (const [tab, want] of [["protection", ["Proof:", "came back in", "not assessed: no test image", "ContainerSensor"]], ["ownership", ["the cluster's own tags", "who holds Owner"]], ["vulnerabilities", ["Workloads that run them", "What controls say of its images"]], ["compliance", ["fail", "not assessed"]], ["cost", ["Protection by provider", "Standard_D8ds_v5", "vCore and month", "bill, "]], ["history", ["Compliance score", "Cost, EUR a day", "days that were evaluated"]]]) {
       await page.goto(`${at}?tab=${tab}`);
       await page.waitForSelector("[role=tabpanel]");
       const text = await page.innerText(".page");
@@ -112,6 +113,8 @@ export function governance({ test, open, drive, base, ready, rows, axe, shot, is
     await page.keyboard.press("ArrowLeft");
     is(/^20\d\d-\d\d-\d\d: billed [\d\u202f]+ EUR, protection/.test(await page.innerText(".chart-read")), "the chart cannot be read by keys");
     is((await page.$$(".chart .band.grave")).length === 1 && (await page.$$(".chart .mark")).length > 3, "what was unusual and alerts are not on the time axis");
+    same((await page.$$(".chart .lane")).length, Number(await page.innerText('[role=tab][id$="anomalies"] .tab-count')), "not all that was unusual has its bar on the same axis");
+    is((await page.$$("main h1 a")).length > 0, "what the first line tells leads nowhere");
     const [file] = await Promise.all([page.waitForEvent("download"), page.click("text=Showback CSV")]);
     const csv = await (await import("node:fs/promises")).readFile(await file.path(), "utf8");
     is(/^owner,cost,idle_share,protection,currency,/.test(csv) && csv.includes("not assessed: usage of its clusters is not measured"), `the showback file: ${csv.slice(0, 300)}`);
