@@ -338,47 +338,6 @@ func securityShare(ev *Evaluation) KPI {
 	return k
 }
 
-// budgetBurn is what is spent of all outermost budgets in the currency of the totals.
-func budgetBurn(in *Input) KPI {
-	k := KPI{ID: "budget-burn", Title: "Budget burn", Unit: "percent", Better: "down",
-		Rule: "spent ÷ amount over budgets whose scope lies in no other budget's scope; budgets filtered to security meters are slices only"}
-	if in.Costs == nil || len(in.Costs.Budgets) == 0 {
-		k.NotAssessed = "no budget was read"
-		if in.Costs == nil {
-			k.NotAssessed = noMoney(in)
-		}
-		return k
-	}
-	over, left := 0, 0
-	list := slices.Clone(in.Costs.Budgets)
-	slices.SortStableFunc(list, func(a, b cost.BudgetState) int { return cmp.Compare(b.Burn, a.Burn) })
-	for i, b := range list {
-		if b.Amount.NotAssessed != "" || b.Spent.NotAssessed != "" || b.Amount.Amount <= 0 {
-			left++
-			continue
-		}
-		k.By = append(k.By, Slice{Name: b.Name, Values: map[string]float64{"burn": 100 * b.Burn, "expected": 100 * b.Expected, "spent": b.Spent.Amount.Float(), "amount": b.Amount.Amount.Float()}})
-		if b.Breach != "" {
-			over++
-		}
-		inside := slices.ContainsFunc(list, func(o cost.BudgetState) bool {
-			return !o.Security && o.ID != b.ID && o.Amount.Amount > 0 && strings.HasPrefix(strings.ToLower(b.Scope), strings.ToLower(strings.TrimSuffix(o.Scope, "/"))+"/")
-		}) || slices.ContainsFunc(list[:i], func(o cost.BudgetState) bool { return !o.Security && strings.EqualFold(o.Scope, b.Scope) })
-		if !b.Security && !inside && b.Amount.Currency == in.Costs.Currency {
-			k.N, k.Of = k.N+b.Spent.Amount.Float(), k.Of+b.Amount.Amount.Float()
-		}
-	}
-	if k.Of == 0 {
-		k.NotAssessed = fmt.Sprintf("none of %d budgets can be added up in %s", len(list), in.Costs.Currency)
-	}
-	k.set(100*k.N, k.Of)
-	k.Note = join(fmt.Sprintf("%d of %d budgets break at this rate", over, len(list)), "in "+in.Costs.Currency)
-	if left > 0 {
-		k.Note = join(k.Note, fmt.Sprintf("%d could not be assessed", left))
-	}
-	return k
-}
-
 // exemptions counts what is allowed to fail, and for how long it has been.
 func exemptions(in *Input, config Config) KPI {
 	k := KPI{ID: "exemptions", Title: "Exemptions in force", Unit: "exemptions", Better: "down",
