@@ -117,6 +117,7 @@ func printScanCoverage(w io.Writer, c *v1.ScanCoverage, now time.Time) error {
 	default:
 		fmt.Fprintf(w, "advisories: data of %s, all images matched %s\n", ago(now, a.GetBuilt()), ago(now, a.GetMatchedAt()))
 	}
+	printImageCanary(w, a.GetCanary(), now)
 	return nil
 }
 

@@ -229,6 +229,9 @@ func (a *API) advisoryStatus(ctx context.Context) (*v1.AdvisoryStatus, error) {
 	}
 	out := &v1.AdvisoryStatus{Built: s.Info.Built, NotAssessed: s.NotAssessed, Stale: s.Stale, MaxAge: max(0, int64(s.MaxAge)), Version: s.Info.Version,
 		MatchedAt: s.Matched.Time, RematchedImages: int64(s.Matched.Images), UpdateError: s.UpdateError}
+	if c := &s.Canary; c.Sent != 0 || c.NotAssessed != "" {
+		out.Canary = &v1.ImageCanary{Sent: c.Sent, Seen: c.Seen, Every: c.Every, Found: c.What, Built: c.Built, Missed: c.Missed, NotAssessed: c.NotAssessed}
+	}
 	for _, f := range s.Info.Feeds {
 		out.Feeds = append(out.Feeds, &v1.Feed{Name: f.Name, Records: int64(f.Records), Date: f.Date, Fetched: f.Fetched, Licence: f.Licence, Error: f.Error})
 	}

@@ -5546,6 +5546,7 @@ type AdvisoryStatus struct {
 	MatchedAt       int64                  `protobuf:"varint,7,opt,name=matched_at,json=matchedAt,proto3" json:"matched_at,omitempty"` // when all stored images were last matched again
 	RematchedImages int64                  `protobuf:"varint,8,opt,name=rematched_images,json=rematchedImages,proto3" json:"rematched_images,omitempty"`
 	UpdateError     string                 `protobuf:"bytes,9,opt,name=update_error,json=updateError,proto3" json:"update_error,omitempty"`
+	Canary          *ImageCanary           `protobuf:"bytes,10,opt,name=canary,proto3" json:"canary,omitempty"` // absent = no test image was sent yet, nor is there a reason
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
 }
@@ -5643,6 +5644,106 @@ func (x *AdvisoryStatus) GetUpdateError() string {
 	return ""
 }
 
+func (x *AdvisoryStatus) GetCanary() *ImageCanary {
+	if x != nil {
+		return x.Canary
+	}
+	return nil
+}
+
+// ImageCanary is the hub's test image: one that is vulnerable by the advisories must be found so, and not once it is mended.
+type ImageCanary struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Sent          int64                  `protobuf:"varint,1,opt,name=sent,proto3" json:"sent,omitempty"`                                 // last; nanoseconds
+	Seen          int64                  `protobuf:"varint,2,opt,name=seen,proto3" json:"seen,omitempty"`                                 // last that was found as it must; 0 = never
+	Every         int64                  `protobuf:"varint,3,opt,name=every,proto3" json:"every,omitempty"`                               // how often it is sent, nanoseconds; 0 = never
+	Found         string                 `protobuf:"bytes,4,opt,name=found,proto3" json:"found,omitempty"`                                // at seen: CVE, package and versions
+	Built         int64                  `protobuf:"varint,5,opt,name=built,proto3" json:"built,omitempty"`                               // date of the advisories by which it was found
+	Missed        string                 `protobuf:"bytes,6,opt,name=missed,proto3" json:"missed,omitempty"`                              // why the last one did not come back; empty = it did, or is on its way
+	NotAssessed   string                 `protobuf:"bytes,7,opt,name=not_assessed,json=notAssessed,proto3" json:"not_assessed,omitempty"` // why none could be sent
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ImageCanary) Reset() {
+	*x = ImageCanary{}
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[63]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ImageCanary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ImageCanary) ProtoMessage() {}
+
+func (x *ImageCanary) ProtoReflect() protoreflect.Message {
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[63]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ImageCanary.ProtoReflect.Descriptor instead.
+func (*ImageCanary) Descriptor() ([]byte, []int) {
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{63}
+}
+
+func (x *ImageCanary) GetSent() int64 {
+	if x != nil {
+		return x.Sent
+	}
+	return 0
+}
+
+func (x *ImageCanary) GetSeen() int64 {
+	if x != nil {
+		return x.Seen
+	}
+	return 0
+}
+
+func (x *ImageCanary) GetEvery() int64 {
+	if x != nil {
+		return x.Every
+	}
+	return 0
+}
+
+func (x *ImageCanary) GetFound() string {
+	if x != nil {
+		return x.Found
+	}
+	return ""
+}
+
+func (x *ImageCanary) GetBuilt() int64 {
+	if x != nil {
+		return x.Built
+	}
+	return 0
+}
+
+func (x *ImageCanary) GetMissed() string {
+	if x != nil {
+		return x.Missed
+	}
+	return ""
+}
+
+func (x *ImageCanary) GetNotAssessed() string {
+	if x != nil {
+		return x.NotAssessed
+	}
+	return ""
+}
+
 type Feed struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
 	Name          string                 `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
@@ -5657,7 +5758,7 @@ type Feed struct {
 
 func (x *Feed) Reset() {
 	*x = Feed{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[63]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[64]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5669,7 +5770,7 @@ func (x *Feed) String() string {
 func (*Feed) ProtoMessage() {}
 
 func (x *Feed) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[63]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[64]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5682,7 +5783,7 @@ func (x *Feed) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Feed.ProtoReflect.Descriptor instead.
 func (*Feed) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{63}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{64}
 }
 
 func (x *Feed) GetName() string {
@@ -5737,7 +5838,7 @@ type SubmitScanRequest struct {
 
 func (x *SubmitScanRequest) Reset() {
 	*x = SubmitScanRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[64]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[65]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5749,7 +5850,7 @@ func (x *SubmitScanRequest) String() string {
 func (*SubmitScanRequest) ProtoMessage() {}
 
 func (x *SubmitScanRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[64]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[65]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5762,7 +5863,7 @@ func (x *SubmitScanRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitScanRequest.ProtoReflect.Descriptor instead.
 func (*SubmitScanRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{64}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{65}
 }
 
 func (x *SubmitScanRequest) GetCatalogJson() []byte {
@@ -5789,7 +5890,7 @@ type SubmitScanResponse struct {
 
 func (x *SubmitScanResponse) Reset() {
 	*x = SubmitScanResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[65]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[66]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5801,7 +5902,7 @@ func (x *SubmitScanResponse) String() string {
 func (*SubmitScanResponse) ProtoMessage() {}
 
 func (x *SubmitScanResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[65]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[66]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5814,7 +5915,7 @@ func (x *SubmitScanResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitScanResponse.ProtoReflect.Descriptor instead.
 func (*SubmitScanResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{65}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{66}
 }
 
 func (x *SubmitScanResponse) GetKey() string {
@@ -5840,7 +5941,7 @@ type GetVerdictRequest struct {
 
 func (x *GetVerdictRequest) Reset() {
 	*x = GetVerdictRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[66]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[67]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5852,7 +5953,7 @@ func (x *GetVerdictRequest) String() string {
 func (*GetVerdictRequest) ProtoMessage() {}
 
 func (x *GetVerdictRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[66]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[67]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5865,7 +5966,7 @@ func (x *GetVerdictRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVerdictRequest.ProtoReflect.Descriptor instead.
 func (*GetVerdictRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{66}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{67}
 }
 
 func (x *GetVerdictRequest) GetKey() string {
@@ -5884,7 +5985,7 @@ type GetVerdictResponse struct {
 
 func (x *GetVerdictResponse) Reset() {
 	*x = GetVerdictResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[67]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[68]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5896,7 +5997,7 @@ func (x *GetVerdictResponse) String() string {
 func (*GetVerdictResponse) ProtoMessage() {}
 
 func (x *GetVerdictResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[67]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[68]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5909,7 +6010,7 @@ func (x *GetVerdictResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetVerdictResponse.ProtoReflect.Descriptor instead.
 func (*GetVerdictResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{67}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{68}
 }
 
 func (x *GetVerdictResponse) GetReportJson() []byte {
@@ -5928,7 +6029,7 @@ type RecordGateRequest struct {
 
 func (x *RecordGateRequest) Reset() {
 	*x = RecordGateRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[68]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[69]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5940,7 +6041,7 @@ func (x *RecordGateRequest) String() string {
 func (*RecordGateRequest) ProtoMessage() {}
 
 func (x *RecordGateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[68]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[69]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5953,7 +6054,7 @@ func (x *RecordGateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordGateRequest.ProtoReflect.Descriptor instead.
 func (*RecordGateRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{68}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{69}
 }
 
 func (x *RecordGateRequest) GetRun() *GateRun {
@@ -5971,7 +6072,7 @@ type RecordGateResponse struct {
 
 func (x *RecordGateResponse) Reset() {
 	*x = RecordGateResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[69]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[70]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -5983,7 +6084,7 @@ func (x *RecordGateResponse) String() string {
 func (*RecordGateResponse) ProtoMessage() {}
 
 func (x *RecordGateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[69]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[70]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -5996,7 +6097,7 @@ func (x *RecordGateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RecordGateResponse.ProtoReflect.Descriptor instead.
 func (*RecordGateResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{69}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{70}
 }
 
 // Remediation: how fast vulnerabilities leave what runs. The clock belongs to
@@ -6012,7 +6113,7 @@ type GetRemediationRequest struct {
 
 func (x *GetRemediationRequest) Reset() {
 	*x = GetRemediationRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[70]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[71]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6024,7 +6125,7 @@ func (x *GetRemediationRequest) String() string {
 func (*GetRemediationRequest) ProtoMessage() {}
 
 func (x *GetRemediationRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[70]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[71]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6037,7 +6138,7 @@ func (x *GetRemediationRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRemediationRequest.ProtoReflect.Descriptor instead.
 func (*GetRemediationRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{70}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{71}
 }
 
 func (x *GetRemediationRequest) GetFilter() string {
@@ -6065,7 +6166,7 @@ type GetRemediationResponse struct {
 
 func (x *GetRemediationResponse) Reset() {
 	*x = GetRemediationResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[71]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[72]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6077,7 +6178,7 @@ func (x *GetRemediationResponse) String() string {
 func (*GetRemediationResponse) ProtoMessage() {}
 
 func (x *GetRemediationResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[71]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[72]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6090,7 +6191,7 @@ func (x *GetRemediationResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetRemediationResponse.ProtoReflect.Descriptor instead.
 func (*GetRemediationResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{71}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{72}
 }
 
 func (x *GetRemediationResponse) GetRows() []*RemediationRow {
@@ -6132,7 +6233,7 @@ type RemediationRow struct {
 
 func (x *RemediationRow) Reset() {
 	*x = RemediationRow{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[72]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[73]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6144,7 +6245,7 @@ func (x *RemediationRow) String() string {
 func (*RemediationRow) ProtoMessage() {}
 
 func (x *RemediationRow) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[72]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[73]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6157,7 +6258,7 @@ func (x *RemediationRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use RemediationRow.ProtoReflect.Descriptor instead.
 func (*RemediationRow) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{72}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{73}
 }
 
 func (x *RemediationRow) GetGroup() string {
@@ -6267,7 +6368,7 @@ type ClusterRow struct {
 
 func (x *ClusterRow) Reset() {
 	*x = ClusterRow{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[73]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[74]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6279,7 +6380,7 @@ func (x *ClusterRow) String() string {
 func (*ClusterRow) ProtoMessage() {}
 
 func (x *ClusterRow) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[73]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[74]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6292,7 +6393,7 @@ func (x *ClusterRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterRow.ProtoReflect.Descriptor instead.
 func (*ClusterRow) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{73}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{74}
 }
 
 func (x *ClusterRow) GetName() string {
@@ -6510,7 +6611,7 @@ type ListClustersRequest struct {
 
 func (x *ListClustersRequest) Reset() {
 	*x = ListClustersRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[74]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[75]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6522,7 +6623,7 @@ func (x *ListClustersRequest) String() string {
 func (*ListClustersRequest) ProtoMessage() {}
 
 func (x *ListClustersRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[74]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[75]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6535,7 +6636,7 @@ func (x *ListClustersRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClustersRequest.ProtoReflect.Descriptor instead.
 func (*ListClustersRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{74}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{75}
 }
 
 func (x *ListClustersRequest) GetFilter() string {
@@ -6579,7 +6680,7 @@ type ListClustersResponse struct {
 
 func (x *ListClustersResponse) Reset() {
 	*x = ListClustersResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[75]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[76]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6591,7 +6692,7 @@ func (x *ListClustersResponse) String() string {
 func (*ListClustersResponse) ProtoMessage() {}
 
 func (x *ListClustersResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[75]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[76]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6604,7 +6705,7 @@ func (x *ListClustersResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListClustersResponse.ProtoReflect.Descriptor instead.
 func (*ListClustersResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{75}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{76}
 }
 
 func (x *ListClustersResponse) GetClusters() []*ClusterRow {
@@ -6651,7 +6752,7 @@ type GetClusterRequest struct {
 
 func (x *GetClusterRequest) Reset() {
 	*x = GetClusterRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[76]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[77]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6663,7 +6764,7 @@ func (x *GetClusterRequest) String() string {
 func (*GetClusterRequest) ProtoMessage() {}
 
 func (x *GetClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[76]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[77]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6676,7 +6777,7 @@ func (x *GetClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClusterRequest.ProtoReflect.Descriptor instead.
 func (*GetClusterRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{76}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{77}
 }
 
 func (x *GetClusterRequest) GetName() string {
@@ -6698,7 +6799,7 @@ type GetClusterResponse struct {
 
 func (x *GetClusterResponse) Reset() {
 	*x = GetClusterResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[77]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[78]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6710,7 +6811,7 @@ func (x *GetClusterResponse) String() string {
 func (*GetClusterResponse) ProtoMessage() {}
 
 func (x *GetClusterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[77]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[78]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6723,7 +6824,7 @@ func (x *GetClusterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetClusterResponse.ProtoReflect.Descriptor instead.
 func (*GetClusterResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{77}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{78}
 }
 
 func (x *GetClusterResponse) GetCluster() *ClusterRow {
@@ -6779,7 +6880,7 @@ type ClusterNode struct {
 
 func (x *ClusterNode) Reset() {
 	*x = ClusterNode{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[78]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[79]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6791,7 +6892,7 @@ func (x *ClusterNode) String() string {
 func (*ClusterNode) ProtoMessage() {}
 
 func (x *ClusterNode) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[78]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[79]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6804,7 +6905,7 @@ func (x *ClusterNode) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterNode.ProtoReflect.Descriptor instead.
 func (*ClusterNode) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{78}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{79}
 }
 
 func (x *ClusterNode) GetName() string {
@@ -6943,7 +7044,7 @@ type ClusterNamespace struct {
 
 func (x *ClusterNamespace) Reset() {
 	*x = ClusterNamespace{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[79]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[80]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -6955,7 +7056,7 @@ func (x *ClusterNamespace) String() string {
 func (*ClusterNamespace) ProtoMessage() {}
 
 func (x *ClusterNamespace) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[79]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[80]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -6968,7 +7069,7 @@ func (x *ClusterNamespace) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClusterNamespace.ProtoReflect.Descriptor instead.
 func (*ClusterNamespace) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{79}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{80}
 }
 
 func (x *ClusterNamespace) GetName() string {
@@ -7049,7 +7150,7 @@ type Baseline struct {
 
 func (x *Baseline) Reset() {
 	*x = Baseline{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[80]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[81]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7061,7 +7162,7 @@ func (x *Baseline) String() string {
 func (*Baseline) ProtoMessage() {}
 
 func (x *Baseline) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[80]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[81]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7074,7 +7175,7 @@ func (x *Baseline) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Baseline.ProtoReflect.Descriptor instead.
 func (*Baseline) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{80}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{81}
 }
 
 func (x *Baseline) GetModel() string {
@@ -7157,7 +7258,7 @@ type WorkloadRow struct {
 
 func (x *WorkloadRow) Reset() {
 	*x = WorkloadRow{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[81]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[82]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7169,7 +7270,7 @@ func (x *WorkloadRow) String() string {
 func (*WorkloadRow) ProtoMessage() {}
 
 func (x *WorkloadRow) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[81]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[82]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7182,7 +7283,7 @@ func (x *WorkloadRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkloadRow.ProtoReflect.Descriptor instead.
 func (*WorkloadRow) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{81}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{82}
 }
 
 func (x *WorkloadRow) GetCluster() string {
@@ -7413,7 +7514,7 @@ type WorkloadImage struct {
 
 func (x *WorkloadImage) Reset() {
 	*x = WorkloadImage{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[82]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[83]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7425,7 +7526,7 @@ func (x *WorkloadImage) String() string {
 func (*WorkloadImage) ProtoMessage() {}
 
 func (x *WorkloadImage) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[82]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[83]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7438,7 +7539,7 @@ func (x *WorkloadImage) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkloadImage.ProtoReflect.Descriptor instead.
 func (*WorkloadImage) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{82}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{83}
 }
 
 func (x *WorkloadImage) GetContainer() string {
@@ -7523,7 +7624,7 @@ type ListWorkloadsRequest struct {
 
 func (x *ListWorkloadsRequest) Reset() {
 	*x = ListWorkloadsRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[83]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[84]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7535,7 +7636,7 @@ func (x *ListWorkloadsRequest) String() string {
 func (*ListWorkloadsRequest) ProtoMessage() {}
 
 func (x *ListWorkloadsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[83]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[84]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7548,7 +7649,7 @@ func (x *ListWorkloadsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkloadsRequest.ProtoReflect.Descriptor instead.
 func (*ListWorkloadsRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{83}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{84}
 }
 
 func (x *ListWorkloadsRequest) GetFilter() string {
@@ -7593,7 +7694,7 @@ type ListWorkloadsResponse struct {
 
 func (x *ListWorkloadsResponse) Reset() {
 	*x = ListWorkloadsResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[84]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[85]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7605,7 +7706,7 @@ func (x *ListWorkloadsResponse) String() string {
 func (*ListWorkloadsResponse) ProtoMessage() {}
 
 func (x *ListWorkloadsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[84]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[85]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7618,7 +7719,7 @@ func (x *ListWorkloadsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListWorkloadsResponse.ProtoReflect.Descriptor instead.
 func (*ListWorkloadsResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{84}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{85}
 }
 
 func (x *ListWorkloadsResponse) GetWorkloads() []*WorkloadRow {
@@ -7673,7 +7774,7 @@ type GetWorkloadRequest struct {
 
 func (x *GetWorkloadRequest) Reset() {
 	*x = GetWorkloadRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[85]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[86]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7685,7 +7786,7 @@ func (x *GetWorkloadRequest) String() string {
 func (*GetWorkloadRequest) ProtoMessage() {}
 
 func (x *GetWorkloadRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[85]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[86]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7698,7 +7799,7 @@ func (x *GetWorkloadRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWorkloadRequest.ProtoReflect.Descriptor instead.
 func (*GetWorkloadRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{85}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{86}
 }
 
 func (x *GetWorkloadRequest) GetCluster() string {
@@ -7733,7 +7834,7 @@ type GetWorkloadResponse struct {
 
 func (x *GetWorkloadResponse) Reset() {
 	*x = GetWorkloadResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[86]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[87]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7745,7 +7846,7 @@ func (x *GetWorkloadResponse) String() string {
 func (*GetWorkloadResponse) ProtoMessage() {}
 
 func (x *GetWorkloadResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[86]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[87]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7758,7 +7859,7 @@ func (x *GetWorkloadResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetWorkloadResponse.ProtoReflect.Descriptor instead.
 func (*GetWorkloadResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{86}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{87}
 }
 
 func (x *GetWorkloadResponse) GetWorkload() *WorkloadRow {
@@ -7847,7 +7948,7 @@ type WorkloadPod struct {
 
 func (x *WorkloadPod) Reset() {
 	*x = WorkloadPod{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[87]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[88]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7859,7 +7960,7 @@ func (x *WorkloadPod) String() string {
 func (*WorkloadPod) ProtoMessage() {}
 
 func (x *WorkloadPod) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[87]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[88]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7872,7 +7973,7 @@ func (x *WorkloadPod) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use WorkloadPod.ProtoReflect.Descriptor instead.
 func (*WorkloadPod) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{87}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{88}
 }
 
 func (x *WorkloadPod) GetName() string {
@@ -7962,7 +8063,7 @@ type IdentityRow struct {
 
 func (x *IdentityRow) Reset() {
 	*x = IdentityRow{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[88]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[89]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -7974,7 +8075,7 @@ func (x *IdentityRow) String() string {
 func (*IdentityRow) ProtoMessage() {}
 
 func (x *IdentityRow) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[88]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[89]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -7987,7 +8088,7 @@ func (x *IdentityRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdentityRow.ProtoReflect.Descriptor instead.
 func (*IdentityRow) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{88}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{89}
 }
 
 func (x *IdentityRow) GetCluster() string {
@@ -8163,7 +8264,7 @@ type ListIdentitiesRequest struct {
 
 func (x *ListIdentitiesRequest) Reset() {
 	*x = ListIdentitiesRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[89]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[90]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8175,7 +8276,7 @@ func (x *ListIdentitiesRequest) String() string {
 func (*ListIdentitiesRequest) ProtoMessage() {}
 
 func (x *ListIdentitiesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[89]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[90]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8188,7 +8289,7 @@ func (x *ListIdentitiesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListIdentitiesRequest.ProtoReflect.Descriptor instead.
 func (*ListIdentitiesRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{89}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{90}
 }
 
 func (x *ListIdentitiesRequest) GetFilter() string {
@@ -8233,7 +8334,7 @@ type ListIdentitiesResponse struct {
 
 func (x *ListIdentitiesResponse) Reset() {
 	*x = ListIdentitiesResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[90]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[91]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8245,7 +8346,7 @@ func (x *ListIdentitiesResponse) String() string {
 func (*ListIdentitiesResponse) ProtoMessage() {}
 
 func (x *ListIdentitiesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[90]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[91]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8258,7 +8359,7 @@ func (x *ListIdentitiesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListIdentitiesResponse.ProtoReflect.Descriptor instead.
 func (*ListIdentitiesResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{90}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{91}
 }
 
 func (x *ListIdentitiesResponse) GetIdentities() []*IdentityRow {
@@ -8313,7 +8414,7 @@ type GetIdentityRequest struct {
 
 func (x *GetIdentityRequest) Reset() {
 	*x = GetIdentityRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[91]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[92]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8325,7 +8426,7 @@ func (x *GetIdentityRequest) String() string {
 func (*GetIdentityRequest) ProtoMessage() {}
 
 func (x *GetIdentityRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[91]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[92]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8338,7 +8439,7 @@ func (x *GetIdentityRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetIdentityRequest.ProtoReflect.Descriptor instead.
 func (*GetIdentityRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{91}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{92}
 }
 
 func (x *GetIdentityRequest) GetCluster() string {
@@ -8369,7 +8470,7 @@ type GetIdentityResponse struct {
 
 func (x *GetIdentityResponse) Reset() {
 	*x = GetIdentityResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[92]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[93]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8381,7 +8482,7 @@ func (x *GetIdentityResponse) String() string {
 func (*GetIdentityResponse) ProtoMessage() {}
 
 func (x *GetIdentityResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[92]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[93]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8394,7 +8495,7 @@ func (x *GetIdentityResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetIdentityResponse.ProtoReflect.Descriptor instead.
 func (*GetIdentityResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{92}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{93}
 }
 
 func (x *GetIdentityResponse) GetIdentity() *IdentityRow {
@@ -8458,7 +8559,7 @@ type Right struct {
 
 func (x *Right) Reset() {
 	*x = Right{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[93]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[94]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8470,7 +8571,7 @@ func (x *Right) String() string {
 func (*Right) ProtoMessage() {}
 
 func (x *Right) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[93]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[94]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8483,7 +8584,7 @@ func (x *Right) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Right.ProtoReflect.Descriptor instead.
 func (*Right) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{93}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{94}
 }
 
 func (x *Right) GetVerbs() []string {
@@ -8580,7 +8681,7 @@ type IdentityUse struct {
 
 func (x *IdentityUse) Reset() {
 	*x = IdentityUse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[94]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[95]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8592,7 +8693,7 @@ func (x *IdentityUse) String() string {
 func (*IdentityUse) ProtoMessage() {}
 
 func (x *IdentityUse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[94]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[95]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8605,7 +8706,7 @@ func (x *IdentityUse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IdentityUse.ProtoReflect.Descriptor instead.
 func (*IdentityUse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{94}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{95}
 }
 
 func (x *IdentityUse) GetVerb() string {
@@ -8700,7 +8801,7 @@ type ExposureRow struct {
 
 func (x *ExposureRow) Reset() {
 	*x = ExposureRow{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[95]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[96]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8712,7 +8813,7 @@ func (x *ExposureRow) String() string {
 func (*ExposureRow) ProtoMessage() {}
 
 func (x *ExposureRow) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[95]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[96]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8725,7 +8826,7 @@ func (x *ExposureRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ExposureRow.ProtoReflect.Descriptor instead.
 func (*ExposureRow) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{95}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{96}
 }
 
 func (x *ExposureRow) GetCluster() string {
@@ -8887,7 +8988,7 @@ type ListExposuresRequest struct {
 
 func (x *ListExposuresRequest) Reset() {
 	*x = ListExposuresRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[96]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[97]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8899,7 +9000,7 @@ func (x *ListExposuresRequest) String() string {
 func (*ListExposuresRequest) ProtoMessage() {}
 
 func (x *ListExposuresRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[96]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[97]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8912,7 +9013,7 @@ func (x *ListExposuresRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExposuresRequest.ProtoReflect.Descriptor instead.
 func (*ListExposuresRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{96}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{97}
 }
 
 func (x *ListExposuresRequest) GetFilter() string {
@@ -8957,7 +9058,7 @@ type ListExposuresResponse struct {
 
 func (x *ListExposuresResponse) Reset() {
 	*x = ListExposuresResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[97]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[98]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -8969,7 +9070,7 @@ func (x *ListExposuresResponse) String() string {
 func (*ListExposuresResponse) ProtoMessage() {}
 
 func (x *ListExposuresResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[97]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[98]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -8982,7 +9083,7 @@ func (x *ListExposuresResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListExposuresResponse.ProtoReflect.Descriptor instead.
 func (*ListExposuresResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{97}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{98}
 }
 
 func (x *ListExposuresResponse) GetExposures() []*ExposureRow {
@@ -9055,7 +9156,7 @@ type AuditRow struct {
 
 func (x *AuditRow) Reset() {
 	*x = AuditRow{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[98]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[99]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9067,7 +9168,7 @@ func (x *AuditRow) String() string {
 func (*AuditRow) ProtoMessage() {}
 
 func (x *AuditRow) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[98]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[99]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9080,7 +9181,7 @@ func (x *AuditRow) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AuditRow.ProtoReflect.Descriptor instead.
 func (*AuditRow) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{98}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{99}
 }
 
 func (x *AuditRow) GetId() string {
@@ -9234,7 +9335,7 @@ type ListAuditRequest struct {
 
 func (x *ListAuditRequest) Reset() {
 	*x = ListAuditRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[99]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[100]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9246,7 +9347,7 @@ func (x *ListAuditRequest) String() string {
 func (*ListAuditRequest) ProtoMessage() {}
 
 func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[99]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[100]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9259,7 +9360,7 @@ func (x *ListAuditRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditRequest.ProtoReflect.Descriptor instead.
 func (*ListAuditRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{99}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{100}
 }
 
 func (x *ListAuditRequest) GetFilter() string {
@@ -9297,7 +9398,7 @@ type ListAuditResponse struct {
 
 func (x *ListAuditResponse) Reset() {
 	*x = ListAuditResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[100]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[101]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9309,7 +9410,7 @@ func (x *ListAuditResponse) String() string {
 func (*ListAuditResponse) ProtoMessage() {}
 
 func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[100]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[101]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9322,7 +9423,7 @@ func (x *ListAuditResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAuditResponse.ProtoReflect.Descriptor instead.
 func (*ListAuditResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{100}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{101}
 }
 
 func (x *ListAuditResponse) GetEvents() []*AuditRow {
@@ -9376,7 +9477,7 @@ type GetAuditEventRequest struct {
 
 func (x *GetAuditEventRequest) Reset() {
 	*x = GetAuditEventRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[101]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[102]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9388,7 +9489,7 @@ func (x *GetAuditEventRequest) String() string {
 func (*GetAuditEventRequest) ProtoMessage() {}
 
 func (x *GetAuditEventRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[101]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[102]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9401,7 +9502,7 @@ func (x *GetAuditEventRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAuditEventRequest.ProtoReflect.Descriptor instead.
 func (*GetAuditEventRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{101}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{102}
 }
 
 func (x *GetAuditEventRequest) GetId() string {
@@ -9423,7 +9524,7 @@ type GetAuditEventResponse struct {
 
 func (x *GetAuditEventResponse) Reset() {
 	*x = GetAuditEventResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[102]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[103]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9435,7 +9536,7 @@ func (x *GetAuditEventResponse) String() string {
 func (*GetAuditEventResponse) ProtoMessage() {}
 
 func (x *GetAuditEventResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[102]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[103]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9448,7 +9549,7 @@ func (x *GetAuditEventResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetAuditEventResponse.ProtoReflect.Descriptor instead.
 func (*GetAuditEventResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{102}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{103}
 }
 
 func (x *GetAuditEventResponse) GetEvent() *AuditRow {
@@ -9490,7 +9591,7 @@ type CreateJoinTokenRequest struct {
 
 func (x *CreateJoinTokenRequest) Reset() {
 	*x = CreateJoinTokenRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[103]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[104]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9502,7 +9603,7 @@ func (x *CreateJoinTokenRequest) String() string {
 func (*CreateJoinTokenRequest) ProtoMessage() {}
 
 func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[103]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[104]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9515,7 +9616,7 @@ func (x *CreateJoinTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenRequest.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{103}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{104}
 }
 
 func (x *CreateJoinTokenRequest) GetRole() string {
@@ -9550,7 +9651,7 @@ type CreateJoinTokenResponse struct {
 
 func (x *CreateJoinTokenResponse) Reset() {
 	*x = CreateJoinTokenResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[104]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[105]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9562,7 +9663,7 @@ func (x *CreateJoinTokenResponse) String() string {
 func (*CreateJoinTokenResponse) ProtoMessage() {}
 
 func (x *CreateJoinTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[104]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[105]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9575,7 +9676,7 @@ func (x *CreateJoinTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CreateJoinTokenResponse.ProtoReflect.Descriptor instead.
 func (*CreateJoinTokenResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{104}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{105}
 }
 
 func (x *CreateJoinTokenResponse) GetToken() string {
@@ -9607,7 +9708,7 @@ type GetGovernanceRequest struct {
 
 func (x *GetGovernanceRequest) Reset() {
 	*x = GetGovernanceRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[105]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[106]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9619,7 +9720,7 @@ func (x *GetGovernanceRequest) String() string {
 func (*GetGovernanceRequest) ProtoMessage() {}
 
 func (x *GetGovernanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[105]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[106]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9632,7 +9733,7 @@ func (x *GetGovernanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGovernanceRequest.ProtoReflect.Descriptor instead.
 func (*GetGovernanceRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{105}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{106}
 }
 
 type GetGovernanceResponse struct {
@@ -9649,7 +9750,7 @@ type GetGovernanceResponse struct {
 
 func (x *GetGovernanceResponse) Reset() {
 	*x = GetGovernanceResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[106]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[107]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9661,7 +9762,7 @@ func (x *GetGovernanceResponse) String() string {
 func (*GetGovernanceResponse) ProtoMessage() {}
 
 func (x *GetGovernanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[106]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[107]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9674,7 +9775,7 @@ func (x *GetGovernanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGovernanceResponse.ProtoReflect.Descriptor instead.
 func (*GetGovernanceResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{106}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{107}
 }
 
 func (x *GetGovernanceResponse) GetEvaluationJson() string {
@@ -9733,7 +9834,7 @@ type ListGovernanceRequest struct {
 
 func (x *ListGovernanceRequest) Reset() {
 	*x = ListGovernanceRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[107]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[108]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9745,7 +9846,7 @@ func (x *ListGovernanceRequest) String() string {
 func (*ListGovernanceRequest) ProtoMessage() {}
 
 func (x *ListGovernanceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[107]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[108]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9758,7 +9859,7 @@ func (x *ListGovernanceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGovernanceRequest.ProtoReflect.Descriptor instead.
 func (*ListGovernanceRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{107}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{108}
 }
 
 func (x *ListGovernanceRequest) GetKind() string {
@@ -9811,7 +9912,7 @@ type ListGovernanceResponse struct {
 
 func (x *ListGovernanceResponse) Reset() {
 	*x = ListGovernanceResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[108]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[109]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9823,7 +9924,7 @@ func (x *ListGovernanceResponse) String() string {
 func (*ListGovernanceResponse) ProtoMessage() {}
 
 func (x *ListGovernanceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[108]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[109]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9836,7 +9937,7 @@ func (x *ListGovernanceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListGovernanceResponse.ProtoReflect.Descriptor instead.
 func (*ListGovernanceResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{108}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{109}
 }
 
 func (x *ListGovernanceResponse) GetItems() []*GovernanceItem {
@@ -9898,7 +9999,7 @@ type GovernanceItem struct {
 
 func (x *GovernanceItem) Reset() {
 	*x = GovernanceItem{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[109]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[110]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9910,7 +10011,7 @@ func (x *GovernanceItem) String() string {
 func (*GovernanceItem) ProtoMessage() {}
 
 func (x *GovernanceItem) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[109]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[110]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9923,7 +10024,7 @@ func (x *GovernanceItem) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GovernanceItem.ProtoReflect.Descriptor instead.
 func (*GovernanceItem) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{109}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{110}
 }
 
 func (x *GovernanceItem) GetKey() string {
@@ -9949,7 +10050,7 @@ type GetGovernanceClusterRequest struct {
 
 func (x *GetGovernanceClusterRequest) Reset() {
 	*x = GetGovernanceClusterRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[110]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[111]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -9961,7 +10062,7 @@ func (x *GetGovernanceClusterRequest) String() string {
 func (*GetGovernanceClusterRequest) ProtoMessage() {}
 
 func (x *GetGovernanceClusterRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[110]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[111]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -9974,7 +10075,7 @@ func (x *GetGovernanceClusterRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGovernanceClusterRequest.ProtoReflect.Descriptor instead.
 func (*GetGovernanceClusterRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{110}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{111}
 }
 
 func (x *GetGovernanceClusterRequest) GetId() string {
@@ -9998,7 +10099,7 @@ type GetGovernanceClusterResponse struct {
 
 func (x *GetGovernanceClusterResponse) Reset() {
 	*x = GetGovernanceClusterResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[111]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[112]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10010,7 +10111,7 @@ func (x *GetGovernanceClusterResponse) String() string {
 func (*GetGovernanceClusterResponse) ProtoMessage() {}
 
 func (x *GetGovernanceClusterResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[111]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[112]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10023,7 +10124,7 @@ func (x *GetGovernanceClusterResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetGovernanceClusterResponse.ProtoReflect.Descriptor instead.
 func (*GetGovernanceClusterResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{111}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{112}
 }
 
 func (x *GetGovernanceClusterResponse) GetClusterJson() string {
@@ -10078,7 +10179,7 @@ type GetCostRequest struct {
 
 func (x *GetCostRequest) Reset() {
 	*x = GetCostRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[112]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[113]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10090,7 +10191,7 @@ func (x *GetCostRequest) String() string {
 func (*GetCostRequest) ProtoMessage() {}
 
 func (x *GetCostRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[112]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[113]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10103,7 +10204,7 @@ func (x *GetCostRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCostRequest.ProtoReflect.Descriptor instead.
 func (*GetCostRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{112}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{113}
 }
 
 func (x *GetCostRequest) GetFrom() int64 {
@@ -10133,7 +10234,7 @@ type GetCostResponse struct {
 
 func (x *GetCostResponse) Reset() {
 	*x = GetCostResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[113]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[114]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10145,7 +10246,7 @@ func (x *GetCostResponse) String() string {
 func (*GetCostResponse) ProtoMessage() {}
 
 func (x *GetCostResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[113]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[114]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10158,7 +10259,7 @@ func (x *GetCostResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetCostResponse.ProtoReflect.Descriptor instead.
 func (*GetCostResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{113}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{114}
 }
 
 func (x *GetCostResponse) GetReportJson() string {
@@ -10211,7 +10312,7 @@ type AlertMark struct {
 
 func (x *AlertMark) Reset() {
 	*x = AlertMark{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[114]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[115]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10223,7 +10324,7 @@ func (x *AlertMark) String() string {
 func (*AlertMark) ProtoMessage() {}
 
 func (x *AlertMark) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[114]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[115]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10236,7 +10337,7 @@ func (x *AlertMark) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AlertMark.ProtoReflect.Descriptor instead.
 func (*AlertMark) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{114}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{115}
 }
 
 func (x *AlertMark) GetId() string {
@@ -10289,7 +10390,7 @@ type GetComplianceRequest struct {
 
 func (x *GetComplianceRequest) Reset() {
 	*x = GetComplianceRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[115]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[116]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10301,7 +10402,7 @@ func (x *GetComplianceRequest) String() string {
 func (*GetComplianceRequest) ProtoMessage() {}
 
 func (x *GetComplianceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[115]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[116]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10314,7 +10415,7 @@ func (x *GetComplianceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetComplianceRequest.ProtoReflect.Descriptor instead.
 func (*GetComplianceRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{115}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{116}
 }
 
 type GetComplianceResponse struct {
@@ -10331,7 +10432,7 @@ type GetComplianceResponse struct {
 
 func (x *GetComplianceResponse) Reset() {
 	*x = GetComplianceResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[116]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[117]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10343,7 +10444,7 @@ func (x *GetComplianceResponse) String() string {
 func (*GetComplianceResponse) ProtoMessage() {}
 
 func (x *GetComplianceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[116]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[117]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10356,7 +10457,7 @@ func (x *GetComplianceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetComplianceResponse.ProtoReflect.Descriptor instead.
 func (*GetComplianceResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{116}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{117}
 }
 
 func (x *GetComplianceResponse) GetControlsJson() string {
@@ -10409,7 +10510,7 @@ type ListReviewsRequest struct {
 
 func (x *ListReviewsRequest) Reset() {
 	*x = ListReviewsRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[117]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[118]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10421,7 +10522,7 @@ func (x *ListReviewsRequest) String() string {
 func (*ListReviewsRequest) ProtoMessage() {}
 
 func (x *ListReviewsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[117]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[118]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10434,7 +10535,7 @@ func (x *ListReviewsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReviewsRequest.ProtoReflect.Descriptor instead.
 func (*ListReviewsRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{117}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{118}
 }
 
 type ListReviewsResponse struct {
@@ -10446,7 +10547,7 @@ type ListReviewsResponse struct {
 
 func (x *ListReviewsResponse) Reset() {
 	*x = ListReviewsResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[118]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[119]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10458,7 +10559,7 @@ func (x *ListReviewsResponse) String() string {
 func (*ListReviewsResponse) ProtoMessage() {}
 
 func (x *ListReviewsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[118]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[119]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10471,7 +10572,7 @@ func (x *ListReviewsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListReviewsResponse.ProtoReflect.Descriptor instead.
 func (*ListReviewsResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{118}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{119}
 }
 
 func (x *ListReviewsResponse) GetReviewsJson() string {
@@ -10493,7 +10594,7 @@ type AddReviewRequest struct {
 
 func (x *AddReviewRequest) Reset() {
 	*x = AddReviewRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[119]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[120]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10505,7 +10606,7 @@ func (x *AddReviewRequest) String() string {
 func (*AddReviewRequest) ProtoMessage() {}
 
 func (x *AddReviewRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[119]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[120]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10518,7 +10619,7 @@ func (x *AddReviewRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddReviewRequest.ProtoReflect.Descriptor instead.
 func (*AddReviewRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{119}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{120}
 }
 
 func (x *AddReviewRequest) GetSubject() string {
@@ -10558,7 +10659,7 @@ type AddReviewResponse struct {
 
 func (x *AddReviewResponse) Reset() {
 	*x = AddReviewResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[120]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[121]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10570,7 +10671,7 @@ func (x *AddReviewResponse) String() string {
 func (*AddReviewResponse) ProtoMessage() {}
 
 func (x *AddReviewResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[120]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[121]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10583,7 +10684,7 @@ func (x *AddReviewResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use AddReviewResponse.ProtoReflect.Descriptor instead.
 func (*AddReviewResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{120}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{121}
 }
 
 func (x *AddReviewResponse) GetReviewJson() string {
@@ -10602,7 +10703,7 @@ type SubmitSnapshotRequest struct {
 
 func (x *SubmitSnapshotRequest) Reset() {
 	*x = SubmitSnapshotRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[121]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[122]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10614,7 +10715,7 @@ func (x *SubmitSnapshotRequest) String() string {
 func (*SubmitSnapshotRequest) ProtoMessage() {}
 
 func (x *SubmitSnapshotRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[121]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[122]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10627,7 +10728,7 @@ func (x *SubmitSnapshotRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitSnapshotRequest.ProtoReflect.Descriptor instead.
 func (*SubmitSnapshotRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{121}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{122}
 }
 
 func (x *SubmitSnapshotRequest) GetData() []byte {
@@ -10650,7 +10751,7 @@ type SubmitSnapshotResponse struct {
 
 func (x *SubmitSnapshotResponse) Reset() {
 	*x = SubmitSnapshotResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[122]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[123]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10662,7 +10763,7 @@ func (x *SubmitSnapshotResponse) String() string {
 func (*SubmitSnapshotResponse) ProtoMessage() {}
 
 func (x *SubmitSnapshotResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[122]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[123]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10675,7 +10776,7 @@ func (x *SubmitSnapshotResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitSnapshotResponse.ProtoReflect.Descriptor instead.
 func (*SubmitSnapshotResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{122}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{123}
 }
 
 func (x *SubmitSnapshotResponse) GetRecords() int64 {
@@ -10723,7 +10824,7 @@ type SubmitChargesRequest struct {
 
 func (x *SubmitChargesRequest) Reset() {
 	*x = SubmitChargesRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[123]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[124]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10735,7 +10836,7 @@ func (x *SubmitChargesRequest) String() string {
 func (*SubmitChargesRequest) ProtoMessage() {}
 
 func (x *SubmitChargesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[123]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[124]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10748,7 +10849,7 @@ func (x *SubmitChargesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitChargesRequest.ProtoReflect.Descriptor instead.
 func (*SubmitChargesRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{123}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{124}
 }
 
 func (x *SubmitChargesRequest) GetData() []byte {
@@ -10777,7 +10878,7 @@ type SubmitChargesResponse struct {
 
 func (x *SubmitChargesResponse) Reset() {
 	*x = SubmitChargesResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[124]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[125]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10789,7 +10890,7 @@ func (x *SubmitChargesResponse) String() string {
 func (*SubmitChargesResponse) ProtoMessage() {}
 
 func (x *SubmitChargesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[124]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[125]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10802,7 +10903,7 @@ func (x *SubmitChargesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SubmitChargesResponse.ProtoReflect.Descriptor instead.
 func (*SubmitChargesResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{124}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{125}
 }
 
 func (x *SubmitChargesResponse) GetRows() int64 {
@@ -10841,7 +10942,7 @@ type ReevaluateRequest struct {
 
 func (x *ReevaluateRequest) Reset() {
 	*x = ReevaluateRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[125]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[126]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10853,7 +10954,7 @@ func (x *ReevaluateRequest) String() string {
 func (*ReevaluateRequest) ProtoMessage() {}
 
 func (x *ReevaluateRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[125]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[126]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10866,7 +10967,7 @@ func (x *ReevaluateRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReevaluateRequest.ProtoReflect.Descriptor instead.
 func (*ReevaluateRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{125}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{126}
 }
 
 type ReevaluateResponse struct {
@@ -10879,7 +10980,7 @@ type ReevaluateResponse struct {
 
 func (x *ReevaluateResponse) Reset() {
 	*x = ReevaluateResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[126]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[127]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10891,7 +10992,7 @@ func (x *ReevaluateResponse) String() string {
 func (*ReevaluateResponse) ProtoMessage() {}
 
 func (x *ReevaluateResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[126]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[127]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10904,7 +11005,7 @@ func (x *ReevaluateResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ReevaluateResponse.ProtoReflect.Descriptor instead.
 func (*ReevaluateResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{126}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{127}
 }
 
 func (x *ReevaluateResponse) GetAt() int64 {
@@ -10931,7 +11032,7 @@ type GetEvidenceRequest struct {
 
 func (x *GetEvidenceRequest) Reset() {
 	*x = GetEvidenceRequest{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[127]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[128]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10943,7 +11044,7 @@ func (x *GetEvidenceRequest) String() string {
 func (*GetEvidenceRequest) ProtoMessage() {}
 
 func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[127]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[128]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -10956,7 +11057,7 @@ func (x *GetEvidenceRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceRequest.ProtoReflect.Descriptor instead.
 func (*GetEvidenceRequest) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{127}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{128}
 }
 
 func (x *GetEvidenceRequest) GetFrom() int64 {
@@ -10982,7 +11083,7 @@ type GetEvidenceResponse struct {
 
 func (x *GetEvidenceResponse) Reset() {
 	*x = GetEvidenceResponse{}
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[128]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[129]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -10994,7 +11095,7 @@ func (x *GetEvidenceResponse) String() string {
 func (*GetEvidenceResponse) ProtoMessage() {}
 
 func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[128]
+	mi := &file_dockreeve_v1_dockreeve_proto_msgTypes[129]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -11007,7 +11108,7 @@ func (x *GetEvidenceResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetEvidenceResponse.ProtoReflect.Descriptor instead.
 func (*GetEvidenceResponse) Descriptor() ([]byte, []int) {
-	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{128}
+	return file_dockreeve_v1_dockreeve_proto_rawDescGZIP(), []int{129}
 }
 
 func (x *GetEvidenceResponse) GetFactsJson() string {
@@ -11539,7 +11640,7 @@ const file_dockreeve_v1_dockreeve_proto_rawDesc = "" +
 	"\x05owner\x18\x04 \x01(\tR\x05owner\"\x1a\n" +
 	"\x18GetAdvisoryStatusRequest\"Q\n" +
 	"\x19GetAdvisoryStatusResponse\x124\n" +
-	"\x06status\x18\x01 \x01(\v2\x1c.dockreeve.v1.AdvisoryStatusR\x06status\"\xa9\x02\n" +
+	"\x06status\x18\x01 \x01(\v2\x1c.dockreeve.v1.AdvisoryStatusR\x06status\"\xdc\x02\n" +
 	"\x0eAdvisoryStatus\x12\x14\n" +
 	"\x05built\x18\x01 \x01(\x03R\x05built\x12!\n" +
 	"\fnot_assessed\x18\x02 \x01(\tR\vnotAssessed\x12\x14\n" +
@@ -11550,7 +11651,17 @@ const file_dockreeve_v1_dockreeve_proto_rawDesc = "" +
 	"\n" +
 	"matched_at\x18\a \x01(\x03R\tmatchedAt\x12)\n" +
 	"\x10rematched_images\x18\b \x01(\x03R\x0frematchedImages\x12!\n" +
-	"\fupdate_error\x18\t \x01(\tR\vupdateError\"\x92\x01\n" +
+	"\fupdate_error\x18\t \x01(\tR\vupdateError\x121\n" +
+	"\x06canary\x18\n" +
+	" \x01(\v2\x19.dockreeve.v1.ImageCanaryR\x06canary\"\xb2\x01\n" +
+	"\vImageCanary\x12\x12\n" +
+	"\x04sent\x18\x01 \x01(\x03R\x04sent\x12\x12\n" +
+	"\x04seen\x18\x02 \x01(\x03R\x04seen\x12\x14\n" +
+	"\x05every\x18\x03 \x01(\x03R\x05every\x12\x14\n" +
+	"\x05found\x18\x04 \x01(\tR\x05found\x12\x14\n" +
+	"\x05built\x18\x05 \x01(\x03R\x05built\x12\x16\n" +
+	"\x06missed\x18\x06 \x01(\tR\x06missed\x12!\n" +
+	"\fnot_assessed\x18\a \x01(\tR\vnotAssessed\"\x92\x01\n" +
 	"\x04Feed\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x18\n" +
 	"\arecords\x18\x02 \x01(\x03R\arecords\x12\x12\n" +
@@ -12131,7 +12242,7 @@ func file_dockreeve_v1_dockreeve_proto_rawDescGZIP() []byte {
 }
 
 var file_dockreeve_v1_dockreeve_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_dockreeve_v1_dockreeve_proto_msgTypes = make([]protoimpl.MessageInfo, 129)
+var file_dockreeve_v1_dockreeve_proto_msgTypes = make([]protoimpl.MessageInfo, 130)
 var file_dockreeve_v1_dockreeve_proto_goTypes = []any{
 	(Severity)(0),                            // 0: dockreeve.v1.Severity
 	(AlertStatus)(0),                         // 1: dockreeve.v1.AlertStatus
@@ -12198,72 +12309,73 @@ var file_dockreeve_v1_dockreeve_proto_goTypes = []any{
 	(*GetAdvisoryStatusRequest)(nil),         // 62: dockreeve.v1.GetAdvisoryStatusRequest
 	(*GetAdvisoryStatusResponse)(nil),        // 63: dockreeve.v1.GetAdvisoryStatusResponse
 	(*AdvisoryStatus)(nil),                   // 64: dockreeve.v1.AdvisoryStatus
-	(*Feed)(nil),                             // 65: dockreeve.v1.Feed
-	(*SubmitScanRequest)(nil),                // 66: dockreeve.v1.SubmitScanRequest
-	(*SubmitScanResponse)(nil),               // 67: dockreeve.v1.SubmitScanResponse
-	(*GetVerdictRequest)(nil),                // 68: dockreeve.v1.GetVerdictRequest
-	(*GetVerdictResponse)(nil),               // 69: dockreeve.v1.GetVerdictResponse
-	(*RecordGateRequest)(nil),                // 70: dockreeve.v1.RecordGateRequest
-	(*RecordGateResponse)(nil),               // 71: dockreeve.v1.RecordGateResponse
-	(*GetRemediationRequest)(nil),            // 72: dockreeve.v1.GetRemediationRequest
-	(*GetRemediationResponse)(nil),           // 73: dockreeve.v1.GetRemediationResponse
-	(*RemediationRow)(nil),                   // 74: dockreeve.v1.RemediationRow
-	(*ClusterRow)(nil),                       // 75: dockreeve.v1.ClusterRow
-	(*ListClustersRequest)(nil),              // 76: dockreeve.v1.ListClustersRequest
-	(*ListClustersResponse)(nil),             // 77: dockreeve.v1.ListClustersResponse
-	(*GetClusterRequest)(nil),                // 78: dockreeve.v1.GetClusterRequest
-	(*GetClusterResponse)(nil),               // 79: dockreeve.v1.GetClusterResponse
-	(*ClusterNode)(nil),                      // 80: dockreeve.v1.ClusterNode
-	(*ClusterNamespace)(nil),                 // 81: dockreeve.v1.ClusterNamespace
-	(*Baseline)(nil),                         // 82: dockreeve.v1.Baseline
-	(*WorkloadRow)(nil),                      // 83: dockreeve.v1.WorkloadRow
-	(*WorkloadImage)(nil),                    // 84: dockreeve.v1.WorkloadImage
-	(*ListWorkloadsRequest)(nil),             // 85: dockreeve.v1.ListWorkloadsRequest
-	(*ListWorkloadsResponse)(nil),            // 86: dockreeve.v1.ListWorkloadsResponse
-	(*GetWorkloadRequest)(nil),               // 87: dockreeve.v1.GetWorkloadRequest
-	(*GetWorkloadResponse)(nil),              // 88: dockreeve.v1.GetWorkloadResponse
-	(*WorkloadPod)(nil),                      // 89: dockreeve.v1.WorkloadPod
-	(*IdentityRow)(nil),                      // 90: dockreeve.v1.IdentityRow
-	(*ListIdentitiesRequest)(nil),            // 91: dockreeve.v1.ListIdentitiesRequest
-	(*ListIdentitiesResponse)(nil),           // 92: dockreeve.v1.ListIdentitiesResponse
-	(*GetIdentityRequest)(nil),               // 93: dockreeve.v1.GetIdentityRequest
-	(*GetIdentityResponse)(nil),              // 94: dockreeve.v1.GetIdentityResponse
-	(*Right)(nil),                            // 95: dockreeve.v1.Right
-	(*IdentityUse)(nil),                      // 96: dockreeve.v1.IdentityUse
-	(*ExposureRow)(nil),                      // 97: dockreeve.v1.ExposureRow
-	(*ListExposuresRequest)(nil),             // 98: dockreeve.v1.ListExposuresRequest
-	(*ListExposuresResponse)(nil),            // 99: dockreeve.v1.ListExposuresResponse
-	(*AuditRow)(nil),                         // 100: dockreeve.v1.AuditRow
-	(*ListAuditRequest)(nil),                 // 101: dockreeve.v1.ListAuditRequest
-	(*ListAuditResponse)(nil),                // 102: dockreeve.v1.ListAuditResponse
-	(*GetAuditEventRequest)(nil),             // 103: dockreeve.v1.GetAuditEventRequest
-	(*GetAuditEventResponse)(nil),            // 104: dockreeve.v1.GetAuditEventResponse
-	(*CreateJoinTokenRequest)(nil),           // 105: dockreeve.v1.CreateJoinTokenRequest
-	(*CreateJoinTokenResponse)(nil),          // 106: dockreeve.v1.CreateJoinTokenResponse
-	(*GetGovernanceRequest)(nil),             // 107: dockreeve.v1.GetGovernanceRequest
-	(*GetGovernanceResponse)(nil),            // 108: dockreeve.v1.GetGovernanceResponse
-	(*ListGovernanceRequest)(nil),            // 109: dockreeve.v1.ListGovernanceRequest
-	(*ListGovernanceResponse)(nil),           // 110: dockreeve.v1.ListGovernanceResponse
-	(*GovernanceItem)(nil),                   // 111: dockreeve.v1.GovernanceItem
-	(*GetGovernanceClusterRequest)(nil),      // 112: dockreeve.v1.GetGovernanceClusterRequest
-	(*GetGovernanceClusterResponse)(nil),     // 113: dockreeve.v1.GetGovernanceClusterResponse
-	(*GetCostRequest)(nil),                   // 114: dockreeve.v1.GetCostRequest
-	(*GetCostResponse)(nil),                  // 115: dockreeve.v1.GetCostResponse
-	(*AlertMark)(nil),                        // 116: dockreeve.v1.AlertMark
-	(*GetComplianceRequest)(nil),             // 117: dockreeve.v1.GetComplianceRequest
-	(*GetComplianceResponse)(nil),            // 118: dockreeve.v1.GetComplianceResponse
-	(*ListReviewsRequest)(nil),               // 119: dockreeve.v1.ListReviewsRequest
-	(*ListReviewsResponse)(nil),              // 120: dockreeve.v1.ListReviewsResponse
-	(*AddReviewRequest)(nil),                 // 121: dockreeve.v1.AddReviewRequest
-	(*AddReviewResponse)(nil),                // 122: dockreeve.v1.AddReviewResponse
-	(*SubmitSnapshotRequest)(nil),            // 123: dockreeve.v1.SubmitSnapshotRequest
-	(*SubmitSnapshotResponse)(nil),           // 124: dockreeve.v1.SubmitSnapshotResponse
-	(*SubmitChargesRequest)(nil),             // 125: dockreeve.v1.SubmitChargesRequest
-	(*SubmitChargesResponse)(nil),            // 126: dockreeve.v1.SubmitChargesResponse
-	(*ReevaluateRequest)(nil),                // 127: dockreeve.v1.ReevaluateRequest
-	(*ReevaluateResponse)(nil),               // 128: dockreeve.v1.ReevaluateResponse
-	(*GetEvidenceRequest)(nil),               // 129: dockreeve.v1.GetEvidenceRequest
-	(*GetEvidenceResponse)(nil),              // 130: dockreeve.v1.GetEvidenceResponse
+	(*ImageCanary)(nil),                      // 65: dockreeve.v1.ImageCanary
+	(*Feed)(nil),                             // 66: dockreeve.v1.Feed
+	(*SubmitScanRequest)(nil),                // 67: dockreeve.v1.SubmitScanRequest
+	(*SubmitScanResponse)(nil),               // 68: dockreeve.v1.SubmitScanResponse
+	(*GetVerdictRequest)(nil),                // 69: dockreeve.v1.GetVerdictRequest
+	(*GetVerdictResponse)(nil),               // 70: dockreeve.v1.GetVerdictResponse
+	(*RecordGateRequest)(nil),                // 71: dockreeve.v1.RecordGateRequest
+	(*RecordGateResponse)(nil),               // 72: dockreeve.v1.RecordGateResponse
+	(*GetRemediationRequest)(nil),            // 73: dockreeve.v1.GetRemediationRequest
+	(*GetRemediationResponse)(nil),           // 74: dockreeve.v1.GetRemediationResponse
+	(*RemediationRow)(nil),                   // 75: dockreeve.v1.RemediationRow
+	(*ClusterRow)(nil),                       // 76: dockreeve.v1.ClusterRow
+	(*ListClustersRequest)(nil),              // 77: dockreeve.v1.ListClustersRequest
+	(*ListClustersResponse)(nil),             // 78: dockreeve.v1.ListClustersResponse
+	(*GetClusterRequest)(nil),                // 79: dockreeve.v1.GetClusterRequest
+	(*GetClusterResponse)(nil),               // 80: dockreeve.v1.GetClusterResponse
+	(*ClusterNode)(nil),                      // 81: dockreeve.v1.ClusterNode
+	(*ClusterNamespace)(nil),                 // 82: dockreeve.v1.ClusterNamespace
+	(*Baseline)(nil),                         // 83: dockreeve.v1.Baseline
+	(*WorkloadRow)(nil),                      // 84: dockreeve.v1.WorkloadRow
+	(*WorkloadImage)(nil),                    // 85: dockreeve.v1.WorkloadImage
+	(*ListWorkloadsRequest)(nil),             // 86: dockreeve.v1.ListWorkloadsRequest
+	(*ListWorkloadsResponse)(nil),            // 87: dockreeve.v1.ListWorkloadsResponse
+	(*GetWorkloadRequest)(nil),               // 88: dockreeve.v1.GetWorkloadRequest
+	(*GetWorkloadResponse)(nil),              // 89: dockreeve.v1.GetWorkloadResponse
+	(*WorkloadPod)(nil),                      // 90: dockreeve.v1.WorkloadPod
+	(*IdentityRow)(nil),                      // 91: dockreeve.v1.IdentityRow
+	(*ListIdentitiesRequest)(nil),            // 92: dockreeve.v1.ListIdentitiesRequest
+	(*ListIdentitiesResponse)(nil),           // 93: dockreeve.v1.ListIdentitiesResponse
+	(*GetIdentityRequest)(nil),               // 94: dockreeve.v1.GetIdentityRequest
+	(*GetIdentityResponse)(nil),              // 95: dockreeve.v1.GetIdentityResponse
+	(*Right)(nil),                            // 96: dockreeve.v1.Right
+	(*IdentityUse)(nil),                      // 97: dockreeve.v1.IdentityUse
+	(*ExposureRow)(nil),                      // 98: dockreeve.v1.ExposureRow
+	(*ListExposuresRequest)(nil),             // 99: dockreeve.v1.ListExposuresRequest
+	(*ListExposuresResponse)(nil),            // 100: dockreeve.v1.ListExposuresResponse
+	(*AuditRow)(nil),                         // 101: dockreeve.v1.AuditRow
+	(*ListAuditRequest)(nil),                 // 102: dockreeve.v1.ListAuditRequest
+	(*ListAuditResponse)(nil),                // 103: dockreeve.v1.ListAuditResponse
+	(*GetAuditEventRequest)(nil),             // 104: dockreeve.v1.GetAuditEventRequest
+	(*GetAuditEventResponse)(nil),            // 105: dockreeve.v1.GetAuditEventResponse
+	(*CreateJoinTokenRequest)(nil),           // 106: dockreeve.v1.CreateJoinTokenRequest
+	(*CreateJoinTokenResponse)(nil),          // 107: dockreeve.v1.CreateJoinTokenResponse
+	(*GetGovernanceRequest)(nil),             // 108: dockreeve.v1.GetGovernanceRequest
+	(*GetGovernanceResponse)(nil),            // 109: dockreeve.v1.GetGovernanceResponse
+	(*ListGovernanceRequest)(nil),            // 110: dockreeve.v1.ListGovernanceRequest
+	(*ListGovernanceResponse)(nil),           // 111: dockreeve.v1.ListGovernanceResponse
+	(*GovernanceItem)(nil),                   // 112: dockreeve.v1.GovernanceItem
+	(*GetGovernanceClusterRequest)(nil),      // 113: dockreeve.v1.GetGovernanceClusterRequest
+	(*GetGovernanceClusterResponse)(nil),     // 114: dockreeve.v1.GetGovernanceClusterResponse
+	(*GetCostRequest)(nil),                   // 115: dockreeve.v1.GetCostRequest
+	(*GetCostResponse)(nil),                  // 116: dockreeve.v1.GetCostResponse
+	(*AlertMark)(nil),                        // 117: dockreeve.v1.AlertMark
+	(*GetComplianceRequest)(nil),             // 118: dockreeve.v1.GetComplianceRequest
+	(*GetComplianceResponse)(nil),            // 119: dockreeve.v1.GetComplianceResponse
+	(*ListReviewsRequest)(nil),               // 120: dockreeve.v1.ListReviewsRequest
+	(*ListReviewsResponse)(nil),              // 121: dockreeve.v1.ListReviewsResponse
+	(*AddReviewRequest)(nil),                 // 122: dockreeve.v1.AddReviewRequest
+	(*AddReviewResponse)(nil),                // 123: dockreeve.v1.AddReviewResponse
+	(*SubmitSnapshotRequest)(nil),            // 124: dockreeve.v1.SubmitSnapshotRequest
+	(*SubmitSnapshotResponse)(nil),           // 125: dockreeve.v1.SubmitSnapshotResponse
+	(*SubmitChargesRequest)(nil),             // 126: dockreeve.v1.SubmitChargesRequest
+	(*SubmitChargesResponse)(nil),            // 127: dockreeve.v1.SubmitChargesResponse
+	(*ReevaluateRequest)(nil),                // 128: dockreeve.v1.ReevaluateRequest
+	(*ReevaluateResponse)(nil),               // 129: dockreeve.v1.ReevaluateResponse
+	(*GetEvidenceRequest)(nil),               // 130: dockreeve.v1.GetEvidenceRequest
+	(*GetEvidenceResponse)(nil),              // 131: dockreeve.v1.GetEvidenceResponse
 }
 var file_dockreeve_v1_dockreeve_proto_depIdxs = []int32{
 	1,   // 0: dockreeve.v1.Alert.status:type_name -> dockreeve.v1.AlertStatus
@@ -12330,129 +12442,130 @@ var file_dockreeve_v1_dockreeve_proto_depIdxs = []int32{
 	41,  // 61: dockreeve.v1.AffectedImage.findings:type_name -> dockreeve.v1.ImageVulnerability
 	36,  // 62: dockreeve.v1.AffectedImage.running:type_name -> dockreeve.v1.Running
 	64,  // 63: dockreeve.v1.GetAdvisoryStatusResponse.status:type_name -> dockreeve.v1.AdvisoryStatus
-	65,  // 64: dockreeve.v1.AdvisoryStatus.feeds:type_name -> dockreeve.v1.Feed
-	32,  // 65: dockreeve.v1.SubmitScanResponse.counts:type_name -> dockreeve.v1.SeverityCounts
-	51,  // 66: dockreeve.v1.RecordGateRequest.run:type_name -> dockreeve.v1.GateRun
-	74,  // 67: dockreeve.v1.GetRemediationResponse.rows:type_name -> dockreeve.v1.RemediationRow
-	0,   // 68: dockreeve.v1.RemediationRow.severity:type_name -> dockreeve.v1.Severity
-	28,  // 69: dockreeve.v1.ClusterRow.gaps:type_name -> dockreeve.v1.Gap
-	75,  // 70: dockreeve.v1.ListClustersResponse.clusters:type_name -> dockreeve.v1.ClusterRow
-	75,  // 71: dockreeve.v1.GetClusterResponse.cluster:type_name -> dockreeve.v1.ClusterRow
-	80,  // 72: dockreeve.v1.GetClusterResponse.nodes:type_name -> dockreeve.v1.ClusterNode
-	81,  // 73: dockreeve.v1.GetClusterResponse.namespaces:type_name -> dockreeve.v1.ClusterNamespace
-	82,  // 74: dockreeve.v1.GetClusterResponse.baselines:type_name -> dockreeve.v1.Baseline
-	84,  // 75: dockreeve.v1.WorkloadRow.images:type_name -> dockreeve.v1.WorkloadImage
-	0,   // 76: dockreeve.v1.WorkloadRow.alerts_worst:type_name -> dockreeve.v1.Severity
-	32,  // 77: dockreeve.v1.WorkloadImage.counts:type_name -> dockreeve.v1.SeverityCounts
-	83,  // 78: dockreeve.v1.ListWorkloadsResponse.workloads:type_name -> dockreeve.v1.WorkloadRow
-	28,  // 79: dockreeve.v1.ListWorkloadsResponse.not_assessed:type_name -> dockreeve.v1.Gap
-	83,  // 80: dockreeve.v1.GetWorkloadResponse.workload:type_name -> dockreeve.v1.WorkloadRow
-	89,  // 81: dockreeve.v1.GetWorkloadResponse.pods:type_name -> dockreeve.v1.WorkloadPod
-	97,  // 82: dockreeve.v1.GetWorkloadResponse.exposures:type_name -> dockreeve.v1.ExposureRow
-	95,  // 83: dockreeve.v1.GetWorkloadResponse.rights:type_name -> dockreeve.v1.Right
-	2,   // 84: dockreeve.v1.GetWorkloadResponse.alerts:type_name -> dockreeve.v1.Alert
-	90,  // 85: dockreeve.v1.ListIdentitiesResponse.identities:type_name -> dockreeve.v1.IdentityRow
-	28,  // 86: dockreeve.v1.ListIdentitiesResponse.not_assessed:type_name -> dockreeve.v1.Gap
-	90,  // 87: dockreeve.v1.GetIdentityResponse.identity:type_name -> dockreeve.v1.IdentityRow
-	95,  // 88: dockreeve.v1.GetIdentityResponse.rights:type_name -> dockreeve.v1.Right
-	96,  // 89: dockreeve.v1.GetIdentityResponse.uses:type_name -> dockreeve.v1.IdentityUse
-	2,   // 90: dockreeve.v1.GetIdentityResponse.alerts:type_name -> dockreeve.v1.Alert
-	82,  // 91: dockreeve.v1.GetIdentityResponse.baselines:type_name -> dockreeve.v1.Baseline
-	97,  // 92: dockreeve.v1.ListExposuresResponse.exposures:type_name -> dockreeve.v1.ExposureRow
-	28,  // 93: dockreeve.v1.ListExposuresResponse.not_assessed:type_name -> dockreeve.v1.Gap
-	100, // 94: dockreeve.v1.ListAuditResponse.events:type_name -> dockreeve.v1.AuditRow
-	28,  // 95: dockreeve.v1.ListAuditResponse.not_assessed:type_name -> dockreeve.v1.Gap
-	100, // 96: dockreeve.v1.GetAuditEventResponse.event:type_name -> dockreeve.v1.AuditRow
-	28,  // 97: dockreeve.v1.GetGovernanceResponse.gaps:type_name -> dockreeve.v1.Gap
-	111, // 98: dockreeve.v1.ListGovernanceResponse.items:type_name -> dockreeve.v1.GovernanceItem
-	28,  // 99: dockreeve.v1.ListGovernanceResponse.not_assessed:type_name -> dockreeve.v1.Gap
-	2,   // 100: dockreeve.v1.GetGovernanceClusterResponse.alerts:type_name -> dockreeve.v1.Alert
-	116, // 101: dockreeve.v1.GetCostResponse.alerts:type_name -> dockreeve.v1.AlertMark
-	0,   // 102: dockreeve.v1.AlertMark.severity:type_name -> dockreeve.v1.Severity
-	28,  // 103: dockreeve.v1.SubmitSnapshotResponse.gaps:type_name -> dockreeve.v1.Gap
-	12,  // 104: dockreeve.v1.AlertService.ListAlerts:input_type -> dockreeve.v1.ListAlertsRequest
-	14,  // 105: dockreeve.v1.AlertService.GetAlert:input_type -> dockreeve.v1.GetAlertRequest
-	16,  // 106: dockreeve.v1.AlertService.ListOccurrences:input_type -> dockreeve.v1.ListOccurrencesRequest
-	18,  // 107: dockreeve.v1.AlertService.SetAlertStatus:input_type -> dockreeve.v1.SetAlertStatusRequest
-	20,  // 108: dockreeve.v1.ChangeService.Watch:input_type -> dockreeve.v1.WatchRequest
-	24,  // 109: dockreeve.v1.StatusService.GetStatus:input_type -> dockreeve.v1.GetStatusRequest
-	30,  // 110: dockreeve.v1.StatusService.ListRules:input_type -> dockreeve.v1.ListRulesRequest
-	44,  // 111: dockreeve.v1.ImageService.ListImages:input_type -> dockreeve.v1.ListImagesRequest
-	47,  // 112: dockreeve.v1.ImageService.GetImage:input_type -> dockreeve.v1.GetImageRequest
-	52,  // 113: dockreeve.v1.ImageService.ListImageVulnerabilities:input_type -> dockreeve.v1.ListImageVulnerabilitiesRequest
-	54,  // 114: dockreeve.v1.ImageService.ListImagePackages:input_type -> dockreeve.v1.ListImagePackagesRequest
-	57,  // 115: dockreeve.v1.ImageService.ListVulnerabilities:input_type -> dockreeve.v1.ListVulnerabilitiesRequest
-	59,  // 116: dockreeve.v1.ImageService.GetVulnerability:input_type -> dockreeve.v1.GetVulnerabilityRequest
-	62,  // 117: dockreeve.v1.ImageService.GetAdvisoryStatus:input_type -> dockreeve.v1.GetAdvisoryStatusRequest
-	66,  // 118: dockreeve.v1.ImageService.SubmitScan:input_type -> dockreeve.v1.SubmitScanRequest
-	68,  // 119: dockreeve.v1.ImageService.GetVerdict:input_type -> dockreeve.v1.GetVerdictRequest
-	70,  // 120: dockreeve.v1.ImageService.RecordGate:input_type -> dockreeve.v1.RecordGateRequest
-	72,  // 121: dockreeve.v1.ImageService.GetRemediation:input_type -> dockreeve.v1.GetRemediationRequest
-	76,  // 122: dockreeve.v1.ClusterService.ListClusters:input_type -> dockreeve.v1.ListClustersRequest
-	78,  // 123: dockreeve.v1.ClusterService.GetCluster:input_type -> dockreeve.v1.GetClusterRequest
-	85,  // 124: dockreeve.v1.ClusterService.ListWorkloads:input_type -> dockreeve.v1.ListWorkloadsRequest
-	87,  // 125: dockreeve.v1.ClusterService.GetWorkload:input_type -> dockreeve.v1.GetWorkloadRequest
-	91,  // 126: dockreeve.v1.ClusterService.ListIdentities:input_type -> dockreeve.v1.ListIdentitiesRequest
-	93,  // 127: dockreeve.v1.ClusterService.GetIdentity:input_type -> dockreeve.v1.GetIdentityRequest
-	98,  // 128: dockreeve.v1.ClusterService.ListExposures:input_type -> dockreeve.v1.ListExposuresRequest
-	101, // 129: dockreeve.v1.ClusterService.ListAudit:input_type -> dockreeve.v1.ListAuditRequest
-	103, // 130: dockreeve.v1.ClusterService.GetAuditEvent:input_type -> dockreeve.v1.GetAuditEventRequest
-	105, // 131: dockreeve.v1.ClusterService.CreateJoinToken:input_type -> dockreeve.v1.CreateJoinTokenRequest
-	107, // 132: dockreeve.v1.GovernanceService.GetGovernance:input_type -> dockreeve.v1.GetGovernanceRequest
-	109, // 133: dockreeve.v1.GovernanceService.ListGovernance:input_type -> dockreeve.v1.ListGovernanceRequest
-	112, // 134: dockreeve.v1.GovernanceService.GetGovernanceCluster:input_type -> dockreeve.v1.GetGovernanceClusterRequest
-	114, // 135: dockreeve.v1.GovernanceService.GetCost:input_type -> dockreeve.v1.GetCostRequest
-	117, // 136: dockreeve.v1.GovernanceService.GetCompliance:input_type -> dockreeve.v1.GetComplianceRequest
-	119, // 137: dockreeve.v1.GovernanceService.ListReviews:input_type -> dockreeve.v1.ListReviewsRequest
-	121, // 138: dockreeve.v1.GovernanceService.AddReview:input_type -> dockreeve.v1.AddReviewRequest
-	123, // 139: dockreeve.v1.GovernanceService.SubmitSnapshot:input_type -> dockreeve.v1.SubmitSnapshotRequest
-	125, // 140: dockreeve.v1.GovernanceService.SubmitCharges:input_type -> dockreeve.v1.SubmitChargesRequest
-	127, // 141: dockreeve.v1.GovernanceService.Reevaluate:input_type -> dockreeve.v1.ReevaluateRequest
-	129, // 142: dockreeve.v1.GovernanceService.GetEvidence:input_type -> dockreeve.v1.GetEvidenceRequest
-	13,  // 143: dockreeve.v1.AlertService.ListAlerts:output_type -> dockreeve.v1.ListAlertsResponse
-	15,  // 144: dockreeve.v1.AlertService.GetAlert:output_type -> dockreeve.v1.GetAlertResponse
-	17,  // 145: dockreeve.v1.AlertService.ListOccurrences:output_type -> dockreeve.v1.ListOccurrencesResponse
-	19,  // 146: dockreeve.v1.AlertService.SetAlertStatus:output_type -> dockreeve.v1.SetAlertStatusResponse
-	21,  // 147: dockreeve.v1.ChangeService.Watch:output_type -> dockreeve.v1.WatchResponse
-	25,  // 148: dockreeve.v1.StatusService.GetStatus:output_type -> dockreeve.v1.GetStatusResponse
-	31,  // 149: dockreeve.v1.StatusService.ListRules:output_type -> dockreeve.v1.ListRulesResponse
-	45,  // 150: dockreeve.v1.ImageService.ListImages:output_type -> dockreeve.v1.ListImagesResponse
-	48,  // 151: dockreeve.v1.ImageService.GetImage:output_type -> dockreeve.v1.GetImageResponse
-	53,  // 152: dockreeve.v1.ImageService.ListImageVulnerabilities:output_type -> dockreeve.v1.ListImageVulnerabilitiesResponse
-	55,  // 153: dockreeve.v1.ImageService.ListImagePackages:output_type -> dockreeve.v1.ListImagePackagesResponse
-	58,  // 154: dockreeve.v1.ImageService.ListVulnerabilities:output_type -> dockreeve.v1.ListVulnerabilitiesResponse
-	60,  // 155: dockreeve.v1.ImageService.GetVulnerability:output_type -> dockreeve.v1.GetVulnerabilityResponse
-	63,  // 156: dockreeve.v1.ImageService.GetAdvisoryStatus:output_type -> dockreeve.v1.GetAdvisoryStatusResponse
-	67,  // 157: dockreeve.v1.ImageService.SubmitScan:output_type -> dockreeve.v1.SubmitScanResponse
-	69,  // 158: dockreeve.v1.ImageService.GetVerdict:output_type -> dockreeve.v1.GetVerdictResponse
-	71,  // 159: dockreeve.v1.ImageService.RecordGate:output_type -> dockreeve.v1.RecordGateResponse
-	73,  // 160: dockreeve.v1.ImageService.GetRemediation:output_type -> dockreeve.v1.GetRemediationResponse
-	77,  // 161: dockreeve.v1.ClusterService.ListClusters:output_type -> dockreeve.v1.ListClustersResponse
-	79,  // 162: dockreeve.v1.ClusterService.GetCluster:output_type -> dockreeve.v1.GetClusterResponse
-	86,  // 163: dockreeve.v1.ClusterService.ListWorkloads:output_type -> dockreeve.v1.ListWorkloadsResponse
-	88,  // 164: dockreeve.v1.ClusterService.GetWorkload:output_type -> dockreeve.v1.GetWorkloadResponse
-	92,  // 165: dockreeve.v1.ClusterService.ListIdentities:output_type -> dockreeve.v1.ListIdentitiesResponse
-	94,  // 166: dockreeve.v1.ClusterService.GetIdentity:output_type -> dockreeve.v1.GetIdentityResponse
-	99,  // 167: dockreeve.v1.ClusterService.ListExposures:output_type -> dockreeve.v1.ListExposuresResponse
-	102, // 168: dockreeve.v1.ClusterService.ListAudit:output_type -> dockreeve.v1.ListAuditResponse
-	104, // 169: dockreeve.v1.ClusterService.GetAuditEvent:output_type -> dockreeve.v1.GetAuditEventResponse
-	106, // 170: dockreeve.v1.ClusterService.CreateJoinToken:output_type -> dockreeve.v1.CreateJoinTokenResponse
-	108, // 171: dockreeve.v1.GovernanceService.GetGovernance:output_type -> dockreeve.v1.GetGovernanceResponse
-	110, // 172: dockreeve.v1.GovernanceService.ListGovernance:output_type -> dockreeve.v1.ListGovernanceResponse
-	113, // 173: dockreeve.v1.GovernanceService.GetGovernanceCluster:output_type -> dockreeve.v1.GetGovernanceClusterResponse
-	115, // 174: dockreeve.v1.GovernanceService.GetCost:output_type -> dockreeve.v1.GetCostResponse
-	118, // 175: dockreeve.v1.GovernanceService.GetCompliance:output_type -> dockreeve.v1.GetComplianceResponse
-	120, // 176: dockreeve.v1.GovernanceService.ListReviews:output_type -> dockreeve.v1.ListReviewsResponse
-	122, // 177: dockreeve.v1.GovernanceService.AddReview:output_type -> dockreeve.v1.AddReviewResponse
-	124, // 178: dockreeve.v1.GovernanceService.SubmitSnapshot:output_type -> dockreeve.v1.SubmitSnapshotResponse
-	126, // 179: dockreeve.v1.GovernanceService.SubmitCharges:output_type -> dockreeve.v1.SubmitChargesResponse
-	128, // 180: dockreeve.v1.GovernanceService.Reevaluate:output_type -> dockreeve.v1.ReevaluateResponse
-	130, // 181: dockreeve.v1.GovernanceService.GetEvidence:output_type -> dockreeve.v1.GetEvidenceResponse
-	143, // [143:182] is the sub-list for method output_type
-	104, // [104:143] is the sub-list for method input_type
-	104, // [104:104] is the sub-list for extension type_name
-	104, // [104:104] is the sub-list for extension extendee
-	0,   // [0:104] is the sub-list for field type_name
+	66,  // 64: dockreeve.v1.AdvisoryStatus.feeds:type_name -> dockreeve.v1.Feed
+	65,  // 65: dockreeve.v1.AdvisoryStatus.canary:type_name -> dockreeve.v1.ImageCanary
+	32,  // 66: dockreeve.v1.SubmitScanResponse.counts:type_name -> dockreeve.v1.SeverityCounts
+	51,  // 67: dockreeve.v1.RecordGateRequest.run:type_name -> dockreeve.v1.GateRun
+	75,  // 68: dockreeve.v1.GetRemediationResponse.rows:type_name -> dockreeve.v1.RemediationRow
+	0,   // 69: dockreeve.v1.RemediationRow.severity:type_name -> dockreeve.v1.Severity
+	28,  // 70: dockreeve.v1.ClusterRow.gaps:type_name -> dockreeve.v1.Gap
+	76,  // 71: dockreeve.v1.ListClustersResponse.clusters:type_name -> dockreeve.v1.ClusterRow
+	76,  // 72: dockreeve.v1.GetClusterResponse.cluster:type_name -> dockreeve.v1.ClusterRow
+	81,  // 73: dockreeve.v1.GetClusterResponse.nodes:type_name -> dockreeve.v1.ClusterNode
+	82,  // 74: dockreeve.v1.GetClusterResponse.namespaces:type_name -> dockreeve.v1.ClusterNamespace
+	83,  // 75: dockreeve.v1.GetClusterResponse.baselines:type_name -> dockreeve.v1.Baseline
+	85,  // 76: dockreeve.v1.WorkloadRow.images:type_name -> dockreeve.v1.WorkloadImage
+	0,   // 77: dockreeve.v1.WorkloadRow.alerts_worst:type_name -> dockreeve.v1.Severity
+	32,  // 78: dockreeve.v1.WorkloadImage.counts:type_name -> dockreeve.v1.SeverityCounts
+	84,  // 79: dockreeve.v1.ListWorkloadsResponse.workloads:type_name -> dockreeve.v1.WorkloadRow
+	28,  // 80: dockreeve.v1.ListWorkloadsResponse.not_assessed:type_name -> dockreeve.v1.Gap
+	84,  // 81: dockreeve.v1.GetWorkloadResponse.workload:type_name -> dockreeve.v1.WorkloadRow
+	90,  // 82: dockreeve.v1.GetWorkloadResponse.pods:type_name -> dockreeve.v1.WorkloadPod
+	98,  // 83: dockreeve.v1.GetWorkloadResponse.exposures:type_name -> dockreeve.v1.ExposureRow
+	96,  // 84: dockreeve.v1.GetWorkloadResponse.rights:type_name -> dockreeve.v1.Right
+	2,   // 85: dockreeve.v1.GetWorkloadResponse.alerts:type_name -> dockreeve.v1.Alert
+	91,  // 86: dockreeve.v1.ListIdentitiesResponse.identities:type_name -> dockreeve.v1.IdentityRow
+	28,  // 87: dockreeve.v1.ListIdentitiesResponse.not_assessed:type_name -> dockreeve.v1.Gap
+	91,  // 88: dockreeve.v1.GetIdentityResponse.identity:type_name -> dockreeve.v1.IdentityRow
+	96,  // 89: dockreeve.v1.GetIdentityResponse.rights:type_name -> dockreeve.v1.Right
+	97,  // 90: dockreeve.v1.GetIdentityResponse.uses:type_name -> dockreeve.v1.IdentityUse
+	2,   // 91: dockreeve.v1.GetIdentityResponse.alerts:type_name -> dockreeve.v1.Alert
+	83,  // 92: dockreeve.v1.GetIdentityResponse.baselines:type_name -> dockreeve.v1.Baseline
+	98,  // 93: dockreeve.v1.ListExposuresResponse.exposures:type_name -> dockreeve.v1.ExposureRow
+	28,  // 94: dockreeve.v1.ListExposuresResponse.not_assessed:type_name -> dockreeve.v1.Gap
+	101, // 95: dockreeve.v1.ListAuditResponse.events:type_name -> dockreeve.v1.AuditRow
+	28,  // 96: dockreeve.v1.ListAuditResponse.not_assessed:type_name -> dockreeve.v1.Gap
+	101, // 97: dockreeve.v1.GetAuditEventResponse.event:type_name -> dockreeve.v1.AuditRow
+	28,  // 98: dockreeve.v1.GetGovernanceResponse.gaps:type_name -> dockreeve.v1.Gap
+	112, // 99: dockreeve.v1.ListGovernanceResponse.items:type_name -> dockreeve.v1.GovernanceItem
+	28,  // 100: dockreeve.v1.ListGovernanceResponse.not_assessed:type_name -> dockreeve.v1.Gap
+	2,   // 101: dockreeve.v1.GetGovernanceClusterResponse.alerts:type_name -> dockreeve.v1.Alert
+	117, // 102: dockreeve.v1.GetCostResponse.alerts:type_name -> dockreeve.v1.AlertMark
+	0,   // 103: dockreeve.v1.AlertMark.severity:type_name -> dockreeve.v1.Severity
+	28,  // 104: dockreeve.v1.SubmitSnapshotResponse.gaps:type_name -> dockreeve.v1.Gap
+	12,  // 105: dockreeve.v1.AlertService.ListAlerts:input_type -> dockreeve.v1.ListAlertsRequest
+	14,  // 106: dockreeve.v1.AlertService.GetAlert:input_type -> dockreeve.v1.GetAlertRequest
+	16,  // 107: dockreeve.v1.AlertService.ListOccurrences:input_type -> dockreeve.v1.ListOccurrencesRequest
+	18,  // 108: dockreeve.v1.AlertService.SetAlertStatus:input_type -> dockreeve.v1.SetAlertStatusRequest
+	20,  // 109: dockreeve.v1.ChangeService.Watch:input_type -> dockreeve.v1.WatchRequest
+	24,  // 110: dockreeve.v1.StatusService.GetStatus:input_type -> dockreeve.v1.GetStatusRequest
+	30,  // 111: dockreeve.v1.StatusService.ListRules:input_type -> dockreeve.v1.ListRulesRequest
+	44,  // 112: dockreeve.v1.ImageService.ListImages:input_type -> dockreeve.v1.ListImagesRequest
+	47,  // 113: dockreeve.v1.ImageService.GetImage:input_type -> dockreeve.v1.GetImageRequest
+	52,  // 114: dockreeve.v1.ImageService.ListImageVulnerabilities:input_type -> dockreeve.v1.ListImageVulnerabilitiesRequest
+	54,  // 115: dockreeve.v1.ImageService.ListImagePackages:input_type -> dockreeve.v1.ListImagePackagesRequest
+	57,  // 116: dockreeve.v1.ImageService.ListVulnerabilities:input_type -> dockreeve.v1.ListVulnerabilitiesRequest
+	59,  // 117: dockreeve.v1.ImageService.GetVulnerability:input_type -> dockreeve.v1.GetVulnerabilityRequest
+	62,  // 118: dockreeve.v1.ImageService.GetAdvisoryStatus:input_type -> dockreeve.v1.GetAdvisoryStatusRequest
+	67,  // 119: dockreeve.v1.ImageService.SubmitScan:input_type -> dockreeve.v1.SubmitScanRequest
+	69,  // 120: dockreeve.v1.ImageService.GetVerdict:input_type -> dockreeve.v1.GetVerdictRequest
+	71,  // 121: dockreeve.v1.ImageService.RecordGate:input_type -> dockreeve.v1.RecordGateRequest
+	73,  // 122: dockreeve.v1.ImageService.GetRemediation:input_type -> dockreeve.v1.GetRemediationRequest
+	77,  // 123: dockreeve.v1.ClusterService.ListClusters:input_type -> dockreeve.v1.ListClustersRequest
+	79,  // 124: dockreeve.v1.ClusterService.GetCluster:input_type -> dockreeve.v1.GetClusterRequest
+	86,  // 125: dockreeve.v1.ClusterService.ListWorkloads:input_type -> dockreeve.v1.ListWorkloadsRequest
+	88,  // 126: dockreeve.v1.ClusterService.GetWorkload:input_type -> dockreeve.v1.GetWorkloadRequest
+	92,  // 127: dockreeve.v1.ClusterService.ListIdentities:input_type -> dockreeve.v1.ListIdentitiesRequest
+	94,  // 128: dockreeve.v1.ClusterService.GetIdentity:input_type -> dockreeve.v1.GetIdentityRequest
+	99,  // 129: dockreeve.v1.ClusterService.ListExposures:input_type -> dockreeve.v1.ListExposuresRequest
+	102, // 130: dockreeve.v1.ClusterService.ListAudit:input_type -> dockreeve.v1.ListAuditRequest
+	104, // 131: dockreeve.v1.ClusterService.GetAuditEvent:input_type -> dockreeve.v1.GetAuditEventRequest
+	106, // 132: dockreeve.v1.ClusterService.CreateJoinToken:input_type -> dockreeve.v1.CreateJoinTokenRequest
+	108, // 133: dockreeve.v1.GovernanceService.GetGovernance:input_type -> dockreeve.v1.GetGovernanceRequest
+	110, // 134: dockreeve.v1.GovernanceService.ListGovernance:input_type -> dockreeve.v1.ListGovernanceRequest
+	113, // 135: dockreeve.v1.GovernanceService.GetGovernanceCluster:input_type -> dockreeve.v1.GetGovernanceClusterRequest
+	115, // 136: dockreeve.v1.GovernanceService.GetCost:input_type -> dockreeve.v1.GetCostRequest
+	118, // 137: dockreeve.v1.GovernanceService.GetCompliance:input_type -> dockreeve.v1.GetComplianceRequest
+	120, // 138: dockreeve.v1.GovernanceService.ListReviews:input_type -> dockreeve.v1.ListReviewsRequest
+	122, // 139: dockreeve.v1.GovernanceService.AddReview:input_type -> dockreeve.v1.AddReviewRequest
+	124, // 140: dockreeve.v1.GovernanceService.SubmitSnapshot:input_type -> dockreeve.v1.SubmitSnapshotRequest
+	126, // 141: dockreeve.v1.GovernanceService.SubmitCharges:input_type -> dockreeve.v1.SubmitChargesRequest
+	128, // 142: dockreeve.v1.GovernanceService.Reevaluate:input_type -> dockreeve.v1.ReevaluateRequest
+	130, // 143: dockreeve.v1.GovernanceService.GetEvidence:input_type -> dockreeve.v1.GetEvidenceRequest
+	13,  // 144: dockreeve.v1.AlertService.ListAlerts:output_type -> dockreeve.v1.ListAlertsResponse
+	15,  // 145: dockreeve.v1.AlertService.GetAlert:output_type -> dockreeve.v1.GetAlertResponse
+	17,  // 146: dockreeve.v1.AlertService.ListOccurrences:output_type -> dockreeve.v1.ListOccurrencesResponse
+	19,  // 147: dockreeve.v1.AlertService.SetAlertStatus:output_type -> dockreeve.v1.SetAlertStatusResponse
+	21,  // 148: dockreeve.v1.ChangeService.Watch:output_type -> dockreeve.v1.WatchResponse
+	25,  // 149: dockreeve.v1.StatusService.GetStatus:output_type -> dockreeve.v1.GetStatusResponse
+	31,  // 150: dockreeve.v1.StatusService.ListRules:output_type -> dockreeve.v1.ListRulesResponse
+	45,  // 151: dockreeve.v1.ImageService.ListImages:output_type -> dockreeve.v1.ListImagesResponse
+	48,  // 152: dockreeve.v1.ImageService.GetImage:output_type -> dockreeve.v1.GetImageResponse
+	53,  // 153: dockreeve.v1.ImageService.ListImageVulnerabilities:output_type -> dockreeve.v1.ListImageVulnerabilitiesResponse
+	55,  // 154: dockreeve.v1.ImageService.ListImagePackages:output_type -> dockreeve.v1.ListImagePackagesResponse
+	58,  // 155: dockreeve.v1.ImageService.ListVulnerabilities:output_type -> dockreeve.v1.ListVulnerabilitiesResponse
+	60,  // 156: dockreeve.v1.ImageService.GetVulnerability:output_type -> dockreeve.v1.GetVulnerabilityResponse
+	63,  // 157: dockreeve.v1.ImageService.GetAdvisoryStatus:output_type -> dockreeve.v1.GetAdvisoryStatusResponse
+	68,  // 158: dockreeve.v1.ImageService.SubmitScan:output_type -> dockreeve.v1.SubmitScanResponse
+	70,  // 159: dockreeve.v1.ImageService.GetVerdict:output_type -> dockreeve.v1.GetVerdictResponse
+	72,  // 160: dockreeve.v1.ImageService.RecordGate:output_type -> dockreeve.v1.RecordGateResponse
+	74,  // 161: dockreeve.v1.ImageService.GetRemediation:output_type -> dockreeve.v1.GetRemediationResponse
+	78,  // 162: dockreeve.v1.ClusterService.ListClusters:output_type -> dockreeve.v1.ListClustersResponse
+	80,  // 163: dockreeve.v1.ClusterService.GetCluster:output_type -> dockreeve.v1.GetClusterResponse
+	87,  // 164: dockreeve.v1.ClusterService.ListWorkloads:output_type -> dockreeve.v1.ListWorkloadsResponse
+	89,  // 165: dockreeve.v1.ClusterService.GetWorkload:output_type -> dockreeve.v1.GetWorkloadResponse
+	93,  // 166: dockreeve.v1.ClusterService.ListIdentities:output_type -> dockreeve.v1.ListIdentitiesResponse
+	95,  // 167: dockreeve.v1.ClusterService.GetIdentity:output_type -> dockreeve.v1.GetIdentityResponse
+	100, // 168: dockreeve.v1.ClusterService.ListExposures:output_type -> dockreeve.v1.ListExposuresResponse
+	103, // 169: dockreeve.v1.ClusterService.ListAudit:output_type -> dockreeve.v1.ListAuditResponse
+	105, // 170: dockreeve.v1.ClusterService.GetAuditEvent:output_type -> dockreeve.v1.GetAuditEventResponse
+	107, // 171: dockreeve.v1.ClusterService.CreateJoinToken:output_type -> dockreeve.v1.CreateJoinTokenResponse
+	109, // 172: dockreeve.v1.GovernanceService.GetGovernance:output_type -> dockreeve.v1.GetGovernanceResponse
+	111, // 173: dockreeve.v1.GovernanceService.ListGovernance:output_type -> dockreeve.v1.ListGovernanceResponse
+	114, // 174: dockreeve.v1.GovernanceService.GetGovernanceCluster:output_type -> dockreeve.v1.GetGovernanceClusterResponse
+	116, // 175: dockreeve.v1.GovernanceService.GetCost:output_type -> dockreeve.v1.GetCostResponse
+	119, // 176: dockreeve.v1.GovernanceService.GetCompliance:output_type -> dockreeve.v1.GetComplianceResponse
+	121, // 177: dockreeve.v1.GovernanceService.ListReviews:output_type -> dockreeve.v1.ListReviewsResponse
+	123, // 178: dockreeve.v1.GovernanceService.AddReview:output_type -> dockreeve.v1.AddReviewResponse
+	125, // 179: dockreeve.v1.GovernanceService.SubmitSnapshot:output_type -> dockreeve.v1.SubmitSnapshotResponse
+	127, // 180: dockreeve.v1.GovernanceService.SubmitCharges:output_type -> dockreeve.v1.SubmitChargesResponse
+	129, // 181: dockreeve.v1.GovernanceService.Reevaluate:output_type -> dockreeve.v1.ReevaluateResponse
+	131, // 182: dockreeve.v1.GovernanceService.GetEvidence:output_type -> dockreeve.v1.GetEvidenceResponse
+	144, // [144:183] is the sub-list for method output_type
+	105, // [105:144] is the sub-list for method input_type
+	105, // [105:105] is the sub-list for extension type_name
+	105, // [105:105] is the sub-list for extension extendee
+	0,   // [0:105] is the sub-list for field type_name
 }
 
 func init() { file_dockreeve_v1_dockreeve_proto_init() }
@@ -12468,7 +12581,7 @@ func file_dockreeve_v1_dockreeve_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_dockreeve_v1_dockreeve_proto_rawDesc), len(file_dockreeve_v1_dockreeve_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   129,
+			NumMessages:   130,
 			NumExtensions: 0,
 			NumServices:   6,
 		},
