@@ -433,6 +433,7 @@ type Day struct {
 	At              int64              `json:"at"`
 	Values          map[string]float64 `json:"values"`                    // kpi.…, coverage.…n, coverage.…of, score.<framework>
 	Clusters        map[string]DayRow  `json:"clusters,omitempty"`        // by id
+	Subscriptions   map[string]DayHeld `json:"subscriptions,omitempty"`   // those that hold a cluster or a registry, by id
 	Findings        map[string]int64   `json:"findings,omitempty"`        // key → first seen
 	Recommendations map[string]int64   `json:"recommendations,omitempty"` // id@owner → first seen
 }
@@ -451,6 +452,15 @@ type DayRow struct {
 	// denominators: Unread is since when it cannot, 0 = it can.
 	Environment string `json:"environment,omitempty"`
 	Unread      int64  `json:"unread,omitempty"`
+}
+
+// DayHeld is what is kept of a subscription, so that one that Azure no longer lists stays
+// in the denominators for a while. Unread is since when it is not listed; 0 = it is.
+type DayHeld struct {
+	Name       string `json:"name"`
+	Registries int    `json:"registries,omitempty"`
+	Owner      string `json:"owner,omitempty"`
+	Unread     int64  `json:"unread,omitempty"`
 }
 
 // Evaluation is what follows.

@@ -292,3 +292,56 @@ func TestOldSnapshotPassesNoControl(t *testing.T) {
 		t.Errorf("%d pass and %d fail now, %d and %d after 20 days", pass, fail, oldPass, oldFail)
 	}
 }
+
+// A subscription that holds registries only, and that Azure no longer lists, is as unknown as
+// one of clusters: it leaves no denominator for a month, and is named.
+func TestRightsThatExpireHideNoRegistry(t *testing.T) {
+	day := func(i int, tenant *cloud.Tenant, history ...Day) *Evaluation {
+		now := testNow + int64(i)*testDay
+		tenant.Collected, tenant.Finished = now-int64(time.Hour), now
+		return Evaluate(&Input{Now: now, Tenant: tenant, History: history})
+	}
+	whole := func() *cloud.Tenant {
+		tenant := tenantOf(aks(subA, "kept", yes(), nil))
+		tenant.Subscriptions[1].Plan, tenant.Subscriptions[1].Tags = fullPlan(), map[string]string{"owner": "team-b"}
+		tenant.Registries = []cloud.Registry{{ID: subB + "/resourcegroups/g/providers/microsoft.containerregistry/registries/r", Name: "r", Subscription: subB}}
+		return tenant
+	}
+	without := func() *cloud.Tenant {
+		tenant := tenantOf(aks(subA, "kept", yes(), nil))
+		tenant.Subscriptions = tenant.Subscriptions[:1]
+		return tenant
+	}
+	unknown := func(ev *Evaluation, what string) {
+		t.Helper()
+		got := ev.Coverage.Subscriptions
+		if got.N != 1 || got.Of != 2 || got.Unknown != 1 || len(got.Missing) != 1 || got.Missing[0].Name != "beta" || !strings.Contains(got.Missing[0].Why, "does not list") {
+			t.Errorf("%s: %d of %d, %d unknown, missing %+v; want 1 of 2, beta unknown", what, got.N, got.Of, got.Unknown, got.Missing)
+		}
+	}
+	first := day(0, whole())
+	if got := first.Coverage.Subscriptions; got.N != 2 || got.Of != 2 {
+		t.Fatalf("%+v", got)
+	}
+	second := day(1, without(), first.Day)
+	unknown(second, "the day its rights expired")
+	if !slices.ContainsFunc(second.Findings, func(f Finding) bool { return f.Rule == RuleUnread && strings.Contains(f.Summary, "beta") }) {
+		t.Errorf("nothing names it: %+v", second.Findings)
+	}
+	if s := second.Subscriptions[slices.IndexFunc(second.Subscriptions, func(s SubscriptionRow) bool { return s.Name == "beta" })]; s.Registries != 1 || s.Owner.Owner != "team-b" || s.Plan.NotAssessed == "" {
+		t.Errorf("%+v", s)
+	}
+	third := day(30, without(), first.Day, second.Day)
+	unknown(third, "after a month but a day")
+	if last := day(33, without(), first.Day, second.Day, third.Day); last.Coverage.Subscriptions.Of != 1 || len(last.Day.Subscriptions) != 1 {
+		t.Errorf("after a month: %+v", last.Coverage.Subscriptions)
+	}
+	back := day(5, whole(), first.Day, second.Day)
+	if got := back.Coverage.Subscriptions; got.N != 2 || got.Of != 2 || back.Day.Subscriptions[subB].Unread != 0 {
+		t.Errorf("back: %+v", got)
+	}
+	// Listed, and its registry is no more: that is known.
+	if got := day(1, tenantOf(aks(subA, "kept", yes(), nil)), first.Day).Coverage.Subscriptions; got.Of != 1 || got.Unknown != 0 {
+		t.Errorf("a deleted registry: %+v", got)
+	}
+}

@@ -1,6 +1,9 @@
 package govern
 
-import "cmp"
+import (
+	"cmp"
+	"strings"
+)
 
 // remember fills the day that is kept for trends and drift: numbers, and of each cluster
 // just what the next evaluation compares with.
@@ -31,6 +34,23 @@ func remember(in *Input, ev *Evaluation) {
 			kept.Unread = cmp.Or(old.Unread, in.Now)
 			d.Clusters[r.ID] = kept
 		}
+	}
+	kept := newestDay(in.History).Subscriptions
+	for i := range ev.Subscriptions {
+		s := &ev.Subscriptions[i]
+		held := DayHeld{Name: s.Name, Registries: s.Registries, Owner: s.Owner.Owner}
+		if s.Relevant.NotAssessed != "" {
+			if s.Registries == 0 { // never known to hold one
+				continue
+			}
+			held.Unread = cmp.Or(kept[strings.ToLower(s.ID)].Unread, in.Now)
+		} else if !s.Relevant.Value {
+			continue
+		}
+		if d.Subscriptions == nil {
+			d.Subscriptions = map[string]DayHeld{}
+		}
+		d.Subscriptions[strings.ToLower(s.ID)] = held
 	}
 	var before map[string]int64
 	var recs map[string]int64

@@ -61,7 +61,7 @@ func rows(in *Input, ev *Evaluation) {
 	slices.SortStableFunc(ev.Clusters, func(a, b ClusterRow) int {
 		return cmp.Or(cmp.Compare(b.RiskMoney, a.RiskMoney), cmp.Compare(b.Risk, a.Risk), cmp.Compare(a.ID, b.ID))
 	})
-	subscriptionRows(x, ev)
+	subscriptionRows(x, before, ev)
 	ev.Scores = scoresOf(in, ev)
 }
 
@@ -338,7 +338,7 @@ func ago(ns int64) string {
 	}
 }
 
-func subscriptionRows(x *index, ev *Evaluation) {
+func subscriptionRows(x *index, before *Day, ev *Evaluation) {
 	clusters, registries := map[string]int{}, map[string]int{}
 	for i := range x.tenant.Clusters {
 		clusters[guid(x.tenant.Clusters[i].Subscription)]++
@@ -365,8 +365,14 @@ func subscriptionRows(x *index, ev *Evaluation) {
 			unlisted[g] = true
 		}
 	}
+	for id, old := range before.Subscriptions {
+		if g := guid(id); !listed[g] && x.stillCounts(old) {
+			unlisted[g] = true
+		}
+	}
 	for _, g := range sortedKeys(unlisted) {
-		list = append(list, cloud.Subscription{ID: "/subscriptions/" + g, Name: g})
+		id := "/subscriptions/" + g
+		list = append(list, cloud.Subscription{ID: id, Name: cmp.Or(before.Subscriptions[id].Name, g)})
 	}
 	for i := range list {
 		s := &list[i]
@@ -376,8 +382,11 @@ func subscriptionRows(x *index, ev *Evaluation) {
 			r.Path = append([]string{cmp.Or(m.Title, m.Name)}, r.Path...)
 		}
 		r.Owner = x.ownership([]place{{"subscription " + s.Name, s.Tags}}, s.ID, nil, nil)
-		r.Relevant = inventory.Assessed{Value: r.Clusters+r.Registries > 0}
-		if !r.Relevant.Value {
+		x.heldBefore(&r, before.Subscriptions[strings.ToLower(s.ID)], unlisted[g])
+		if r.Relevant.NotAssessed == "" {
+			r.Relevant = inventory.Assessed{Value: r.Clusters+r.Registries > 0}
+		}
+		if !r.Relevant.Value && r.Relevant.NotAssessed == "" {
 			for _, what := range []string{cloud.ReadClusters, cloud.ReadArc, cloud.ReadRegistries} {
 				if why := x.unread(what, s.ID); why != "" {
 					r.Relevant = inventory.Assessed{NotAssessed: what + " are not known: " + why}

@@ -52,6 +52,29 @@ func (x *index) lost(id string, old DayRow) string {
 	return x.unread(what, scope)
 }
 
+// stillCounts says whether a subscription that held something, and that Azure does not list
+// now, stays in the denominators.
+func (x *index) stillCounts(old DayHeld) bool {
+	return (x.tenant.ID != "" || len(x.tenant.Reads)+len(x.tenant.Subscriptions) > 0) && (old.Unread == 0 || x.now-old.Unread <= keepUnlisted)
+}
+
+// heldBefore says of a subscription that Azure does not list, and of which nothing else is
+// seen, what is kept of it: that it held registries is not known to have ended.
+func (x *index) heldBefore(r *SubscriptionRow, old DayHeld, unlisted bool) {
+	if !unlisted || r.Clusters+r.Registries > 0 {
+		return
+	}
+	why := notListed
+	if x.tenant.Finished == 0 {
+		why = "collection from Azure did not end"
+	}
+	r.Registries, r.Relevant = old.Registries, inventory.Assessed{NotAssessed: why}
+	r.Gaps = append(r.Gaps, inventory.Gap{What: "Azure", Reason: why, Remedy: "dockreeve azure export-role prints the rights it needs"})
+	if old.Owner != "" && r.Owner.Owner == inventory.Unowned {
+		r.Owner.Owner, r.Owner.From = old.Owner, "as it was read last; now not: "+why
+	}
+}
+
 // kept is a cluster that Azure could not be asked for, with what is kept of it and what
 // Dockreeve sees in it (o may be nil).
 func (x *index) kept(id string, old DayRow, why string, o *Observed) ClusterRow {
@@ -102,9 +125,24 @@ func unreadFinding(ev *Evaluation, x *index, tell teller) map[string]bool {
 			why = cmp.Or(why, r.Unread)
 		}
 	}
-	if len(names) > 0 {
-		tell(RuleUnread, finding.Medium, Ref{Kind: "tenant", ID: x.tenant.ID, Name: x.tenant.Name}, "",
-			count(len(names), "cluster")+" can no longer be read and count as not assessed: "+some(names, 5)+"; "+why, "dockreeve azure export-role prints the rights it needs")
+	var subs []string // that held registries only
+	for i := range ev.Subscriptions {
+		if s := &ev.Subscriptions[i]; s.Clusters == 0 && s.Registries > 0 && s.Relevant.NotAssessed != "" {
+			subs = append(subs, s.Name)
+			why = cmp.Or(why, s.Relevant.NotAssessed)
+		}
+	}
+	var parts []string
+	for _, p := range []struct {
+		of    []string
+		thing string
+	}{{names, "cluster"}, {subs, "subscription"}} {
+		if len(p.of) > 0 {
+			parts = append(parts, count(len(p.of), p.thing)+" can no longer be read and "+map[bool]string{true: "counts", false: "count"}[len(p.of) == 1]+" as not assessed: "+some(p.of, 5))
+		}
+	}
+	if len(parts) > 0 {
+		tell(RuleUnread, finding.Medium, Ref{Kind: "tenant", ID: x.tenant.ID, Name: x.tenant.Name}, "", strings.Join(append(parts, why), "; "), "dockreeve azure export-role prints the rights it needs")
 	}
 	return unread
 }

@@ -27,7 +27,7 @@ func (g *Governance) Evidence(ctx context.Context, from, to int64) (*govern.Inpu
 		if d.At < from && i+1 < len(k.History) && k.History[i+1].At < from {
 			continue
 		}
-		d.Clusters = nil
+		d.Clusters, d.Subscriptions = nil, nil
 		in.History = append(in.History, d)
 	}
 	if t := in.Tenant; t != nil {
