@@ -3,6 +3,7 @@
 //   DOCKREEVE_URL, DOCKREEVE_LINK   a running server and a fresh sign-in link; without them the development mock
 //   DOCKREEVE_RAISE                 a shell command that makes that server raise an alert (with the mock: built in)
 //   DOCKREEVE_TENANT                that server is `dockreeve demo tenant`: its governance is gone through, and nothing else
+//   PART                            with the mock: a part of the tests, alerts,governance; !alerts,governance is every other; empty = all
 //   CHROMIUM                        the browser, /usr/bin/chromium
 //   OUT                             where screenshots and results.json go, out/screenshots
 import { execFile } from "node:child_process";
@@ -63,7 +64,8 @@ async function axe(page, where) {
 }
 
 const tests = [];
-const test = (name, f, { mockOnly = false } = {}) => tests.push({ name, f, mockOnly });
+let part = "alerts"; // tests of one part follow each other; those of another do not need what they left in the mock
+const test = (name, f, { mockOnly = false } = {}) => tests.push({ name, f, mockOnly, part });
 
 test("signed out: says how to get a link, and nothing is fetched that needs one", async () => {
   for (const scheme of ["light", "dark"]) {
@@ -485,6 +487,7 @@ test("nothing to show is never a bare zero", async () => {
   await context.close();
 }, { mockOnly: true });
 
+part = "images";
 // The rooms of images. A real server has those it was given: what needs certain ones is for the mock.
 const first = (page) => page.$eval(".grid-row[data-id]", (r) => r.dataset.id);
 const fits = async (page, what) => {
@@ -835,17 +838,23 @@ test("no image at all teaches the next step", async () => {
   await context.close();
 }, { mockOnly: true });
 
+part = "governance";
 governance({ test, open, drive, base, ready, rows, axe, shot, is, same, fits, exportOf, results });
+part = "clusters";
 clusters({ test, open, drive, base, ready, rows, axe, shot, is, same, fits, exportOf });
 
 if (tenantOnly) {
   tests.length = 0;
   tenant({ test, open, base, link, keep: async (context) => { session = await context.cookies(); }, ready, rows, axe, shot, is, same, fits, exportOf, results });
 }
+const others = process.env.PART?.startsWith("!");
+const parts = process.env.PART ? process.env.PART.slice(others ? 1 : 0).split(",") : null;
+for (const p of parts ?? []) if (!tests.some((t) => t.part === p)) throw new Error(`PART names ${p}, and no test is of it`);
 const only = process.env.ONLY;
 let failed = 0;
 for (const t of tests) {
-  if (only && !t.name.includes(only) && !t.name.startsWith("the sign-in")) continue;
+  const entry = t.name.startsWith("the sign-in"); // the others need its session
+  if ((only && !t.name.includes(only) || parts && parts.includes(t.part) === others) && !entry) continue;
   const needsRaise = t.name.startsWith("live changes") && !raise;
   if ((t.mockOnly && !mock) || needsRaise) {
     console.log(`skip  ${t.name}: ${needsRaise ? "DOCKREEVE_RAISE is not set" : "drives the development server"}`);
@@ -853,12 +862,13 @@ for (const t of tests) {
     continue;
   }
   strays.length = faults.length = 0;
+  const started = performance.now();
   if (mock) { await drive("down?v=0"); await drive("watched?v=1"); await drive("gaps?v=1"); await drive("advisories?state=good"); }
   try {
     await t.f();
     is(strays.length === 0, `requests left the origin: ${strays}`);
     is(faults.length === 0, `the page complained: ${faults}`);
-    console.log(`ok    ${t.name}`);
+    console.log(`ok    ${t.name} (${((performance.now() - started) / 1000).toFixed(1)} s)`);
     results.tests.push({ name: t.name, outcome: "pass" });
   } catch (err) {
     failed++;

@@ -16,6 +16,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,13 +25,55 @@ import (
 	"github.com/dockreeve/dockreeve/test/need"
 )
 
-const patience = 10 * time.Minute // for a whole run on a busy machine; no test waits for it to pass
+const patience = 18 * time.Minute // for a whole run on a busy machine, less than the suite has; no test waits for it to pass
+
+// Made once, by the first test that asks: tests run beside each other.
+var (
+	packages sync.Mutex
+	program  sync.Once
+	binDir   string
+	built    string // what building said where it failed
+)
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "dockreeve-console-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	binDir = dir
+	code := m.Run()
+	if err := os.RemoveAll(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// dockreeve is the program as it is built.
+func dockreeve(t *testing.T) string {
+	t.Helper()
+	bin := filepath.Join(binDir, "dockreeve")
+	program.Do(func() {
+		cmd := exec.Command("go", "build", "-o", bin, "./cmd/dockreeve")
+		cmd.Dir, cmd.Env = "../..", append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			built = fmt.Sprintf("go build: %v\n%s", err, out)
+		}
+	})
+	if built != "" {
+		t.Fatal(built)
+	}
+	return bin
+}
 
 // node makes sure that the locked packages are installed, once for a lockfile.
 func node(t *testing.T) {
 	t.Helper()
 	need.Command(t, need.Chromium, "node")
 	npm := need.Command(t, need.Chromium, "npm")
+	packages.Lock()
+	defer packages.Unlock()
 	lock, err := os.Stat("../../ui/package-lock.json")
 	if err != nil {
 		t.Fatal(err)
@@ -76,15 +119,23 @@ func screenshots(t *testing.T, name string) string {
 }
 
 func TestConsoleLogic(t *testing.T) {
+	t.Parallel()
 	node(t)
 	run(t, "../../ui", nil, "npm", "run", "--silent", "check")
 	t.Log(run(t, "../../ui", []string{"NO_COLOR=1"}, "npm", "run", "--silent", "test"))
 }
 
+// TestScreensInChromium has a browser and a mock for each half of the screens. The second half
+// is whatever is not of the first, so that no test can be in neither.
 func TestScreensInChromium(t *testing.T) {
-	browser := chromium(t)
-	node(t)
-	t.Log(run(t, ".", []string{"CHROMIUM=" + browser, "OUT=" + screenshots(t, "mock"), "DOCKREEVE_URL="}, "node", "browser.mjs"))
+	for _, half := range []struct{ name, part string }{{"alerts-governance", "alerts,governance"}, {"others", "!alerts,governance"}} {
+		t.Run(half.name, func(t *testing.T) {
+			t.Parallel()
+			browser := chromium(t)
+			node(t)
+			t.Log(run(t, ".", []string{"CHROMIUM=" + browser, "OUT=" + screenshots(t, "mock-"+half.name), "DOCKREEVE_URL=", "PART=" + half.part}, "node", "browser.mjs"))
+		})
+	}
 }
 
 func TestEveryFilterTheConsoleProposesIsUnderstood(t *testing.T) {
@@ -135,13 +186,12 @@ func TestEveryFilterTheConsoleProposesIsUnderstood(t *testing.T) {
 // TestScreensAgainstARealServer watches this kernel, attacks a container and looks
 // at what came of it.
 func TestScreensAgainstARealServer(t *testing.T) {
+	t.Parallel()
 	browser := chromium(t)
 	need.Root(t)
 	need.Command(t, need.Kernel, "runc")
 	node(t)
-	dir := t.TempDir()
-	bin := filepath.Join(dir, "dockreeve")
-	run(t, "../..", []string{"CGO_ENABLED=0"}, "go", "build", "-o", bin, "./cmd/dockreeve")
+	dir, bin := t.TempDir(), dockreeve(t)
 	state := filepath.Join(dir, "state")
 	if err := os.Mkdir(state, 0o700); err != nil {
 		t.Fatal(err)
@@ -166,11 +216,10 @@ func TestScreensAgainstARealServer(t *testing.T) {
 // TestTheMadeTenantInChromium goes through governance of `dockreeve demo tenant` as a
 // lead would, at a fixed time, and compares what is shown with what the API says.
 func TestTheMadeTenantInChromium(t *testing.T) {
+	t.Parallel()
 	browser := chromium(t)
 	node(t)
-	bin := filepath.Join(t.TempDir(), "dockreeve")
-	run(t, "../..", []string{"CGO_ENABLED=0"}, "go", "build", "-o", bin, "./cmd/dockreeve")
-	base, link := serve(t, bin, "demo", "tenant", "--clusters", "60", "--at", "2026-11-26T09:00:00Z")
+	base, link := serve(t, dockreeve(t), "demo", "tenant", "--clusters", "60", "--at", "2026-11-26T09:00:00Z")
 	t.Log(run(t, ".", []string{"CHROMIUM=" + browser, "OUT=" + screenshots(t, "tenant"), "DOCKREEVE_URL=" + base, "DOCKREEVE_LINK=" + link, "DOCKREEVE_TENANT=1"}, "node", "browser.mjs"))
 }
 
