@@ -7,7 +7,6 @@ out="$PWD/out/test"; rm -rf "$out"; mkdir -p "$out"
 export DOCKREEVE_RESULTS="$out"
 failed=0
 suite() { SUITE="test-$1" test/setup/suite.sh "$1" || failed=1; }
-suite go
 suite kernel
 # The lab mostly waits for a real Kubernetes. Beside it run the suites that watch neither this kernel nor a
 # screen, where its pods would be seen. What it says is shown whole when it is over.
@@ -17,6 +16,7 @@ lab=$!
 set +m
 trap 'kill -INT -- "-$lab" 2>/dev/null; exit 130' INT TERM
 echo "(test-lab began: $out/lab.said)"
+suite go
 suite store
 suite scan
 wait "$lab" || failed=1
