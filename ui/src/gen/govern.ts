@@ -218,6 +218,7 @@ export interface Day {
   at: number;
   values: { [key: string]: number | undefined } | null;
   clusters?: { [key: string]: DayRow | undefined };
+  subscriptions?: { [key: string]: DayHeld | undefined };
   findings?: { [key: string]: number | undefined };
   recommendations?: { [key: string]: number | undefined };
 }
@@ -230,6 +231,13 @@ export interface DayCost {
   idle?: Amount;
   nodes?: number;
   vcores?: number;
+}
+
+export interface DayHeld {
+  name: string;
+  registries?: number;
+  owner?: string;
+  unread?: number;
 }
 
 export interface DayRow {
@@ -531,6 +539,7 @@ export interface Sighting {
   seen: boolean;
   at?: number;
   where?: string[];
+  custom?: string[];
   ready?: number;
   wanted?: number;
   notAssessed?: string;

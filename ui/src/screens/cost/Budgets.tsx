@@ -19,18 +19,18 @@ export function Budgets({ of, names }: { of: readonly BudgetState[]; names: Name
     <TableHead says={`${plural(rows.filter((b) => b.breach).length, "budget")} of ${num(rows.length)} will not hold; ${num(rows.filter((b) => budgetState(b) === "none").length)} not assessed`} csv="budgets" rows={rows} of={fields} />
     <div className="scroll-x" tabIndex={0} role="region" aria-label="Budgets">
       <table className="plain wide-table">
-        <thead><tr><th>Budget</th><th>Scope</th><th className="n">Amount</th><th className="n">Spent</th><th>Burn</th><th className="n">Forecast</th><th>Thresholds</th><th>Holds</th></tr></thead>
+        <thead><tr><th>Budget</th><th>Scope</th><th>Holds</th><th className="n">Amount</th><th className="n">Spent</th><th>Burn</th><th className="n">Forecast</th><th>Thresholds</th></tr></thead>
         <tbody>{rows.map((b) => {
           const s = budgetState(b);
           return (
             <tr key={b.id}>
               <td className="budget-name"><b>{b.name}</b>{b.security && <p className="muted small">security and ingestion meters</p>}</td>
               <td className="node-name"><Scope of={b} names={names} /></td>
+              <td className="nowrap">{b.breach ? <span className={s === "over" ? "bad-ink" : "amber"}><Warn size={13} />breaks on {b.breach}</span> : s === "none" ? <NotAssessed /> : <span className="row"><Check size={14} />holds at this rate</span>}</td>
               <td className="n nowrap"><Sum of={b.amount} /></td><td className="n nowrap"><Sum of={b.spent} /></td>
               <td className="burn-cell"><BudgetBar spent={b.spent} budget={b.amount} forecast={b.forecast} thresholds={list(b.thresholds).map((t) => t.percent)} /><span className="muted small">{s === "none" ? "not assessed" : <span className="nowrap">{percent(b.burn)} spent, {percent(b.expected)} of the period over</span>}</span></td>
               <td className="n nowrap"><Sum of={b.forecast} /></td>
               <td className="thresholds">{list(b.thresholds).length === 0 ? <span className="muted">none</span> : list(b.thresholds).map((t, i) => <span key={i} className={t.crossed ? "threshold crossed" : "threshold"} data-tip={`${t.percent} % ${t.forecasted ? "of the forecast" : "of what is spent"}: ${t.crossed ? "crossed" : "not crossed"}`}>{t.forecasted ? "forecast " : ""}{t.crossed ? "past " : ""}{t.percent} %</span>)}</td>
-              <td className="nowrap">{b.breach ? <span className={s === "over" ? "bad-ink" : "amber"}><Warn size={13} />breaks on {b.breach}</span> : s === "none" ? <NotAssessed /> : <span className="row"><Check size={14} />holds at this rate</span>}</td>
             </tr>
           );
         })}</tbody>

@@ -60,15 +60,16 @@ export default function GovernanceClusterScreen({ id, search }: { id: string; se
   const isOpen = (s: string) => s === "open", isDark = (s: string) => s !== "open" && s !== "closed";
   const mining = anomalies.find((a) => a.mining);
   const dark = blind > 0 ? `; not assessed: ${named(isDark)}` : "";
-  const says = c.protected.notAssessed ? `Whether it is protected is not assessed: ${c.unread ? "Azure could not be asked for it now" : c.protected.notAssessed}`
+  const since = c.uncoveredSince ? <> since <Ago ns={at(c.uncoveredSince)} suffix /></> : null;
+  const says: React.ReactNode = c.protected.notAssessed ? `Whether it is protected is not assessed: ${c.unread ? "Azure could not be asked for it now" : c.protected.notAssessed}`
     : c.protected.value ? `Protected${open > 0 ? `, though open: ${named(isOpen)}` : blind > 0 ? "" : ", all four parts closed"}${dark}`
-    : `Not protected${open > 0 ? `; open: ${named(isOpen)}` : ""}${dark}`;
+    : <>Not protected{since}{open > 0 ? `; open: ${named(isOpen)}` : ""}{dark}</>;
   return (
     <div className="page image governed">
       {crumb}
       <header className="alert-head">
         <p className="kicker"><b className="wrap">{c.name}</b><span className="muted">{[c.kind.toUpperCase(), c.version, c.location, c.subscriptionName ?? c.subscription, c.stopped ? "stopped" : ""].filter(Boolean).join(", ")}</span></p>
-        <h1>{mining && <><span className="bad-ink">It looks as if somebody mines here, <Sum of={mining.perHour} what="money at risk" /> an hour at risk.</span> </>}{says}{c.uncoveredSince && !c.protected.notAssessed ? <>, since <Ago ns={at(c.uncoveredSince)} suffix /></> : ""}.</h1>
+        <h1>{mining && <><span className="bad-ink">It looks as if somebody mines here, <Sum of={mining.perHour} what="money at risk" /> an hour at risk.</span> </>}{says}.</h1>
         <div className="acts">
           {c.here && inventories.some((x) => x.name === c.here) && <Link className="btn" to={clusterAddress(c.here)}>Inventory of it</Link>}
           {c.alertsOpen !== undefined && <Link className="btn" to={addressOf({ ...ALERTS.view, filter: `${c.here ? of : `cluster:${quote(c.name)}`} status:open` })}>Open alerts</Link>}
