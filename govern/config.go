@@ -21,6 +21,7 @@ type Config struct {
 	StaleCanary  time.Duration            `json:"staleCanary,omitempty"`  // 26 hours
 	StaleTenant  time.Duration            `json:"staleTenant,omitempty"`  // 26 hours
 	MaxExemption time.Duration            `json:"maxExemption,omitempty"` // 365 days
+	Thresholds   Thresholds               `json:"thresholds,omitzero"`
 	Exemptions   []Exemption              `json:"exemptions,omitempty"`
 	Posture      posture.Settings         `json:"posture,omitzero"`   // what controls ask an organisation to decide
 	Currency     string                   `json:"currency,omitempty"` // to show; others stay apart

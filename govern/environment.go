@@ -52,6 +52,7 @@ func (c Config) with() Config {
 	def(&c.MaxExemption, 365*day)
 	c.Acknowledge = filled(c.Acknowledge, map[string]time.Duration{"critical": time.Hour, "high": 4 * time.Hour})
 	c.Fix = filled(c.Fix, map[string]time.Duration{"critical": 7 * day, "high": 30 * day, "medium": 90 * day, "low": 180 * day})
+	c.Thresholds = c.Thresholds.with()
 	return c
 }
 

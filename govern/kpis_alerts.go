@@ -11,13 +11,9 @@ import (
 	"github.com/dockreeve/dockreeve/finding"
 )
 
-// When a week is a rise: above the median of the weeks before by riseFactor and by some
-// robust standard deviations (three for all alerts, five for those of one cluster or rule), with at least riseLeast alerts and riseWeeks weeks to compare with.
+// A week is compared with those before it; when it is a rise, thresholds.json says.
 const (
 	trendWeeks = 8
-	riseLeast  = 4
-	riseFactor = 1.5
-	riseWeeks  = 3
 	maxRises   = 20 // findings
 )
 
@@ -129,7 +125,8 @@ func rises(in *Input, ev *Evaluation) []Finding {
 		return nil
 	}
 	ws, _ := alertWeeks(in)
-	if out := risesOf(in, ev, ws, 3); len(out) > 0 {
+	t := in.thresholds()
+	if out := risesOf(in, ev, ws, t.RiseDoubt); len(out) > 0 {
 		return out
 	}
 	var out []Finding
@@ -150,7 +147,7 @@ func rises(in *Input, ev *Evaluation) []Finding {
 			}
 		}
 		for _, name := range sortedKeys(parts) {
-			for _, f := range risesOf(in, ev, parts[name], 5) {
+			for _, f := range risesOf(in, ev, parts[name], t.RiseDoubtAlone) {
 				if !told[f.Subject.ID] && len(out) < maxRises {
 					told[f.Subject.ID] = true
 					out = append(out, f)
@@ -164,14 +161,15 @@ func rises(in *Input, ev *Evaluation) []Finding {
 // risesOf looks at one series of weeks; doubt is how many robust standard deviations are
 // no chance.
 func risesOf(in *Input, ev *Evaluation, ws []alertWeek, doubt float64) []Finding {
+	t := in.thresholds()
 	for i := trendWeeks; i >= trendWeeks-1; i-- {
-		middle, risen := rose(ws, i, doubt)
+		middle, risen := rose(&t, ws, i, doubt)
 		if !risen {
 			continue
 		}
 		w := ws[i]
 		for from := i - 1; from > 0; from-- { // a rise that goes on is one, and is explained from its beginning
-			m, risen := rose(ws, from, doubt)
+			m, risen := rose(&t, ws, from, doubt)
 			if !risen {
 				break
 			}
@@ -180,7 +178,7 @@ func risesOf(in *Input, ev *Evaluation, ws []alertWeek, doubt float64) []Finding
 		}
 		var out []Finding
 		for _, g := range alike(w.alerts) {
-			if len(out) < maxRises && (len(g) >= riseLeast || 4*len(g) >= len(w.alerts) && len(g) >= 2) {
+			if len(out) < maxRises && (len(g) >= t.RiseLeast || 4*len(g) >= len(w.alerts) && len(g) >= 2) {
 				out = append(out, explain(in, ev, &w, g, middle))
 			}
 		}
@@ -193,7 +191,7 @@ func risesOf(in *Input, ev *Evaluation, ws []alertWeek, doubt float64) []Finding
 }
 
 // rose compares a week with the median of those before it.
-func rose(ws []alertWeek, i int, doubt float64) (middle float64, risen bool) {
+func rose(t *Thresholds, ws []alertWeek, i int, doubt float64) (middle float64, risen bool) {
 	w := &ws[i]
 	var before []float64
 	for j := range ws[:i] {
@@ -201,7 +199,7 @@ func rose(ws []alertWeek, i int, doubt float64) (middle float64, risen bool) {
 			before = append(before, ws[j].rate())
 		}
 	}
-	if w.nodeDays <= 0 || len(before) < riseWeeks || len(w.alerts) < riseLeast {
+	if w.nodeDays <= 0 || len(before) < t.RiseWeeks || len(w.alerts) < t.RiseLeast {
 		return 0, false
 	}
 	middle = quantile(before, 0.5)
@@ -211,7 +209,7 @@ func rose(ws []alertWeek, i int, doubt float64) (middle float64, risen bool) {
 	}
 	// A quiet series has no spread of its own: what chance alone does (the root of the count) is the least.
 	spread := max(1.4826*quantile(off, 0.5), math.Sqrt(max(1, middle*w.nodeDays))/w.nodeDays)
-	return middle, w.rate() > riseFactor*middle && w.rate() > middle+doubt*spread
+	return middle, w.rate() > t.RiseFactor*middle && w.rate() > middle+doubt*spread
 }
 
 // alike puts alerts together that share a workload, or a rule and an image: what one cause

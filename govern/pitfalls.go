@@ -10,16 +10,6 @@ import (
 	"github.com/dockreeve/dockreeve/finding"
 )
 
-// What the pitfalls measure with.
-const (
-	followedWithin = 7 * 24 * time.Hour // a high alert after an ignored low one
-	loudRule       = 10                 // closed alerts of a rule from which its tuning can be judged
-	benignShare    = 0.8                // of them dismissed: the rule is untuned
-	broadQuiet     = 100                // a month that one suppression keeps quiet
-	auditSilent    = 26 * time.Hour     // without an audit event, a control plane is not watched
-	staleAdvisory  = 48 * time.Hour
-)
-
 // pitfalls looks for the four ways in which a team that did everything is still not safe.
 func pitfalls(in *Input, ev *Evaluation) {
 	config := in.Config.with()
@@ -44,11 +34,12 @@ func pitfalls(in *Input, ev *Evaluation) {
 // lowIgnored finds low alerts that nobody took and that an attack followed.
 func lowIgnored(in *Input) Check {
 	c := Check{ID: "low-ignored", Title: "Low severities are not ignored"}
-	c.Rule = "alerts of high or critical severity before which no low or informational alert of the same workload or identity lay open for up to 7 days ÷ all such alerts"
+	c.Rule = "alerts of high or critical severity before which no low or informational alert of the same workload or identity lay open for up to " + hours(in.thresholds().FollowedWithin) + " ÷ all such alerts"
 	if in.Alerts == nil {
 		c.Ratio.NotAssessed = "no alerts are kept"
 		return c
 	}
+	followedWithin := in.thresholds().FollowedWithin
 	low := map[string][]*AlertFact{}
 	for i := range in.Alerts.Alerts {
 		a := &in.Alerts.Alerts[i]
@@ -87,7 +78,8 @@ func lowIgnored(in *Input) Check {
 // tuning finds rules that only make noise, and suppressions that keep quiet too much.
 func tuning(in *Input) Check {
 	c := Check{ID: "tuning", Title: "Rules are neither untuned nor over-tuned"}
-	c.Rule = fmt.Sprintf("rules and suppressions without fault ÷ all that were seen in 60 days; a rule is untuned where at least %d of its alerts were closed and at least %.0f %% of those were dismissed; a suppression is over-tuned where it has no end, or keeps quiet a rule that raised high severities, or more than %d a month", loudRule, 100*benignShare, broadQuiet)
+	t := in.thresholds()
+	c.Rule = fmt.Sprintf("rules and suppressions without fault ÷ all that were seen in 60 days; a rule is untuned where at least %d of its alerts were closed and at least %.0f %% of those were dismissed; a suppression is over-tuned where it has no end, or keeps quiet a rule that raised high severities, or more than %d a month", t.LoudRule, 100*t.BenignShare, t.BroadQuiet)
 	if in.Alerts == nil {
 		c.Ratio.NotAssessed = "no alerts are kept"
 		return c
@@ -118,7 +110,7 @@ func tuning(in *Input) Check {
 	for _, id := range sortedKeys(rules) {
 		s := rules[id]
 		c.Ratio.Of++
-		if s.closed >= loudRule && float64(s.dismissed) >= benignShare*float64(s.closed) {
+		if s.closed >= t.LoudRule && float64(s.dismissed) >= t.BenignShare*float64(s.closed) {
 			c.Found = append(c.Found, Ref{Kind: "rule", ID: id, Name: cmp.Or(s.title, id), Why: fmt.Sprintf("untuned: %d of %d closed alerts were dismissed as benign", s.dismissed, s.closed), Do: "narrow the rule, or suppress it for the workloads named, with an end"})
 			continue
 		}
@@ -148,7 +140,7 @@ func tuning(in *Input) Check {
 		if r := rules[s.Rule]; r != nil && r.worst >= finding.High {
 			why = append(why, "keeps quiet a rule that raised "+r.worst.String()+" alerts")
 		}
-		if s.Count30d > broadQuiet {
+		if s.Count30d > int64(t.BroadQuiet) {
 			why = append(why, fmt.Sprintf("kept quiet %d in 30 days", s.Count30d))
 		}
 		if s.Rule == "" || s.Rule == "*" {
@@ -176,6 +168,7 @@ func by(who string) string {
 // controlPlane finds clusters whose API server nobody watches: exported is not watched.
 func controlPlane(in *Input, ev *Evaluation) Check {
 	c := Check{ID: "control-plane", Title: "The control plane is watched"}
+	auditSilent := in.thresholds().AuditSilent
 	c.Rule = fmt.Sprintf("clusters that run and whose audit events Dockreeve received in the last %s, or for which the Defender plan reads them ÷ all clusters that run; logs that are only exported are not watched", hours(auditSilent))
 	seen := map[string]*Observed{}
 	for i := range in.Observed {
@@ -236,7 +229,7 @@ func forgotten(in *Input, config Config) Check {
 			c.Found = append(c.Found, Ref{Kind: "images", ID: "images", Name: "Scans of running images", Why: fmt.Sprintf("%d of %d: %d older than %s, %d never scanned", n, i.Running, i.Stale, hours(config.StaleScan), i.Running-i.Scanned)})
 		}
 		if i.Advisories > 0 {
-			look(age(i.Advisories) <= staleAdvisory, Ref{Kind: "advisories", ID: "advisories", Name: "Advisory database", Why: "is from " + date(i.Advisories), Do: "dockreeve db update"})
+			look(age(i.Advisories) <= config.Thresholds.StaleAdvisory, Ref{Kind: "advisories", ID: "advisories", Name: "Advisory database", Why: "is from " + date(i.Advisories), Do: "dockreeve db update"})
 		}
 	} else {
 		c.Note = "running images were not assessed"

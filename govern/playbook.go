@@ -18,12 +18,8 @@ const (
 	CheckNotAssessed = "not-assessed"
 )
 
-// triageGoal is the share of high alerts that must have been acknowledged in time;
-// triageWindow is over which time it is counted.
-const (
-	triageGoal   = 0.9
-	triageWindow = 30 * 24 * time.Hour
-)
+// triageWindow is over which time it is counted how many high alerts were taken in time.
+const triageWindow = 30 * 24 * time.Hour
 
 // playbook judges the checklist. No item takes anything but data: what was not assessed is
 // never done.
@@ -192,8 +188,8 @@ func gated(in *Input) Check {
 func triaged(in *Input, config Config) Check {
 	c := Check{ID: "triage", Title: "Triage is in use"}
 	c.Rule = fmt.Sprintf("alerts of high or critical severity that began in the last 30 days and were acknowledged (or closed) within %s (critical) or %s (high) ÷ all of them whose time is over; those of which the time of acknowledgement is not told stay in the denominator; done at %.0f %%",
-		hours(config.Acknowledge["critical"]), hours(config.Acknowledge["high"]), 100*triageGoal)
-	c.Ratio.Goal = triageGoal
+		hours(config.Acknowledge["critical"]), hours(config.Acknowledge["high"]), 100*config.Thresholds.TriageGoal)
+	c.Ratio.Goal = config.Thresholds.TriageGoal
 	if in.Alerts == nil {
 		c.Ratio.NotAssessed = "no alerts are kept"
 		return c

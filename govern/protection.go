@@ -244,7 +244,7 @@ func (x *index) ourRuntime(r *ClusterRow, o *Observed) Row {
 	if o == nil || in.State == RowOpen {
 		return in
 	}
-	if o.AuditLast == 0 || x.now-o.AuditLast > int64(auditSilent) {
+	if o.AuditLast == 0 || x.now-o.AuditLast > int64(x.config.Thresholds.AuditSilent) {
 		return open("Dockreeve's sensor runs, but its API server is not watched", "docs/audit.md")
 	}
 	audit := x.proven(CanaryAudit, o, "Dockreeve watches kernels and the API server")

@@ -54,6 +54,11 @@ func ReadConfig(r io.Reader) (Config, error) {
 			return c, err
 		}
 	}
+	if v, ok := doc["thresholds"]; ok {
+		if doc["thresholds"], err = thresholdsOf(v, raw); err != nil {
+			return c, err
+		}
+	}
 	plain, err := json.Marshal(doc)
 	if err != nil {
 		return c, err

@@ -1,10 +1,14 @@
 package govern
 
 import (
+	"fmt"
+	"os"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/dockreeve/dockreeve/finding"
 	"github.com/dockreeve/dockreeve/inventory"
 	"github.com/dockreeve/dockreeve/posture"
 )
@@ -111,4 +115,72 @@ func FuzzReadConfig(f *testing.F) {
 			Evaluate(&Input{Now: testNow, Config: c, Tenant: tenantOf(aks(subA, "a", nil, map[string]string{"env": "x"}))})
 		}
 	})
+}
+
+func TestThresholdsAreSetAndBounded(t *testing.T) {
+	c, err := ReadConfig(strings.NewReader("thresholds: {auditSilent: 2d, loudRule: 3, benignShare: 0.5}\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := &Input{Config: c}
+	if got := in.thresholds(); got.AuditSilent != 48*time.Hour || got.LoudRule != 3 || got.BenignShare != 0.5 || got.RiseFactor != 1.5 || got.KeepUnlisted != 30*24*time.Hour {
+		t.Errorf("%+v", got)
+	}
+	for text, want := range map[string]string{
+		"provider: either\nthresholds:\n  loudRule: 3\n  benignShare: 1.2\n": "line 4: thresholds.benignShare: 1.2 is no share between 0.01 and 1",
+		"thresholds:\n  auditSilent: 1m\n":                                   "line 2: thresholds.auditSilent: 1m is no duration between 5m and 30d",
+		"thresholds:\n  loudRule: 2.5\n":                                     "line 2: thresholds.loudRule: 2.5 is no count between 1 and 10000",
+		"thresholds:\n  auditSilent: 26\n":                                   "line 2: thresholds.auditSilent: 26 is no duration",
+		"thresholds:\n  riseWeeks: 0\n":                                      "line 2: thresholds.riseWeeks: 0 is no count between 2 and 8",
+		"thresholds:\n\n  riseFaktor: 2\n":                                   "line 3: thresholds.riseFaktor is not known: want some of followedWithin, ",
+		"goal: 1\nthresholds: many\n":                                        "line 2: thresholds: want values by name",
+		"{\"goal\": 1,\n \"thresholds\": {\n  \"triageGoal\": \"much\"}}":    "line 3: thresholds.triageGoal: much is no share",
+	} {
+		if _, err := ReadConfig(strings.NewReader(text)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%q: %v, want %s", text, err, want)
+		}
+	}
+}
+
+// TestEveryThresholdIsOneOfTheFile holds that thresholds.json and the type tell the same, and
+// that each has a default and says why.
+func TestEveryThresholdIsOneOfTheFile(t *testing.T) {
+	table := shippedThresholds()
+	typ := reflect.TypeFor[Thresholds]()
+	if len(table.all) != typ.NumField() || reflect.ValueOf(table.defaults).IsZero() {
+		t.Fatalf("%d in the file, %d in the type", len(table.all), typ.NumField())
+	}
+	zero := Thresholds{}
+	if zero.with() != table.defaults {
+		t.Errorf("defaults are not filled in: %+v", zero.with())
+	}
+	docs, err := os.ReadFile("../docs/governance.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, x := range table.all {
+		tag, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+		if x.Key != tag || x.Why == "" || reflect.ValueOf(table.defaults).Field(i).IsZero() {
+			t.Errorf("%+v is not %s", x, tag)
+		}
+		if line := fmt.Sprintf("| `%s` | %v | %v – %v |", x.Key, x.Default, x.Least, x.Most); !strings.Contains(string(docs), line) {
+			t.Errorf("docs/governance.md lacks %s", line)
+		}
+	}
+}
+
+// A threshold that is set is the one that judges, and the rule in words says so.
+func TestASetThresholdJudges(t *testing.T) {
+	facts := &AlertFacts{Since: testNow - 60*testDay}
+	for range 4 {
+		facts.Alerts = append(facts.Alerts, AlertFact{Rule: "noisy", Severity: finding.Low, Status: finding.Dismissed, First: testNow - testDay})
+	}
+	in := &Input{Now: testNow, Alerts: facts}
+	if c := tuning(in); len(c.Found) != 0 {
+		t.Errorf("four closed alerts judge a rule: %+v", c.Found)
+	}
+	in.Config.Thresholds.LoudRule = 4
+	if c := tuning(in); len(c.Found) != 1 || !strings.Contains(c.Rule, "at least 4 of its alerts") {
+		t.Errorf("%+v %s", c.Found, c.Rule)
+	}
 }

@@ -288,7 +288,7 @@ func (x *index) auditExport(c *cloud.Cluster, o *Observed) AuditExport {
 	if len(a.Kinds) > 0 && x.stale != "" {
 		a.Kinds, a.To, a.NotAssessed = nil, nil, x.stale
 	}
-	if o != nil && o.AuditLast > 0 && x.now-o.AuditLast <= int64(auditSilent) {
+	if o != nil && o.AuditLast > 0 && x.now-o.AuditLast <= int64(x.config.Thresholds.AuditSilent) {
 		a.NotAssessed = ""
 		a.To = append(a.To, "dockreeve")
 		a.Kinds = append(a.Kinds, cmp.Or(o.AuditAs, "kube-audit"))

@@ -10,10 +10,6 @@ import (
 	"github.com/dockreeve/dockreeve/inventory/cloud"
 )
 
-// keepUnlisted is how long a cluster stays in the denominators after Azure no longer lists
-// its subscription: expired rights look the same as a subscription that was deleted.
-const keepUnlisted = 30 * dayLength
-
 const notListed = "Azure does not list the subscription: rights are missing, or it is no more"
 
 func newestDay(days []Day) *Day {
@@ -44,7 +40,7 @@ func (x *index) lost(id string, old DayRow) string {
 		}
 	}
 	if x.subscriptions[sub] == nil {
-		if old.Unread > 0 && x.now-old.Unread > keepUnlisted {
+		if old.Unread > 0 && x.now-old.Unread > int64(x.config.Thresholds.KeepUnlisted) {
 			return ""
 		}
 		return notListed
@@ -55,7 +51,7 @@ func (x *index) lost(id string, old DayRow) string {
 // stillCounts says whether a subscription that held something, and that Azure does not list
 // now, stays in the denominators.
 func (x *index) stillCounts(old DayHeld) bool {
-	return (x.tenant.ID != "" || len(x.tenant.Reads)+len(x.tenant.Subscriptions) > 0) && (old.Unread == 0 || x.now-old.Unread <= keepUnlisted)
+	return (x.tenant.ID != "" || len(x.tenant.Reads)+len(x.tenant.Subscriptions) > 0) && (old.Unread == 0 || x.now-old.Unread <= int64(x.config.Thresholds.KeepUnlisted))
 }
 
 // heldBefore says of a subscription that Azure does not list, and of which nothing else is
