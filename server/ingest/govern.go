@@ -66,8 +66,8 @@ func goodUsage(u *inventory.Usage) bool {
 		utf8.ValidString(u.Namespace) && utf8.ValidString(u.Owner)
 }
 
-// canaryKinds are those of govern.Canary.
-var canaryKinds = map[string]bool{"exec": true, "audit": true, "image": true, "denial": true}
+// canaryKinds are those of govern.Canary that agents send; the test image is the hub's own.
+var canaryKinds = map[string]bool{"exec": true, "audit": true, "denial": true}
 
 func decodeCanaries(e link.Envelope) (*inventory.CanaryReport, int, error) {
 	var r inventory.CanaryReport

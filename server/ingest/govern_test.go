@@ -44,10 +44,10 @@ func TestACanaryThatProvesNothingIsLeftOut(t *testing.T) {
 	r := inventory.CanaryReport{Cluster: "prod", Time: 100, List: []inventory.Canary{
 		{Kind: "exec", Node: "n1", Sent: 90, Seen: 91},
 		{Kind: "denial", NotAssessed: "no webhook"},
-		{Kind: "other", Sent: 90}, {Kind: "exec", Sent: 101}, {Kind: "exec", Sent: 90, Seen: 101}, {Kind: "exec", Seen: 50}, {Kind: "exec", Every: -1},
+		{Kind: "other", Sent: 90}, {Kind: "image", Sent: 90, Seen: 91}, {Kind: "exec", Sent: 101}, {Kind: "exec", Sent: 90, Seen: 101}, {Kind: "exec", Seen: 50}, {Kind: "exec", Every: -1},
 	}}
 	it, dropped, err := decode(link.Envelope{Origin: "cluster/prod", Kind: link.KindCanary, Bytes: encode(t, r)})
-	if err != nil || dropped != 5 || len(it.Canaries.List) != 2 {
+	if err != nil || dropped != 6 || len(it.Canaries.List) != 2 {
 		t.Fatal(it.Canaries, dropped, err)
 	}
 	if _, _, err := decode(link.Envelope{Origin: "cluster/dev", Kind: link.KindCanary, Bytes: encode(t, r)}); err == nil {
