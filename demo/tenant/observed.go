@@ -38,8 +38,9 @@ func (w *World) observe(c *cluster) govern.Observed {
 	}
 	last := w.lastWord(c)
 	o := govern.Observed{Cluster: c.Name, ID: c.id(), UID: w.guidOf("kube-system", c.Name), Platform: "AKS", Agent: AgentVersion, LastWord: last, Nodes: nodes, NodesWatched: nodes}
+	o.IDFrom = "its nodes are of the cluster's node resource group"
 	if c.Arc {
-		o.Platform = "k3s"
+		o.Platform, o.IDFrom = "k3s", "its agent was told its ARM id"
 	}
 	if chance(r, 12) && nodes > 1 {
 		o.NodesWatched-- // one node the sensor does not run on
