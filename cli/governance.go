@@ -156,10 +156,7 @@ func (f *tenantFlags) bill(stderr io.Writer, path string, into *cost.Input) erro
 	if err != nil {
 		return err
 	}
-	sum, err := cost.ReadFOCUS(file, o, func(c cost.Charge) error {
-		into.Bill.Add(&c)
-		return nil
-	})
+	sum, err := cost.ReadFOCUS(file, o, into.Bill)
 	into.Bad += sum.Bad
 	tellBill(stderr, path, &sum)
 	if err != nil {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sort"
 	"strings"
+	"unsafe"
 )
 
 // Bill holds charges in little memory. Most rows of a bill tell the same every day but for
@@ -23,6 +24,7 @@ type Bill struct {
 	by    map[uint64][]uint32 // hash → facts
 	parts [][]entry           // all but the last hold entriesPart
 	n     int
+	bytes int // of facts
 }
 
 // entry is what tells a charge from others of the same facts.
@@ -75,6 +77,7 @@ func (b *Bill) fact(c *Charge) uint32 {
 	f.Start, f.End, f.Billed, f.Effective, f.List, f.Contracted, f.Quantity, f.Priced = 0, 0, 0, 0, 0, 0, 0, 0
 	i := uint32(len(b.facts))
 	b.facts = append(b.facts, &f)
+	b.bytes += factBytes(&f)
 	b.by[h] = append(b.by[h], i)
 	return i
 }
@@ -104,6 +107,20 @@ func (b *Bill) hash(c *Charge) uint64 {
 		}
 	}
 	return sum
+}
+
+// factBytes is about how much memory facts take.
+func factBytes(c *Charge) int {
+	n := int(unsafe.Sizeof(*c))
+	for _, s := range texts(c) {
+		n += len(s)
+	}
+	for _, m := range [2]map[string]string{c.Tags, c.More} {
+		for k, v := range m {
+			n += 64 + len(k) + len(v)
+		}
+	}
+	return n
 }
 
 func sameFacts(a, b *Charge) bool {

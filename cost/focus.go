@@ -22,7 +22,7 @@ type FOCUSOptions struct {
 type FOCUSSummary struct {
 	Format     string    // "FOCUS", "Azure cost export"
 	Rows       int       // of the file, without its heading
-	Bad        int       // of these, not understood; the others were given to the callback
+	Bad        int       // of these, not understood; the others are in the bill
 	Problems   []Problem // the first 20 of them
 	Billed     []Money   // billed sums of what was given, by currency
 	BadBilled  []Money   // billed sums of those of Bad whose amount and currency can be read
@@ -62,7 +62,12 @@ const (
 	mostHeldBytes = 64 << 20
 	mostBadShown  = 20
 	mostInterned  = 200_000
+	mostCharges   = 5_000_000 // of a bill
+	mostFactBytes = 2 << 30   // of what its charges tell beside days and figures
 )
+
+// ErrLarge says that a bill does not fit.
+var ErrLarge = fmt.Errorf("the bill is larger than can be held (%d rows, %d MiB of what they tell beside days and figures): read fewer months at once, or an export with fewer columns", mostCharges, mostFactBytes>>20)
 
 // ReadFOCUS reads a bill as CSV, plain or gzip: FOCUS 1.0 to 1.2 with Azure's x_ columns,
 // or Azure's older cost exports, whose columns are put where FOCUS has them. It gives each
@@ -76,10 +81,18 @@ const (
 // millionth; what is left is carried to the next row, so that the sum of a file is exact.
 //
 // It ends with an error at a row it cannot get beyond, at a sum that overflows, when a file
-// is cut short, or with the callback's own. The summary is then of what was read so far.
-func ReadFOCUS(r io.Reader, opt FOCUSOptions, each func(Charge) error) (FOCUSSummary, error) {
-	f := &focusReader{opt: opt, each: each, seen: map[string]string{}, carries: map[string]*[4]carry{},
-		billed: map[string]Amount{}, badBilled: map[string]Amount{}}
+// is cut short, or when the bill would become too large. The summary and the bill are then
+// of what was read so far.
+func ReadFOCUS(r io.Reader, opt FOCUSOptions, to *Bill) (FOCUSSummary, error) {
+	return newFocusReader(opt, to).all(r)
+}
+
+func newFocusReader(opt FOCUSOptions, to *Bill) *focusReader {
+	return &focusReader{opt: opt, bill: to, seen: map[string]string{}, tallies: map[string]*tally{}, badBilled: map[string]Amount{}}
+}
+
+func (f *focusReader) all(r io.Reader) (FOCUSSummary, error) {
+	opt := f.opt
 	f.sum.Dates = opt.Dates
 	switch opt.Decimal {
 	case "":
@@ -95,7 +108,11 @@ func ReadFOCUS(r io.Reader, opt FOCUSOptions, each func(Charge) error) (FOCUSSum
 	if f.decimal != 0 {
 		f.sum.Decimal = string(rune(f.decimal))
 	}
-	f.sum.Billed, f.sum.BadBilled = moneyOf(f.billed), moneyOf(f.badBilled)
+	billed := make(map[string]Amount, len(f.tallies))
+	for c, l := range f.tallies {
+		billed[c] = l.billed
+	}
+	f.sum.Billed, f.sum.BadBilled = moneyOf(billed), moneyOf(f.badBilled)
 	if err == nil && f.sum.Bad > 0 && f.sum.Rows == f.sum.Bad {
 		err = fmt.Errorf("cost file: none of its %d rows was understood; the first: %s", f.sum.Bad, f.sum.Problems[0])
 	}
@@ -112,14 +129,17 @@ func moneyOf(sums map[string]Amount) []Money {
 
 type focusReader struct {
 	opt       FOCUSOptions
-	each      func(Charge) error
+	bill      *Bill
+	rows      *rows
+	alikes    *alikes
+	closely   bool // every row is read by encoding/csv and understood by itself: tests hold the quick ways against it
+	fresh     bool // the row that is read now is the plain one that rows is at
 	sum       FOCUSSummary
 	columns   []place
 	older     bool
 	decimal   byte // 0 = not known yet
 	seen      map[string]string
-	carries   map[string]*[4]carry
-	billed    map[string]Amount
+	tallies   map[string]*tally // by currency
 	badBilled map[string]Amount
 	held      []heldRow
 	heldBytes int
@@ -133,6 +153,12 @@ type place struct {
 	special string // of older exports
 	skip    bool
 	amount4 int // which of the four amounts
+}
+
+// tally is what was billed in one currency, and what rounding left of each amount.
+type tally struct {
+	carries [4]carry
+	billed  Amount
 }
 
 type heldRow struct {
@@ -320,13 +346,14 @@ func (f *focusReader) settled(d *doubt) bool {
 
 // release gives on what was held.
 func (f *focusReader) release() error {
-	held := f.held
-	f.held, f.heldBytes = nil, 0
+	held, fresh := f.held, f.fresh
+	f.held, f.heldBytes, f.fresh = nil, 0, false
 	for _, h := range held {
 		if err := f.give(h.line, h.fields); err != nil {
 			return err
 		}
 	}
+	f.fresh = fresh
 	return nil
 }
 
@@ -361,6 +388,7 @@ func (f *focusReader) give(line int, rec []string) error {
 	var figures [4]figure
 	var special map[string]string
 	effective := false
+	cut, badTags := f.sum.Cut, f.sum.BadTags
 	billed, currency := "", ""
 	for i := range f.columns {
 		switch f.columns[i].name {
@@ -451,41 +479,46 @@ func (f *focusReader) give(line int, rec []string) error {
 	case c.End != 0 && c.End < c.Start:
 		return fail("ChargePeriodEnd", "it is before ChargePeriodStart")
 	}
+	l := f.tallies[c.Currency]
+	if l == nil {
+		if len(f.tallies) == 1000 {
+			return fmt.Errorf("cost file, line %d: more than 1000 currencies", line)
+		}
+		l = &tally{}
+		f.tallies[c.Currency] = l
+	}
+	e := entry{start: c.Start, end: c.End, quantity: c.Quantity, priced: c.Priced, fact: f.bill.fact(&c)}
+	if f.fresh {
+		f.alikes.keep(f.rows, alike{fact: e.fact, tally: l, cut: f.sum.Cut - cut, badTags: f.sum.BadTags - badTags})
+	}
+	return f.accept(line, &e, figures, effective, l)
+}
+
+// accept rounds the amounts of a good row, adds it up and puts it into the bill.
+func (f *focusReader) accept(line int, e *entry, figures [4]figure, effective bool, l *tally) error {
 	if !effective {
 		figures[1] = figures[0]
 		if !f.older {
 			f.sum.Assumed++
 		}
 	}
-	return f.accept(line, &c, figures)
-}
-
-// accept rounds the amounts of a good row, adds it up and gives it on.
-func (f *focusReader) accept(line int, c *Charge, figures [4]figure) error {
-	k := f.carries[c.Currency]
-	if k == nil {
-		if len(f.carries) == 1000 {
-			return fmt.Errorf("cost file, line %d: more than 1000 currencies", line)
-		}
-		k = &[4]carry{}
-		f.carries[c.Currency] = k
+	for i, to := range []*Amount{&e.billed, &e.effective, &e.list, &e.contracted} {
+		*to = l.carries[i].round(figures[i])
 	}
-	for i, to := range []*Amount{&c.Billed, &c.Effective, &c.List, &c.Contracted} {
-		*to = k[i].round(figures[i])
-	}
-	sum, ok := add(f.billed[c.Currency], c.Billed)
+	sum, ok := add(l.billed, e.billed)
 	if !ok {
-		return fmt.Errorf("cost file, line %d: the sum of what is billed in %s: %w", line, c.Currency, ErrOverflow)
+		return fmt.Errorf("cost file, line %d: the sum of what is billed in %s: %w", line, f.bill.facts[e.fact].Currency, ErrOverflow)
 	}
-	f.billed[c.Currency] = sum
+	if f.bill.Len() >= mostCharges || f.bill.bytes > mostFactBytes {
+		return fmt.Errorf("cost file, line %d: %w", line, ErrLarge)
+	}
+	l.billed = sum
 	f.sum.Rows++
-	if f.sum.From == 0 || c.Start < f.sum.From {
-		f.sum.From = c.Start
+	if f.sum.From == 0 || e.start < f.sum.From {
+		f.sum.From = e.start
 	}
-	f.sum.To = max(f.sum.To, c.End, c.Start)
-	if err := f.each(*c); err != nil {
-		return fmt.Errorf("cost file, line %d: %w", line, err)
-	}
+	f.sum.To = max(f.sum.To, e.end, e.start)
+	f.bill.put(*e)
 	return nil
 }
 

@@ -2,32 +2,19 @@ package cost
 
 import (
 	"bufio"
-	"compress/gzip"
 	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/dockreeve/dockreeve/internal/ahead"
 )
 
-// budget is a reader that gives out only so much before it is renewed: a row that never
-// ends must not fill the memory.
-type budget struct {
-	r    io.Reader
-	left int
-}
-
 var errLongRow = fmt.Errorf("a row is longer than %d KiB: is a quote not closed?", mostRowBytes>>10)
-
-func (b *budget) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		return 0, errLongRow
-	}
-	n, err := b.r.Read(p[:min(len(p), b.left)])
-	b.left -= n
-	return n, err
-}
 
 func (f *focusReader) read(r io.Reader) error {
 	in := bufio.NewReaderSize(r, 64<<10)
@@ -36,7 +23,9 @@ func (f *focusReader) read(r io.Reader) error {
 		if err != nil {
 			return fmt.Errorf("cost file: its gzip heading: %w", err)
 		}
-		in = bufio.NewReaderSize(z, 64<<10)
+		unzipped := ahead.NewReader(z)
+		defer unzipped.Close()
+		in = bufio.NewReaderSize(unzipped, 64<<10)
 	}
 	if err := refuse(in); err != nil {
 		return err
@@ -66,18 +55,13 @@ func (f *focusReader) read(r io.Reader) error {
 	if s := f.sum.Separator; s == '"' || s == '\r' || s == '\n' || !utf8.ValidRune(s) || s == utf8.RuneError {
 		return fmt.Errorf("cost file: %q cannot separate columns", s)
 	}
-	b := &budget{r: in, left: mostRowBytes}
-	c := csv.NewReader(b)
-	c.Comma = f.sum.Separator
-	c.FieldsPerRecord = -1
+	f.rows = newRows(in, f.sum.Separator)
+	if f.closely {
+		f.rows.sep = 0
+	}
 	for headed := false; ; {
-		b.left = mostRowBytes
-		rec, err := c.Read()
-		line := 0
-		if len(rec) > 0 {
-			line, _ = c.FieldPos(0)
-			line += skipped
-		}
+		rec, err := f.rows.next()
+		line := f.rows.line + skipped
 		var wrong *csv.ParseError
 		switch {
 		case err == io.EOF:
@@ -87,9 +71,9 @@ func (f *focusReader) read(r io.Reader) error {
 			return f.finish()
 		case errors.As(err, &wrong) && !errors.Is(err, errLongRow):
 			if wrong.Line != wrong.StartLine || !headed {
-				return fmt.Errorf("cost file, line %d: a quote is not closed as it should be (%w): what follows could not be read, after %d rows", wrong.StartLine+skipped, wrong.Err, f.sum.Rows)
+				return fmt.Errorf("cost file, line %d: a quote is not closed as it should be (%w): what follows could not be read, after %d rows", line, wrong.Err, f.sum.Rows)
 			}
-			f.bad(wrong.StartLine+skipped, "", wrong.Err.Error(), "", "")
+			f.bad(line, "", wrong.Err.Error(), "", "")
 			continue
 		case err != nil:
 			// What is held was read whole: it is given, before the error is.
@@ -98,13 +82,26 @@ func (f *focusReader) read(r io.Reader) error {
 			}
 			return fmt.Errorf("cost file: cut short after %d rows: %w", f.sum.Rows, err)
 		}
+		plain := rec == nil
+		if plain && headed {
+			if done, err := f.quick(line); err != nil {
+				return err
+			} else if done {
+				continue
+			}
+		}
+		if plain {
+			rec = f.rows.record()
+		}
 		if !headed {
 			headed = true
 			if err := f.heading(rec); err != nil {
 				return err
 			}
+			f.alikes = newAlikes(f.columns)
 			continue
 		}
+		f.fresh = plain
 		if err := f.row(line, rec); err != nil {
 			return err
 		}

@@ -3,7 +3,6 @@ package cost
 import (
 	"bytes"
 	"compress/gzip"
-	"errors"
 	"flag"
 	"fmt"
 	"math/big"
@@ -20,16 +19,16 @@ var update = flag.Bool("update", false, "write golden files")
 
 func readAll(t testing.TB, file string, opt FOCUSOptions) ([]Charge, FOCUSSummary) {
 	t.Helper()
-	var out []Charge
-	sum, err := ReadFOCUS(strings.NewReader(file), opt, func(c Charge) error { out = append(out, c); return nil })
+	var bill Bill
+	sum, err := ReadFOCUS(strings.NewReader(file), opt, &bill)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return out, sum
+	return slices.Collect(bill.All()), sum
 }
 
 func readErr(file string, opt FOCUSOptions) error {
-	_, err := ReadFOCUS(strings.NewReader(file), opt, func(Charge) error { return nil })
+	_, err := ReadFOCUS(strings.NewReader(file), opt, &Bill{})
 	return err
 }
 
@@ -136,8 +135,12 @@ func TestTheFormsOfAFile(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			var got Amount
-			rows := 0
-			_, err := ReadFOCUS(strings.NewReader(tt.file), tt.opt, func(c Charge) error { got += c.Billed; rows++; return nil })
+			var bill Bill
+			_, err := ReadFOCUS(strings.NewReader(tt.file), tt.opt, &bill)
+			for c := range bill.All() {
+				got += c.Billed
+			}
+			rows := bill.Len()
 			if tt.err != "" {
 				if err == nil || !strings.Contains(err.Error(), tt.err) {
 					t.Fatalf("got %v, want an error with %q", err, tt.err)
@@ -207,7 +210,11 @@ func TestASumIsExactThoughRowsAreRounded(t *testing.T) {
 			fmt.Fprintf(&b, "%s,%s,2026-09-01\n", s, c)
 		}
 		got := map[string]Amount{}
-		sum, err := ReadFOCUS(strings.NewReader(b.String()), FOCUSOptions{}, func(c Charge) error { got[c.Currency] += c.Billed; return nil })
+		var bill Bill
+		sum, err := ReadFOCUS(strings.NewReader(b.String()), FOCUSOptions{}, &bill)
+		for c := range bill.All() {
+			got[c.Currency] += c.Billed
+		}
 		if err != nil || sum.Bad > 0 {
 			t.Fatalf("%v, %+v\n%s", err, sum.Problems, b.String())
 		}
@@ -228,14 +235,10 @@ func TestCompressedAndCutShort(t *testing.T) {
 	if got, sum := readAll(t, z.String(), FOCUSOptions{}); len(got) != 20_000 || sum.Rows != 20_000 {
 		t.Errorf("%d charges, %+v", len(got), sum)
 	}
-	rows := 0
-	_, err := ReadFOCUS(bytes.NewReader(z.Bytes()[:z.Len()-12]), FOCUSOptions{}, func(Charge) error { rows++; return nil })
-	if err == nil || !strings.Contains(err.Error(), "cut short") || rows == 0 {
-		t.Errorf("a file cut short: %v after %d rows", err, rows)
-	}
-	stop := errors.New("enough")
-	if _, err := ReadFOCUS(&z, FOCUSOptions{}, func(Charge) error { return stop }); !errors.Is(err, stop) {
-		t.Errorf("the callback's error: %v", err)
+	var bill Bill
+	_, err := ReadFOCUS(bytes.NewReader(z.Bytes()[:z.Len()-12]), FOCUSOptions{}, &bill)
+	if err == nil || !strings.Contains(err.Error(), "cut short") || bill.Len() == 0 {
+		t.Errorf("a file cut short: %v after %d rows", err, bill.Len())
 	}
 }
 
@@ -345,8 +348,9 @@ func TestWhatIsWrittenIsReadTheSame(t *testing.T) {
 		if err := WriteFOCUS(&file, slices.Values(want)); err != nil {
 			t.Fatal(err)
 		}
-		var got []Charge
-		sum, err := ReadFOCUS(&file, FOCUSOptions{}, func(c Charge) error { got = append(got, c); return nil })
+		var bill Bill
+		sum, err := ReadFOCUS(&file, FOCUSOptions{}, &bill)
+		got := slices.Collect(bill.All())
 		if err != nil || sum.Bad > 0 || sum.BadTags > 0 || sum.Cut > 0 || sum.Assumed > 0 {
 			t.Fatalf("%v, %+v", err, sum)
 		}
@@ -401,17 +405,16 @@ func FuzzReadFOCUS(f *testing.F) {
 	f.Add("\x1f\x8b\x08")
 	f.Fuzz(func(t *testing.T, file string) {
 		var sum Amount
-		n := 0
-		s, err := ReadFOCUS(strings.NewReader(file), FOCUSOptions{}, func(c Charge) error {
+		var bill Bill
+		s, err := ReadFOCUS(strings.NewReader(file), FOCUSOptions{}, &bill)
+		for c := range bill.All() {
 			if !isCurrency(c.Currency) || c.Start == 0 || c.End != 0 && c.End < c.Start {
 				t.Errorf("a charge that is none: %+v", c)
 			}
-			n++
 			sum += c.Billed
-			return nil
-		})
-		if n != s.Rows-s.Bad {
-			t.Errorf("%d charges, summary %+v", n, s)
+		}
+		if bill.Len() != s.Rows-s.Bad {
+			t.Errorf("%d charges, summary %+v", bill.Len(), s)
 		}
 		var told Amount
 		for _, m := range s.Billed {
