@@ -118,6 +118,7 @@ func printCoverage(w io.Writer, j *judged, all bool) error {
 	if hidden > 0 {
 		fmt.Fprintf(w, "%d protected clusters are not listed (--all)\n", hidden)
 	}
+	printImagesProof(w, j.ev)
 	if len(c.Drift) > 0 {
 		fmt.Fprint(w, "\nSINCE YESTERDAY\n")
 		for _, d := range c.Drift {
