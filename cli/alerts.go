@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"connectrpc.com/connect"
@@ -79,7 +78,7 @@ Below the list stands what was watched, since when, and what was lost.`,
 
 func printAlerts(w io.Writer, res *v1.ListAlertsResponse, now time.Time) error {
 	if len(res.Alerts) > 0 {
-		tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+		tw := columns(w)
 		fmt.Fprintln(tw, "ID\tSEVERITY\tSTATUS\tSEEN\tLAST\tWHERE\tWHAT")
 		for _, a := range res.Alerts {
 			mark := ""

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"connectrpc.com/connect"
@@ -52,7 +51,7 @@ Below the list stands how far back it reaches, and what is not assessed.`,
 
 func printAudit(w io.Writer, res *v1.ListAuditResponse, now time.Time) error {
 	if len(res.Events) > 0 {
-		tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+		tw := columns(w)
 		fmt.Fprintln(tw, "TIME\tCLUSTER\tWHO\tDID\tON\tANSWER\tFROM\tUNUSUAL\tEVENT")
 		for _, e := range res.Events {
 			who := clean(e.Identity)

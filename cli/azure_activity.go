@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -63,7 +62,7 @@ and makes alerts of what it finds.`,
 		},
 	}
 	fl := cmd.Flags()
-	fl.StringVar(&f.snapshot, "snapshot", "", "snapshot of `dockreeve azure collect`, or a folder of `az … -o json` exports")
+	fl.StringVar(&f.snapshot, "snapshot", "", "`FILE` of \"dockreeve azure collect\", or a folder of \"az … -o json\" exports")
 	fl.StringVar(&f.config, "governance", "", "what your organisation decides, for owners (docs/governance.md)")
 	fl.StringVarP(&f.output, "output", "o", "table", "table or json")
 	fl.StringVar(&failOn, "fail-on", "", "exit 1 when something of this severity or above is found: "+strings.Join(finding.SeverityWords(), ", "))
@@ -103,7 +102,7 @@ func printActivity(w io.Writer, j *judged, out *activity.Report) error {
 	fmt.Fprintf(w, "Activity Log, from %s: %s\n\n", j.from, activityWatched(out))
 	for i := range out.Findings {
 		f := &out.Findings[i]
-		fmt.Fprintf(w, "%s  %s  %s\n", strings.ToUpper(f.Severity.String()), time.Unix(0, f.Time).UTC().Format("2006-01-02 15:04"), clean(f.Summary))
+		fmt.Fprintf(w, "%s  %s  %s\n", strings.ToUpper(f.Severity.String()), minute(f.Time), clean(f.Summary))
 		t := columns(w)
 		for _, line := range [][2]string{{"rule", f.Rule.ID}, {"cluster", cmp.Or(f.Subject.Cluster, "of the subscription "+f.Subject.Workload)}, {"owner", cmp.Or(f.Subject.Owner, inventory.Unowned)}, {"what", f.Output}, {"do", strings.Join(f.Rule.Response, "\n")}} {
 			for n, text := range strings.Split(line[1], "\n") {

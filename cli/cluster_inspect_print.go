@@ -5,7 +5,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/dockreeve/dockreeve/event"
@@ -36,7 +35,7 @@ func (p *inspectPrinter) table(title, none string, rows [][]string) {
 	if p.err != nil {
 		return
 	}
-	tw := tabwriter.NewWriter(p.w, 0, 4, 2, ' ', 0)
+	tw := columns(p.w)
 	for _, r := range rows {
 		fmt.Fprintf(tw, "  %s\n", strings.Join(cleanAll(r), "\t")) // Flush tells its errors
 	}

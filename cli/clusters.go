@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"connectrpc.com/connect"
@@ -119,7 +118,7 @@ func newClustersList() *cobra.Command {
 
 func printClusters(w io.Writer, res *v1.ListClustersResponse, now time.Time) error {
 	if len(res.Clusters) > 0 {
-		tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+		tw := columns(w)
 		fmt.Fprintln(tw, "CLUSTER\tPLATFORM\tVERSION\tNODES WATCHED\tPODS\tWORKLOADS\tAPI SERVER\tALERTS\tINTERNET\tUNOWNED\tHEARD OF")
 		for _, c := range res.Clusters {
 			fmt.Fprintf(tw, "%s\t%s\t%s\t%d of %d\t%d\t%d\t%s\t%s\t%d\t%d\t%s\n", clean(c.Name), orDash(clean(c.Platform)), orDash(clean(c.Version)), c.NodesWatched, c.Nodes, c.Pods, c.Workloads,
@@ -210,7 +209,7 @@ func printCluster(w io.Writer, res *v1.GetClusterResponse, now time.Time) error 
 	if err := printGaps(w, c.Gaps); err != nil {
 		return err
 	}
-	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	tw := columns(w)
 	if len(res.Nodes) > 0 {
 		fmt.Fprintln(tw, "\nNODE\tREADY\tSYSTEM\tKERNEL\tKUBELET\tRUNTIME\tPODS\tTENANTS\tWATCHED")
 		for _, n := range res.Nodes {

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -182,7 +181,7 @@ func printDBResult(cmd *cobra.Command, output, path string, res *advisory.Result
 			return e
 		}
 	} else {
-		tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+		tw := columns(w)
 		fmt.Fprintln(tw, "FEED\tRECORDS\tWHAT CAME")
 		for _, r := range res.Feeds {
 			fmt.Fprintf(tw, "%s\t%d\t%s\n", clean(r.Name), r.Records, clean(feedWords(&r)))
@@ -331,7 +330,7 @@ told.`,
 
 func printDBStatus(w io.Writer, st *dbStatus, now time.Time) error {
 	fmt.Fprintf(w, "%s: data of %s, built %s, version %s\n\n", clean(st.Path), date(st.AsOf), ago(now, st.Built), st.Version)
-	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	tw := columns(w)
 	fmt.Fprintln(tw, "FEED\tRECORDS\tDATA OF\tREAD\tLICENCE\tERROR")
 	for _, f := range st.Feeds {
 		licence, _, _ := strings.Cut(f.Licence, ":")
@@ -461,7 +460,7 @@ func newDBSearch() *cobra.Command {
 }
 
 func printDBMatches(w io.Writer, hits []dbMatch, limit int) error {
-	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	tw := columns(w)
 	fmt.Fprintln(tw, "ID\tECOSYSTEM\tPACKAGE\tAFFECTED\tSEVERITY\tFEED")
 	rows, shown := 0, 0
 	for _, m := range hits {

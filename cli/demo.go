@@ -8,7 +8,6 @@ import (
 	"io"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -56,7 +55,7 @@ var errNoServer = errors.New("no server is running")
 func newDemo() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Show what Dockreeve sees, with harmless attacks on a throw-away container",
+		Short: "Harmless attacks on a throw-away container, and a made Azure tenant to explore",
 		Args:  cobra.NoArgs,
 		RunE:  func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
@@ -403,7 +402,7 @@ func (r *demoReport) verdict() error {
 
 func printDemo(w io.Writer, r *demoReport) error {
 	fmt.Fprintln(w)
-	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	tw := columns(w)
 	fmt.Fprintln(tw, "ATTACK\tALERT\tSEVERITY\tKERNEL→STORED\tKERNEL→SEEN\tSTEP→SEEN")
 	for _, a := range r.Alerts {
 		if !a.Found {

@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -405,7 +404,7 @@ func (r *kubeReport) take(s *sighting, p func(string, ...any)) {
 func (r *kubeReport) print(w io.Writer) error {
 	dash := func(s string) string { return or(clean(s), "–") }
 	fmt.Fprintln(w)
-	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	tw := columns(w)
 	fmt.Fprintln(tw, "ATTACK\tALERT\tSEVERITY\tSEEN AFTER\tPOD\tOWNER\tIDENTITY")
 	found := 0
 	for _, a := range r.Alerts {

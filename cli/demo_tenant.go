@@ -40,6 +40,7 @@ func newDemoTenant() *cobra.Command {
 budgets, a bill of 60 days, alerts, scans, and a few things that went wrong. Nothing is
 asked of Azure. With -o it is written to files for the offline commands instead:
 
+  dockreeve demo tenant --state /tmp/made              # then: dockreeve coverage --state /tmp/made
   dockreeve demo tenant -o /tmp/tenant
   dockreeve coverage --snapshot /tmp/tenant/snapshot.json.gz
   dockreeve cost --snapshot /tmp/tenant/snapshot.json.gz --charges /tmp/tenant/focus.csv.gz`,
@@ -139,7 +140,7 @@ func (o *tenantDemo) serve(ctx context.Context, w io.Writer) (err error) {
 	defer func() { err = errors.Join(err, db.Close()) }()
 	ledger := &link.Ledger{}
 	pipe := link.NewPipe(link.PipeOptions{Ledger: ledger})
-	facts := &tenantFacts{world: o.world}
+	facts := &tenantFacts{now: o.world.Now().UnixNano()}
 	opt := governance.Options{Dir: filepath.Join(state, "azure"), AuditLoses: auditLoses(), Prices: o.world.Prices(), Amend: facts.amend, Every: 24 * time.Hour}
 	s, err := server.New(server.Options{DB: db, Receiver: pipe, Ledger: ledger, UI: ui.Handler(), Version: version, Listen: o.listen, StateDir: state, Log: o.log, Governance: opt})
 	if err != nil {
@@ -151,7 +152,7 @@ func (o *tenantDemo) serve(ctx context.Context, w io.Writer) (err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return s.Run(ctx) })
 	group.Go(func() error {
-		fmt.Fprintf(w, "Making a tenant of %d clusters…\n", o.clusters)
+		fmt.Fprintf(w, "Making a tenant of %d clusters; this takes half a minute or so…\n", o.clusters)
 		if err := o.fill(ctx, db, s, pipe, facts); err != nil {
 			return fmt.Errorf("fill the demo: %w", err)
 		}
@@ -159,10 +160,11 @@ func (o *tenantDemo) serve(ctx context.Context, w io.Writer) (err error) {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "\nA made tenant; nothing of it is real, and nothing is asked of Azure.\n\n  console   %s/governance\n  sign in   %s\n            (works once, for ten minutes; \"dockreeve login --state %s\" prints another)\n\nWhat is in it to find:\n", s.URL(), signIn, state)
+		fmt.Fprintf(w, "\nA made tenant; nothing of it is real, and nothing is asked of Azure.\n\n  console   %s/governance\n  sign in   %s\n            (works once, for ten minutes; \"dockreeve login --state %s\" prints another)\n  commands  dockreeve coverage --state %s (and so cost, posture, report…)\n\nStop with Ctrl-C. What is in it to find:\n", s.URL(), signIn, state, state)
 		for _, story := range o.world.Stories() {
 			fmt.Fprintf(w, "  %s: %s\n", story.Name, story.Text)
 		}
+		o.world = nil // what it was made from need not stay in memory while it is looked at
 		return nil
 	})
 	if err := group.Wait(); err != nil && ctx.Err() == nil {
@@ -173,7 +175,7 @@ func (o *tenantDemo) serve(ctx context.Context, w io.Writer) (err error) {
 
 // tenantFacts is what agents, scans, people and earlier days would have told of the world.
 type tenantFacts struct {
-	world   *tenant.World
+	now     int64         // the world's: its time stands still
 	known   *govern.Known // nil until the world is there
 	history []govern.Day
 }
@@ -183,7 +185,7 @@ func (f *tenantFacts) amend(k *govern.Known) {
 	if f.known == nil {
 		return
 	}
-	k.Now = f.world.Now().UnixNano()
+	k.Now = f.now
 	k.Observed, k.Clusters, k.Images, k.Alerts, k.Gates = f.known.Observed, f.known.Clusters, f.known.Images, f.known.Alerts, f.known.Gates
 	for i := range k.Reviews {
 		k.Reviews[i].At = min(k.Reviews[i].At, k.Now) // the world's time stands still: what is recorded in it happens now

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"connectrpc.com/connect"
@@ -50,7 +49,7 @@ Below the list stands what is not assessed, and why.`,
 
 func printExposures(w io.Writer, res *v1.ListExposuresResponse, _ time.Time) error {
 	if len(res.Exposures) > 0 {
-		tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+		tw := columns(w)
 		fmt.Fprintln(tw, "CLUSTER\tREACH\tTHROUGH\tAT\tPORTS\tTLS\tTO\tWHAT\tRISKS\tOWNER")
 		for _, x := range res.Exposures {
 			at := append(append([]string(nil), x.Hosts...), x.Addresses...)

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -11,7 +12,6 @@ import (
 	"runtime/debug"
 	"slices"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -41,7 +41,7 @@ type tenantFlags struct {
 func (f *tenantFlags) flags(cmd *cobra.Command, outputs string) {
 	f.to.flags(cmd)
 	fl := cmd.Flags()
-	fl.StringVar(&f.snapshot, "snapshot", "", "judge this snapshot of `dockreeve azure collect`, or a folder of `az … -o json` exports, instead of asking the server")
+	fl.StringVar(&f.snapshot, "snapshot", "", "judge this `FILE` of \"dockreeve azure collect\", or a folder of \"az … -o json\" exports, instead of asking the server")
 	fl.StringArrayVar(&f.charges, "charges", nil, "with --snapshot: bill as CSV, FOCUS or an Azure cost export, gzipped or not (may be repeated)")
 	fl.StringVar(&f.prices, "prices", "", "with --snapshot: price file that goes before the prices that come with Dockreeve (docs/cost.md)")
 	fl.StringVar(&f.config, "governance", "", "with --snapshot: what your organisation decides: provider, tags, environments, exemptions (docs/governance.md)")
@@ -79,6 +79,8 @@ type judged struct {
 	ev   *govern.Evaluation
 	in   *govern.Input
 	from string // for people: snapshot FILE, server URL
+
+	offline bool // from files: what only agents know is not in it
 }
 
 // judge reads what the flags name and judges it, as the hub does.
@@ -142,7 +144,7 @@ func (f *tenantFlags) judge(cmd *cobra.Command) (*judged, error) {
 	money.Prices = append(money.Prices, shipped.Prices...)
 	k.Money = money
 	ev, in := govern.Judge(k)
-	return &judged{ev, in, "snapshot " + f.snapshot}, nil
+	return &judged{ev: ev, in: in, from: "snapshot " + f.snapshot, offline: true}, nil
 }
 
 // bill reads one file of charges; rows that were not understood are told.
@@ -221,11 +223,17 @@ func readGovernance(path string) (govern.Config, error) {
 		return govern.Config{}, withCode(exitUsage, "%w", err)
 	}
 	defer file.Close()
-	c, err := govern.ReadConfig(file)
-	if err != nil {
-		return c, withCode(exitUsage, "%s: %w", path, err)
+	var raw bytes.Buffer
+	c, err := govern.ReadConfig(io.TeeReader(file, &raw))
+	if err == nil {
+		return c, nil
 	}
-	return c, nil
+	if strings.Contains(err.Error(), "unknown field") {
+		if keys := unknownKeys(raw.Bytes()); len(keys) > 0 {
+			return c, withCode(exitUsage, "%s: %s\nAll keys: docs/governance.md", path, strings.Join(keys, "\n"+path+": "))
+		}
+	}
+	return c, withCode(exitUsage, "%s: %w", path, err)
 }
 
 func readPrices(path string) (*cost.PriceFile, error) {
@@ -294,26 +302,29 @@ func moneyAsOf(m cost.Money) string {
 	return money(m) + " (" + m.AsOf + ")"
 }
 
-// short cuts a text for a table.
-func short(s string, most int) string {
-	r := []rune(clean(s))
-	if len(r) <= most {
-		return string(r)
-	}
-	return string(r[:most-1]) + "…"
-}
-
 // share writes a ratio: 12 of 20 (60 %), 3 unknown.
 func share(r govern.Ratio) string {
-	s, ok := r.Share()
-	if !ok {
+	if _, ok := r.Share(); !ok {
 		return "not assessed: " + cmp.Or(r.NotAssessed, "nothing to count")
 	}
-	out := fmt.Sprintf("%d of %d (%.0f %%)", r.N, r.Of, math.Floor(100*s))
+	out := fmt.Sprintf("%d of %d (%s)", r.N, r.Of, percent(r))
 	if r.Unknown > 0 {
 		out += fmt.Sprintf(", %d unknown", r.Unknown)
 	}
 	return out
+}
+
+// percent writes a share, never rounded up to 100 nor down to 0.
+func percent(r govern.Ratio) string {
+	s, ok := r.Share()
+	if !ok {
+		return "not assessed"
+	}
+	v := math.Floor(1000*s) / 10
+	if s > 0 {
+		v = max(v, 0.1)
+	}
+	return strings.TrimSuffix(fmt.Sprintf("%.1f", v), ".0") + " %"
 }
 
 func told(a inventory.Assessed) string {
@@ -356,7 +367,8 @@ func gapLines(w io.Writer, gaps []inventory.Gap) {
 	}
 }
 
-func columns(w io.Writer) *tabwriter.Writer { return tabwriter.NewWriter(w, 0, 4, 2, ' ', 0) }
+// minute writes a time to the minute, in UTC.
+func minute(ns int64) string { return time.Unix(0, ns).UTC().Format("2006-01-02 15:04") }
 
 func day(ns int64) string {
 	if ns == 0 {
@@ -375,16 +387,16 @@ func percentage(v float64) error {
 
 // failUnder turns a ratio that is below what was asked into exit code 1, and one that
 // says nothing into 4.
-func failUnder(what string, r govern.Ratio, percent float64) error {
-	if percent == 0 {
+func failUnder(what string, r govern.Ratio, under float64) error {
+	if under == 0 {
 		return nil
 	}
 	s, ok := r.Share()
 	if !ok {
 		return withCode(exitData, "%s is not assessed: %s", what, r.NotAssessed)
 	}
-	if 100*s < percent {
-		return withCode(exitFindings, "%s is %.1f %%, below %.0f %%", what, 100*s, percent)
+	if 100*s < under {
+		return withCode(exitFindings, "%s is %s, below %v %%", what, percent(r), under)
 	}
 	return nil
 }

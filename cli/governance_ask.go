@@ -58,6 +58,26 @@ func (f *tenantFlags) ask(ctx context.Context) (*judged, error) {
 	return j, nil
 }
 
+// clusterCost fetches the money of one cluster, which the server's report leaves out.
+func (f *tenantFlags) clusterCost(ctx context.Context, id string) (*cost.ClusterCost, error) {
+	c, err := f.to.dial()
+	if err != nil {
+		return nil, err
+	}
+	res, err := c.governance.GetGovernanceCluster(ctx, connect.NewRequest(&v1.GetGovernanceClusterRequest{Id: id}))
+	if err != nil {
+		return nil, f.to.explain(err)
+	}
+	out := &cost.ClusterCost{}
+	if res.Msg.CostJson == "" {
+		return out, nil
+	}
+	if err := json.Unmarshal([]byte(res.Msg.CostJson), out); err != nil {
+		return nil, withCode(exitFailed, "the server's costs of %s: %w", id, err)
+	}
+	return out, nil
+}
+
 // results fetches verdicts of controls that fit a filter.
 func (f *tenantFlags) results(ctx context.Context) ([]posture.Result, error) {
 	c, err := f.to.dial()

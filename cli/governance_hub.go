@@ -62,13 +62,9 @@ func (f *governFlags) options(state string) (governance.Options, error) {
 		return o, withCode(exitUsage, "--mail-from and --mail-link go with --mail-server")
 	}
 	if f.mail != "" {
-		server := f.mail
-		if path, ok := strings.CutPrefix(server, "@"); ok { // a command line can be read by everybody on the machine
-			b, err := os.ReadFile(path)
-			if err != nil {
-				return o, withCode(exitUsage, "--mail-server: %w", err)
-			}
-			server = strings.TrimSpace(string(b))
+		server, err := fromFile(f.mail)
+		if err != nil {
+			return o, withCode(exitUsage, "--mail-server: %w", err)
 		}
 		m, err := notify.ParseMail(server, f.from)
 		if err != nil {
@@ -91,4 +87,15 @@ func (f *governFlags) options(state string) (governance.Options, error) {
 		return o, withCode(exitUsage, "--azure-endpoint and --azure-prices-endpoint go with --azure")
 	}
 	return o, nil
+}
+
+// fromFile is a secret of a command line, or what stands in the file that @FILE names: a
+// command line can be read by everybody on the machine.
+func fromFile(s string) (string, error) {
+	path, ok := strings.CutPrefix(s, "@")
+	if !ok {
+		return s, nil
+	}
+	b, err := os.ReadFile(path)
+	return strings.TrimSpace(string(b)), err
 }

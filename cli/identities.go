@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"connectrpc.com/connect"
@@ -51,7 +50,7 @@ identity has done is not known.`,
 
 func printIdentities(w io.Writer, res *v1.ListIdentitiesResponse, now time.Time) error {
 	if len(res.Identities) > 0 {
-		tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+		tw := columns(w)
 		fmt.Fprintln(tw, "CLUSTER\tIDENTITY\tOWNER\tTENANT\tCAN\tIN\tRUNS\tALERTS\tUSED THE API")
 		for _, x := range res.Identities {
 			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%s\n", clean(x.Cluster), clean(x.Key), clean(x.Owner), orDash(clean(x.Tenant)), some(x.Grants, 3), orDash(clean(x.Scope)), some(x.Workloads, 1), x.AlertsOpen, usageWord(x, now))
@@ -129,7 +128,7 @@ func printIdentity(w io.Writer, res *v1.GetIdentityResponse, now time.Time) erro
 		return err
 	}
 	if len(res.Uses) > 0 {
-		tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+		tw := columns(w)
 		fmt.Fprintln(tw, "\nDID\tON\tNAMESPACE\tTIMES\tREFUSED\tFIRST\tLAST\tFROM\tWITH")
 		for _, u := range res.Uses {
 			fmt.Fprintf(tw, "%s\t%s\t%s\t%d\t%d\t%s\t%s\t%s\t%s\n", clean(u.Verb), clean(u.Resource), orDash(clean(u.Namespace)), u.Count, u.Denied, ago(now, u.First), ago(now, u.Last), some(u.Sources, 2), some(u.Agents, 1))
@@ -145,7 +144,7 @@ func printRights(w io.Writer, rights []*v1.Right, more int32) error {
 	if len(rights) == 0 {
 		return nil
 	}
-	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	tw := columns(w)
 	fmt.Fprintln(tw, "\nMAY\tON\tNAMESPACE\tBY\tUSED")
 	for _, r := range rights {
 		on := append(append([]string(nil), r.Resources...), r.Urls...)

@@ -16,7 +16,7 @@ import (
 
 func newPosture() *cobra.Command {
 	var f tenantFlags
-	var framework, verdict string
+	var framework, verdict, cluster string
 	var under float64
 	cmd := &cobra.Command{
 		Use:   "posture",
@@ -28,7 +28,11 @@ A pass is impossible without evidence; what could not be seen is not assessed, w
 neither a pass nor a fail and always counted beside the score.
 
   dockreeve posture --snapshot snapshot.json
-  dockreeve posture --snapshot snapshot.json --framework cis-aks-1.8 --verdict fail`,
+  dockreeve posture --snapshot snapshot.json --framework cis-aks-1.8 --verdict fail
+  dockreeve posture --snapshot snapshot.json --framework cis-aks-1.8 --verdict fail --cluster payments-prd
+
+With --cluster it says of that cluster alone what each control found and how to mend it.
+With --fail-under it exits 1 when the score is lower, and 4 when nothing could be assessed.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := errors.Join(oneOf(f.output, "table", "json", "csv"), percentage(under)); err != nil {
@@ -55,7 +59,14 @@ neither a pass nor a fail and always counted beside the score.
 			for i := range all {
 				controls[all[i].ID] = &all[i]
 			}
-			scores := posture.Scores(list)
+			if cluster != "" {
+				id, err := clusterNamed(list, cluster)
+				if err != nil {
+					return err
+				}
+				list = filterResults(list, func(r *posture.Result) bool { return r.Cluster == id })
+			}
+			scores, whole := posture.Scores(list), list
 			list = filterResults(list, func(r *posture.Result) bool {
 				c := controls[r.Control]
 				return (verdict == "" || string(r.Verdict) == verdict) && (framework == "" || c != nil && len(c.Maps[framework]) > 0)
@@ -70,8 +81,15 @@ neither a pass nor a fail and always counted beside the score.
 				err = printValue(w, list)
 			case "csv":
 				err = report.Results(w, list, all)
-			default:
-				err = printPosture(w, scores, list, controls, framework)
+			case "table":
+				if err = printScores(w, scores, framework); err != nil {
+					return err
+				}
+				if cluster != "" {
+					err = printClusterControls(w, list, controls, framework)
+				} else {
+					err = printControls(w, whole, list, controls)
+				}
 			}
 			if err != nil {
 				return err
@@ -82,6 +100,7 @@ neither a pass nor a fail and always counted beside the score.
 	f.flags(cmd, "table, json or csv")
 	fl := cmd.Flags()
 	fl.StringVar(&framework, "framework", "", "only controls of this framework, as in cis-aks-1.8")
+	fl.StringVar(&cluster, "cluster", "", "only this cluster, by name or ARM id, with what was found and how to mend it")
 	fl.StringVar(&verdict, "verdict", "", "only pass, fail, not-assessed, exempt or not-applicable")
 	fl.Float64Var(&under, "fail-under", 0, "exit 1 when the framework's score (default cis-aks-1.8) is below this percentage")
 	cmd.AddCommand(newPostureControls())
@@ -107,7 +126,28 @@ func scoreUnder(scores []posture.Score, framework string, under float64) error {
 	return withCode(exitUsage, "--framework %s is not known; \"dockreeve posture controls\" lists them", framework)
 }
 
-func printPosture(w io.Writer, scores []posture.Score, list []posture.Result, controls map[string]*posture.Control, framework string) error {
+// clusterNamed finds a cluster by its id, or by the last of it where only one is called so.
+func clusterNamed(list []posture.Result, name string) (string, error) {
+	var found []string
+	for i := range list {
+		id := list[i].Cluster
+		if strings.EqualFold(id, name) {
+			return id, nil
+		}
+		if strings.EqualFold(id[strings.LastIndexByte(id, '/')+1:], name) && !slices.Contains(found, id) {
+			found = append(found, id)
+		}
+	}
+	switch len(found) {
+	case 0:
+		return "", withCode(exitUsage, "--cluster %s: no verdict is of a cluster of that name; \"dockreeve coverage --all\" lists them", name)
+	case 1:
+		return found[0], nil
+	}
+	return "", withCode(exitUsage, "--cluster %s: %d clusters are called so, name one by its id:\n  %s", name, len(found), strings.Join(found, "\n  "))
+}
+
+func printScores(w io.Writer, scores []posture.Score, framework string) error {
 	t := columns(w)
 	fmt.Fprintln(t, "FRAMEWORK\tSCORE\tPASS\tFAIL\tNOT ASSESSED\tEXEMPT\tMANUAL")
 	for _, s := range scores {
@@ -123,14 +163,21 @@ func printPosture(w io.Writer, scores []posture.Score, list []posture.Result, co
 	if err := t.Flush(); err != nil {
 		return err
 	}
+	_, err := fmt.Fprint(w, "A score is passed ÷ (passed + failed); what was not assessed is in neither.\n\n")
+	return err
+}
+
+// printControls counts each control's verdicts over everything, whatever of them is listed.
+func printControls(w io.Writer, whole, list []posture.Result, controls map[string]*posture.Control) error {
 	type sum struct {
 		control                    string
 		pass, fail, unknown, other int
 		why                        string
+		listed                     bool
 	}
 	by := map[string]*sum{}
-	for i := range list {
-		r := &list[i]
+	for i := range whole {
+		r := &whole[i]
 		s := by[r.Control]
 		if s == nil {
 			s = &sum{control: r.Control}
@@ -148,22 +195,73 @@ func printPosture(w io.Writer, scores []posture.Score, list []posture.Result, co
 			s.other++
 		}
 	}
-	sums := make([]*sum, 0, len(by))
-	for _, s := range by {
-		sums = append(sums, s)
+	var sums []*sum
+	for i := range list {
+		if s := by[list[i].Control]; !s.listed {
+			s.listed = true
+			sums = append(sums, s)
+		}
 	}
 	slices.SortFunc(sums, func(a, b *sum) int { return cmp.Or(cmp.Compare(b.fail, a.fail), cmp.Compare(a.control, b.control)) })
-	fmt.Fprintln(w)
-	t = columns(w)
-	fmt.Fprintln(t, "CONTROL\tPASS\tFAIL\tNOT ASSESSED\tEXEMPT\tTITLE\tFIRST FAILURE")
+	t := columns(w).dropping("EXEMPT OR NOT APPLICABLE", "NOT ASSESSED", "PASS")
+	fmt.Fprintln(t, "CONTROL\tPASS\tFAIL\tNOT ASSESSED\tEXEMPT OR NOT APPLICABLE\tTITLE\tFIRST FAILURE")
 	for _, s := range sums {
 		title := ""
 		if c := controls[s.control]; c != nil {
 			title = c.Title
 		}
-		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%s\t%s\n", s.control, s.pass, s.fail, s.unknown, s.other, clean(title), short(s.why, 60))
+		fmt.Fprintf(t, "%s\t%d\t%d\t%d\t%d\t%s\t%s\n", s.control, s.pass, s.fail, s.unknown, s.other, clean(title), clean(s.why))
 	}
 	return t.Flush()
+}
+
+// printClusterControls writes what was found in one cluster, what fails first.
+func printClusterControls(w io.Writer, list []posture.Result, controls map[string]*posture.Control, framework string) error {
+	order := []posture.Verdict{posture.Fail, posture.NotAssessed, posture.Pass, posture.Exempt, posture.NotRelevant}
+	list = slices.Clone(list)
+	slices.SortStableFunc(list, func(a, b posture.Result) int {
+		return cmp.Or(cmp.Compare(slices.Index(order, a.Verdict), slices.Index(order, b.Verdict)), cmp.Compare(severityRank(controls[a.Control]), severityRank(controls[b.Control])), cmp.Compare(a.Control, b.Control))
+	})
+	for i := range list {
+		r := &list[i]
+		c := controls[r.Control]
+		if c == nil {
+			c = &posture.Control{ID: r.Control}
+		}
+		ids := ""
+		if framework != "" {
+			ids = ", " + framework + " " + strings.Join(c.Maps[framework], ", ")
+		}
+		fmt.Fprintf(w, "%s  %s (%s, %s%s)\n", strings.ToUpper(string(r.Verdict)), clean(c.Title), clean(r.Control), c.Severity, clean(ids))
+		fmt.Fprintf(w, "  %s\n", clean(r.Reason))
+		for n, e := range r.Evidence {
+			if n == 3 {
+				fmt.Fprintf(w, "    and %d more (-o json)\n", len(r.Evidence)-n)
+				break
+			}
+			fmt.Fprintf(w, "    %s: %s = %s\n", clean(e.Where[strings.LastIndexByte(e.Where, '/')+1:]), clean(e.Field), clean(e.Value))
+		}
+		if r.Exempted != "" {
+			fmt.Fprintf(w, "  exempt: %s\n", clean(r.Exempted))
+		}
+		if r.Verdict == posture.Fail {
+			for _, line := range c.Remediation {
+				fmt.Fprintf(w, "  > %s\n", clean(line))
+			}
+		}
+	}
+	if len(list) == 0 {
+		fmt.Fprintln(w, "No verdict of this cluster is so.")
+	}
+	return nil
+}
+
+// severityRank puts the gravest first.
+func severityRank(c *posture.Control) int {
+	if c == nil {
+		return 9
+	}
+	return slices.Index([]string{"critical", "high", "medium", "low"}, c.Severity)
 }
 
 func newPostureControls() *cobra.Command {

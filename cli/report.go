@@ -12,8 +12,10 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -215,12 +217,20 @@ func evidenceKey(path string) (ed25519.PrivateKey, error) {
 }
 
 func newReportVerify() *cobra.Command {
-	var key string
+	var key, output string
 	cmd := &cobra.Command{
 		Use:   "verify FILE --key FILE",
 		Short: "Check that a bundle is whole and signed by a key",
-		Args:  cobra.ExactArgs(1),
+		Long: `Check that a bundle holds exactly the files that were signed, and that this key signed them.
+Exits 1 when it does not, and names each file that was changed, removed or added. What the
+signature shows, and how to check it without Dockreeve: docs/reports.md.
+
+  dockreeve report verify evidence.tar.gz --key evidence.pub`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := oneOf(output, "text", "json"); err != nil {
+				return err
+			}
 			if key == "" {
 				return withCode(exitUsage, "name the public key: --key evidence.pub")
 			}
@@ -249,11 +259,36 @@ func newReportVerify() *cobra.Command {
 			if err != nil {
 				return withCode(exitFindings, "%s is not what was signed: %w", args[0], err)
 			}
-			return printValue(cmd.OutOrStdout(), v)
+			if output == "json" {
+				return printValue(cmd.OutOrStdout(), v)
+			}
+			return printVerified(cmd.OutOrStdout(), args[0], v)
 		},
 	}
 	cmd.Flags().StringVar(&key, "key", "", "public key, PEM")
+	cmd.Flags().StringVarP(&output, "output", "o", "text", "text or json")
 	return cmd
+}
+
+// printVerified says what a bundle that is as it was signed holds.
+func printVerified(w io.Writer, file string, v *report.Verification) error {
+	m := &v.Manifest
+	last, _, _ := strings.Cut(m.To, "T")
+	if end, err := time.Parse(time.RFC3339, m.To); err == nil {
+		last = end.Add(-time.Second).Format(time.DateOnly) // the end is the first moment after the period
+	}
+	first, _, _ := strings.Cut(m.From, "T")
+	fmt.Fprintf(w, "%s is as it was signed: %d files, by the key %s\n\n", file, len(m.Files), v.KeyID)
+	t := columns(w)
+	fmt.Fprintf(t, "period\t%s to %s\nevaluated\t%s\nAzure as read on\t%s\nmade by\tDockreeve %s\n", clean(first), clean(last), clean(m.Evaluated), orDash(clean(m.TenantRead)), clean(m.MadeBy))
+	for _, what := range slices.Sorted(maps.Keys(m.Counts)) {
+		fmt.Fprintf(t, "%s\t%d\n", clean(what), m.Counts[what])
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintln(w, "\nWhat it does not say stands in its gaps.json. That the key is the right one must be known by another way.")
+	return err
 }
 
 func newReportTeam() *cobra.Command {
@@ -264,7 +299,10 @@ func newReportTeam() *cobra.Command {
 		Use:   "team --owner OWNER",
 		Short: "My clusters, my first five fixes, my cost, what expires; by mail with --mail-to",
 		Long: `Write what one owner should know this week. With --mail-to it is sent by mail. The server
-does that each week by itself: "dockreeve up --mail-server … --mail-from …".`,
+does that each week by itself: "dockreeve up --mail-server … --mail-from …".
+
+  dockreeve report team --owner payments@example.com
+  dockreeve report team --owner payments@example.com --mail-to payments@example.com --mail-server @smtp.txt --mail-from reeve@example.com`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := oneOf(f.output, "text", "html", "json"); err != nil {
@@ -278,6 +316,9 @@ does that each week by itself: "dockreeve up --mail-server … --mail-from …".
 			}
 			j, err := f.judge(cmd)
 			if err != nil {
+				return err
+			}
+			if owner, err = ownerNamed(j, owner); err != nil {
 				return err
 			}
 			s, err := report.Team(report.TeamOptions{Owner: owner, Evaluation: j.ev, Costs: j.in.Costs, Exemptions: j.in.Config.Exemptions, Tenant: j.in.Tenant, Reviews: j.in.Reviews, Link: link, Version: version})
@@ -302,13 +343,54 @@ does that each week by itself: "dockreeve up --mail-server … --mail-from …".
 	fl := cmd.Flags()
 	fl.StringVar(&owner, "owner", "", "whose things: as the column OWNER of \"dockreeve coverage\" names it")
 	fl.StringSliceVar(&to, "mail-to", nil, "send it to these addresses instead of writing it")
-	fl.StringVar(&smtp, "mail-server", "", "with --mail-to: smtps://user:password@host:465, or smtp://host:587")
+	fl.StringVar(&smtp, "mail-server", "", "with --mail-to: smtps://user:password@host:465, or smtp://host:587, or @FILE that holds it")
 	fl.StringVar(&from, "mail-from", "", "with --mail-to: sender's address")
 	fl.StringVar(&link, "link", "", "address of the console to name in it")
 	return cmd
 }
 
+// ownerNamed finds the owner that a person means: as it is called, in another case, or as
+// tables show it where it is an id.
+func ownerNamed(j *judged, name string) (string, error) {
+	var known, like []string
+	for i := range j.ev.Clusters {
+		if o := j.ev.Clusters[i].Ownership.Owner; !slices.Contains(known, o) {
+			known = append(known, o)
+		}
+	}
+	if j.in.Costs != nil {
+		for _, a := range j.in.Costs.Teams {
+			if !slices.Contains(known, a.Key) {
+				known = append(known, a.Key)
+			}
+		}
+	}
+	if slices.Contains(known, name) {
+		return name, nil
+	}
+	for _, o := range known {
+		if strings.EqualFold(o, name) || owner(o) == name {
+			return o, nil
+		}
+		if strings.Contains(strings.ToLower(o), strings.ToLower(name)) {
+			like = append(like, o)
+		}
+	}
+	slices.Sort(like)
+	switch {
+	case len(like) == 1:
+		return "", withCode(exitUsage, "no owner is called %q; do you mean %q?", name, like[0])
+	case len(like) > 1 && len(like) <= 10:
+		return "", withCode(exitUsage, "no owner is called %q; do you mean one of %q?", name, like)
+	}
+	return name, nil // the report says who is known
+}
+
 func mailTeam(ctx context.Context, w io.Writer, s *report.Summary, server, from string, to []string, at int64) error {
+	server, err := fromFile(server)
+	if err != nil {
+		return withCode(exitUsage, "--mail-server: %w", err)
+	}
 	m, err := notify.ParseMail(server, from)
 	if err != nil {
 		return withCode(exitUsage, "%w", err)

@@ -10,7 +10,6 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
-	"text/tabwriter"
 
 	"github.com/spf13/cobra"
 
@@ -145,7 +144,7 @@ func newRulesList() *cobra.Command {
 				}
 				return writeJSON(w, infos)
 			}
-			tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+			tw := columns(w)
 			fmt.Fprintln(tw, "ID\tPRIORITY\tSTATE\tNAME")
 			for _, r := range set.All() {
 				i := r.Info()

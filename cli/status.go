@@ -3,7 +3,6 @@ package cli
 import (
 	"fmt"
 	"io"
-	"text/tabwriter"
 	"time"
 
 	"connectrpc.com/connect"
@@ -62,7 +61,7 @@ Exits with 4 when nothing is watched or a node is silent, so that a script can a
 func printStatus(w io.Writer, st *v1.GetStatusResponse, now time.Time) error {
 	fmt.Fprintf(w, "%s\n", watchedSentence(st.Watched, now))
 	fmt.Fprintf(w, "rules: %d watching, %d not assessed\n\n", st.RulesWatching, st.RulesNotAssessed)
-	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	tw := columns(w)
 	fmt.Fprintln(tw, "NODE\tSTATE\tMODE\tSINCE\tCONTAINERS\tPROCESSES\tEVENTS\tLOST")
 	for _, n := range st.Nodes {
 		state := "reporting"

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"connectrpc.com/connect"
@@ -50,7 +49,7 @@ Below the list stands what is not assessed, and why.`,
 
 func printWorkloads(w io.Writer, res *v1.ListWorkloadsResponse, _ time.Time) error {
 	if len(res.Workloads) > 0 {
-		tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+		tw := columns(w)
 		fmt.Fprintln(tw, "CLUSTER\tWORKLOAD\tOWNER\tTENANT\tREADY\tREACH\tMAY DO\tALERTS\tIMAGES")
 		for _, x := range res.Workloads {
 			fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%d of %d\t%s\t%s\t%s\t%s\n", clean(x.Cluster), clean(x.Key), clean(x.Owner), orDash(clean(x.Tenant)), x.Ready, x.Wanted, orDash(clean(x.Reach)),
@@ -151,7 +150,7 @@ func printWorkload(w io.Writer, res *v1.GetWorkloadResponse, now time.Time) erro
 		p("secrets   %s", some(res.Secrets, 20))
 	}
 	p("alerts    %s", worstWord(x.AlertsOpen, x.AlertsWorst))
-	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	tw := columns(w)
 	fmt.Fprintln(tw, "\nCONTAINER\tIMAGE\tRUNS SINCE\tPODS\tCRITICAL\tHIGH\tEXPLOITED\tSCANNED")
 	for _, i := range x.Images {
 		name := clean(i.Container)
@@ -194,7 +193,7 @@ func printNewest(w io.Writer, alerts []*v1.Alert, now time.Time) error {
 	if len(alerts) == 0 {
 		return nil
 	}
-	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	tw := columns(w)
 	fmt.Fprintln(tw, "\nALERT\tSEVERITY\tSTATUS\tSEEN\tLAST\tWHAT")
 	for _, a := range alerts {
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%d\t%s\t%s\n", a.Id, severityWord(a.Severity), statusWord(a.Status), a.Count, ago(now, a.LastSeen), clean(a.Title))
