@@ -3,6 +3,7 @@
 package ci
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +13,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/dockreeve/dockreeve/cli"
 )
 
 const root = "../../deploy/ci"
@@ -19,7 +22,7 @@ const root = "../../deploy/ci"
 var files = []string{"github/action.yml", "azure-pipelines/dockreeve-scan.yml"}
 
 // flags are those that `dockreeve scan` and `dockreeve db update` promise to pipelines.
-// TestFlagsExist holds them against the program itself where DOCKREEVE_BIN names one.
+// TestFlagsExist holds them against the program itself.
 var flags = []string{"--platform", "--fail-on", "--ignore-file", "--vex", "-o", "--scanners", "--db", "--max-db-age", "--server", "--record",
 	"--commit", "--pipeline", "--offline", "--timeout", "--severity", "--in-use"}
 
@@ -73,7 +76,7 @@ func scripts(t *testing.T) map[string][]string {
 	out := map[string][]string{}
 	for name, doc := range documents(t) {
 		walk(doc, func(key string, value *yaml.Node) {
-			if slices.Contains([]string{"run", "bash", "script", "powershell", "pwsh"}, key) {
+			if slices.Contains([]string{"run", "bash", "script", "inlineScript", "powershell", "pwsh"}, key) {
 				out[name] = append(out[name], value.Value)
 			}
 		})
@@ -154,7 +157,7 @@ func TestVersionsArePinned(t *testing.T) {
 // used are the flags that a script gives to the program.
 func used(t *testing.T) map[string][]string {
 	flag := regexp.MustCompile(`(?:[(\s])(--[a-z][a-z-]+|-o)\b`)
-	own := map[string]bool{"rm": true, "mkdir": true, "go": true, "docker": true, "set": true, "printf": true}
+	own := map[string]bool{"rm": true, "mkdir": true, "go": true, "docker": true, "set": true, "printf": true, "curl": true}
 	out := map[string][]string{}
 	for name, list := range scripts(t) {
 		for _, s := range list {
@@ -173,22 +176,19 @@ func used(t *testing.T) map[string][]string {
 }
 
 func TestFlagsExist(t *testing.T) {
-	known := flags
-	if bin := os.Getenv("DOCKREEVE_BIN"); bin != "" {
-		known = nil
-		for _, args := range [][]string{{"scan", "--help"}, {"db", "update", "--help"}} {
-			out, err := exec.Command(bin, args...).CombinedOutput()
-			if err != nil {
-				t.Fatalf("%s %v: %v\n%s", bin, args, err, out)
-			}
-			for _, m := range regexp.MustCompile(`(?m)^\s+(?:(-[a-z]), )?(--[a-z][a-z-]*)`).FindAllStringSubmatch(string(out), -1) {
-				known = append(known, m[1], m[2])
-			}
+	var known []string
+	for _, args := range [][]string{{"scan", "--help"}, {"db", "update", "--help"}, {"azure", "collect", "--help"}, {"coverage", "--help"}, {"report", "playbook", "--help"}} {
+		var out, errs bytes.Buffer
+		if code := cli.Main(args, &out, &errs); code != 0 {
+			t.Fatalf("dockreeve %v: exit code %d\n%s", args, code, errs.String())
 		}
-		for _, f := range flags {
-			if !slices.Contains(known, f) {
-				t.Errorf("the program has no %s, which pipelines are promised", f)
-			}
+		for _, m := range regexp.MustCompile(`(?m)^\s+(?:(-[a-z]), )?(--[a-z][a-z-]*)`).FindAllStringSubmatch(out.String(), -1) {
+			known = append(known, m[1], m[2])
+		}
+	}
+	for _, f := range flags {
+		if !slices.Contains(known, f) {
+			t.Errorf("the program has no %s, which pipelines are promised", f)
 		}
 	}
 	for name, list := range used(t) {
