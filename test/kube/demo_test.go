@@ -21,12 +21,7 @@ import (
 func TestDemoAttackKubernetes(t *testing.T) {
 	l := Start(t, lab.Options{Nodes: 1})
 	dir := t.TempDir()
-	h := &hub{t: t, dir: dir, bin: filepath.Join(dir, "dockreeve")}
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", h.bin, "./cmd/dockreeve")
-	build.Dir, build.Env = "../..", append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	h := &hub{t: t, dir: dir, bin: program(t, "dockreeve")}
 	state := filepath.Join(dir, "hub")
 	up := func(name string, args ...string) *proc {
 		p := h.start(name, append([]string{"up", "--state", state, "--listen", "127.0.0.1:0", "--node-name", "node1", "--no-image-scan"}, args...)...)

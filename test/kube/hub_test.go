@@ -46,16 +46,10 @@ type proc struct {
 	over chan struct{}
 }
 
-// startHub builds the program and starts a server, which listens for agents.
+// startHub starts a server, which listens for agents.
 func startHub(t testing.TB, extra ...string) *hub {
 	t.Helper()
-	h := &hub{t: t, dir: t.TempDir(), extra: extra}
-	h.bin = filepath.Join(h.dir, "dockreeve")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", h.bin, "./cmd/dockreeve")
-	build.Dir, build.Env = "../..", append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	h := &hub{t: t, dir: t.TempDir(), bin: program(t, "dockreeve"), extra: extra}
 	t.Cleanup(func() {
 		for _, p := range []*proc{h.agent, h.server} {
 			p.kill()
