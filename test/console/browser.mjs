@@ -47,7 +47,7 @@ async function open({ scheme = "light", width = 1280, height = 720, signedIn = t
   const page = await context.newPage();
   page.on("pageerror", (e) => faults.push(String(e)));
   page.on("console", (m) => { if (/Content Security Policy|Uncaught|Warning:/.test(m.text()) || (tenantOnly && m.type() === "error")) faults.push(m.text()); });
-  page.setDefaultTimeout(30_000); // nothing waits so long unless the machine is busy
+  page.setDefaultTimeout(120_000); // nothing waits so long unless the machine is busy
   return { context, page };
 }
 const rows = (page) => page.$$eval(".grid-body .grid-row", (l) => l.map((r) => { const b = r.getBoundingClientRect(); return { id: r.dataset.id, y: Math.round(b.y), h: b.height }; }));
