@@ -7,6 +7,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"runtime"
+	"slices"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/dockreeve/dockreeve/cost"
@@ -162,27 +166,25 @@ func replaceGov[T any](w *govWriter, table *govTable, list []T, columns func(*T)
 		return err
 	}
 	seen := make(map[string]bool, len(list))
-	for i := range list {
-		key, cols := columns(&list[i])
-		key = short(key)
-		if key == "" || seen[key] || len(seen) >= table.max {
-			w.out.Dropped++
-			continue
-		}
-		seen[key] = true
-		doc, err := json.Marshal(&list[i])
+	for part := range slices.Chunk(list, govEncoded) {
+		rows, err := govRowsOf(table, part, columns)
 		if err != nil {
-			return fmt.Errorf("encode %s %s: %w", table.name, key, err)
-		}
-		hash := hashOfRow(doc, cols)
-		old, ok := have[key]
-		if ok && old == [16]byte(hash) {
-			w.out.Same++
-			continue
-		}
-		w.out.Written++
-		if err := w.add(govOp{table, govRow{key, hash, doc, cols}}); err != nil {
 			return err
+		}
+		for _, row := range rows {
+			if row.key == "" || seen[row.key] || len(seen) >= table.max {
+				w.out.Dropped++
+				continue
+			}
+			seen[row.key] = true
+			if old, ok := have[row.key]; ok && old == [16]byte(row.hash) {
+				w.out.Same++
+				continue
+			}
+			w.out.Written++
+			if err := w.add(govOp{table, row}); err != nil {
+				return err
+			}
 		}
 	}
 	for key := range have {
@@ -197,11 +199,58 @@ func replaceGov[T any](w *govWriter, table *govTable, list []T, columns func(*T)
 	return nil
 }
 
+// govEncoded is how many rows are encoded at once, so that their documents, of which most
+// are as they were, are never all in memory.
+const govEncoded = 4096
+
+// govRowsOf encodes things as rows, by as many workers as there are processors.
+func govRowsOf[T any](table *govTable, list []T, columns func(*T) (string, []any)) ([]govRow, error) {
+	rows, errs := make([]govRow, len(list)), make([]error, len(list))
+	workers := runtime.GOMAXPROCS(0)
+	var group sync.WaitGroup
+	for w := range workers {
+		group.Go(func() {
+			for i := w; i < len(list); i += workers {
+				r := &rows[i]
+				r.key, r.cols = columns(&list[i])
+				r.key = short(r.key)
+				if r.doc, errs[i] = json.Marshal(&list[i]); errs[i] != nil {
+					errs[i] = fmt.Errorf("encode %s %s: %w", table.name, r.key, errs[i])
+				}
+				r.hash = hashOfRow(r.doc, r.cols)
+			}
+		})
+	}
+	group.Wait()
+	return rows, errors.Join(errs...)
+}
+
 func hashOfRow(doc []byte, cols []any) []byte {
 	h := sha256.New()
 	h.Write(doc)
-	fmt.Fprint(h, cols...)
+	h.Write(appendColumns(make([]byte, 0, 256), cols))
 	return h.Sum(nil)[:16]
+}
+
+// appendColumns writes columns as fmt.Append does, which hashes of before are of, faster.
+func appendColumns(to []byte, cols []any) []byte {
+	last := true // a text, or the beginning: no space after it
+	for _, c := range cols {
+		text, is := c.(string)
+		if !is && !last {
+			to = append(to, ' ')
+		}
+		switch v := c.(type) {
+		case string:
+			to = append(to, text...)
+		case int64:
+			to = strconv.AppendInt(to, v, 10)
+		default:
+			to = fmt.Append(to, v)
+		}
+		last = is
+	}
+	return to
 }
 
 func (w *govWriter) have(table *govTable) (map[string][16]byte, error) {

@@ -16,6 +16,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -218,6 +219,7 @@ func (g *Governance) Reevaluate(ctx context.Context) (Evaluated, error) {
 	}
 	begun := g.opt.Clock.Now()
 	out, err := g.evaluate(ctx, begun.UnixNano())
+	debug.FreeOSMemory() // an evaluation needs for a moment several times what is held between two
 	now := g.opt.Clock.Now()
 	out.Took = now.Sub(begun)
 	g.set(func(s *State) {

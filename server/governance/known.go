@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/dockreeve/dockreeve/govern"
@@ -39,6 +40,10 @@ func (g *Governance) known(ctx context.Context, now int64) (*govern.Known, error
 		k.Tenant = snap.Tenant
 	}
 	db := g.opt.DB
+	var money error
+	var group sync.WaitGroup
+	group.Go(func() { k.Money, money = g.money(ctx, snap, now) }) // as much work as all of the rest
+	defer group.Wait()
 	var err error
 	if k.Observed, k.Clusters, err = g.observed(ctx, k.Tenant, now); err != nil {
 		return nil, fmt.Errorf("clusters: %w", err)
@@ -62,8 +67,8 @@ func (g *Governance) known(ctx context.Context, now int64) (*govern.Known, error
 	if k.History, err = db.GovDays(ctx, now, wholeDays); err != nil {
 		return nil, fmt.Errorf("earlier days: %w", err)
 	}
-	if k.Money, err = g.money(ctx, snap, now); err != nil {
-		return nil, fmt.Errorf("charges: %w", err)
+	if group.Wait(); money != nil {
+		return nil, fmt.Errorf("charges: %w", money)
 	}
 	return k, nil
 }

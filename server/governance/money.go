@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 
 	"github.com/dockreeve/dockreeve/cost"
@@ -41,12 +42,14 @@ func (g *Governance) money(ctx context.Context, snap *azure.Snapshot, now int64)
 		in.Prices = append(in.Prices, snap.Prices...)
 	}
 	in.Prices = append(in.Prices, shipped.Prices...)
+	var queried *cost.Bill
+	var moreQueried int
+	var failed error
+	var group sync.WaitGroup
+	group.Go(func() { queried, moreQueried, failed = g.charges(ctx, store.ChargesQuery, now) })
 	bill, more, err := g.charges(ctx, store.ChargesBill, now)
-	if err != nil {
-		return nil, err
-	}
-	queried, moreQueried, err := g.charges(ctx, store.ChargesQuery, now)
-	if err != nil {
+	group.Wait()
+	if err = errors.Join(err, failed); err != nil {
 		return nil, err
 	}
 	bill.Merge(queried)
