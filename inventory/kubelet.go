@@ -61,6 +61,20 @@ func (k *Kubelet) keep(old *Kubelet) {
 	k.At = max(k.At, old.At)
 }
 
+// WithFiles is the kubelet with what the node itself says of its files.
+func (k Kubelet) WithFiles(node *Kubelet) Kubelet {
+	why := maps.Clone(k.Why)
+	delete(why, "files")
+	if w := node.Why["files"]; w != "" {
+		if why == nil {
+			why = map[string]string{}
+		}
+		why["files"] = w
+	}
+	k.Files, k.Why = node.Files, why
+	return k
+}
+
 // DecodeKubelet reads the JSON of what a node says of its files. What is too long or too
 // many is an error: a node that is honest sends neither.
 func DecodeKubelet(doc []byte) (*Kubelet, error) {

@@ -324,7 +324,7 @@ func (db *DB) Canaries(ctx context.Context) (map[string][]inventory.Canary, erro
 	return out, db.explain(rows.Err())
 }
 
-// pruneGovernance enforces the bounds of charges, use and canaries.
+// pruneGovernance enforces the bounds of charges, use, canaries and files of nodes.
 func (db *DB) pruneGovernance(ctx context.Context) error {
 	return db.update(ctx, func(t *tx) error {
 		now := db.opt.Now()
@@ -338,6 +338,9 @@ func (db *DB) pruneGovernance(ctx context.Context) error {
 			return err
 		}
 		if err := t.pruneUsage(now); err != nil {
+			return err
+		}
+		if err := t.pruneNodeFiles(now, db.opt.Keep); err != nil {
 			return err
 		}
 		// A cluster that has not told of its canaries for long has none.

@@ -37,6 +37,7 @@ type Item struct {
 	Usage     *inventory.UsageReport
 	Canaries  *inventory.CanaryReport
 	CameBack  *CameBack
+	Files     *NodeFiles
 }
 
 // Ingested says what a batch did.
@@ -98,6 +99,8 @@ func (t *tx) ingest(items []Item, out *Ingested) error {
 			err = t.govCanaries(it.Canaries)
 		case it.CameBack != nil:
 			err = t.canaryBack(it.CameBack)
+		case it.Files != nil:
+			err = t.nodeFiles(it.Files, out.StoredAt)
 		}
 		if err != nil {
 			return err

@@ -188,6 +188,9 @@ func (g *Governance) cluster(ctx context.Context, c *store.Cluster, names *links
 		return o, posture.Cluster{}, err
 	}
 	in := posture.Gather(c.Name, c.ReceivedAt, docs)
+	if err := g.nodeFiles(ctx, &in); err != nil {
+		return o, in, err
+	}
 	o.ID, o.IDFrom = names.find(c, in.Nodes)
 	in.ID = o.ID
 	o.Nodes, o.Workloads = len(in.Nodes), len(in.Workloads)
@@ -365,6 +368,40 @@ func imageCanary(c *store.ImageCanary) *govern.Canary {
 		k.Answer = c.What + "; advisories of " + time.Unix(0, c.Built).UTC().Format(time.DateOnly)
 	}
 	return k
+}
+
+// nodeFiles adds what nodes said of their files to this hub where the cluster's own agent
+// does not tell it: their links do not pass it, or it came since it last told of them.
+func (g *Governance) nodeFiles(ctx context.Context, c *posture.Cluster) error {
+	at := map[string]int{}
+	for i := range c.Kubelets {
+		at[c.Kubelets[i].Node] = i
+	}
+	without := func(n string) bool {
+		i, ok := at[n]
+		return !ok || c.Kubelets[i].Files == nil
+	}
+	if !slices.ContainsFunc(c.Nodes, func(n inventory.NodeDoc) bool { return without(n.Name) }) {
+		return nil
+	}
+	said, err := g.opt.DB.NodeFiles(ctx, c.Name)
+	if err != nil {
+		return fmt.Errorf("files of the nodes of %s: %w", c.Name, err)
+	}
+	for i := range c.Nodes {
+		name := c.Nodes[i].Name
+		k, told := said[name]
+		if !told || !without(name) {
+			continue
+		}
+		if j, ok := at[name]; ok {
+			c.Kubelets[j] = c.Kubelets[j].WithFiles(&k)
+		} else {
+			c.Kubelets = append(c.Kubelets, k)
+		}
+	}
+	slices.SortFunc(c.Kubelets, func(a, b posture.Kubelet) int { return strings.Compare(a.Node, b.Node) })
+	return nil
 }
 
 // canariesOf are those of a cluster, and of its nodes that report under their own names

@@ -120,7 +120,9 @@ func decode(e link.Envelope) (item store.Item, dropped int, err error) {
 			return it, 0, err
 		}
 	case link.KindKubelet:
-		// It was for the cluster agent on the way, whose documents of nodes hold it.
+		if it.Files, err = decodeFiles(e); err != nil {
+			return it, 0, err
+		}
 	case link.KindAudit:
 		if it.Audit, err = decodeAudit(e); err != nil {
 			return it, 0, err

@@ -118,6 +118,30 @@ func goodDenial(c *inventory.Canary) bool {
 	return c.Denied == 0 && c.By == "" || c.Kind == "denial" && c.Denied > 0 && c.Denied <= c.Sent && c.By != ""
 }
 
+// decodeFiles reads what a node says of its files. A cluster agent on the way has it in its
+// documents of nodes already; a node that is linked straight to the hub has nobody else to
+// tell it. Which node it is, its certificate says. What it says of its kubelet's
+// configuration, the API server tells better. nil = of no cluster's node: nobody asks.
+func decodeFiles(e link.Envelope) (*store.NodeFiles, error) {
+	k, err := inventory.DecodeKubelet(e.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	rest, ok := strings.CutPrefix(e.Origin, nodePrefix)
+	cluster, node, named := strings.Cut(rest, "/")
+	switch {
+	case !ok || !named || cluster == "" || node == "":
+		return nil, nil
+	case k.At <= 0:
+		return nil, fmt.Errorf("%w: files of node %.80q have time %d", errInvalid, node, k.At)
+	}
+	f := &store.NodeFiles{Cluster: cluster, Kubelet: inventory.Kubelet{Node: node, At: k.At, Files: k.Files}}
+	if why := k.Why["files"]; why != "" {
+		f.Kubelet.Why = map[string]string{"files": why}
+	}
+	return f, nil
+}
+
 // canaryRules are the rules by which canaries come back, with what each proves. A finding
 // of theirs is no alert.
 var canaryRules = map[string]string{"canary-exec": "exec", "canary-audit": "audit", "canary-denial": "denial"}
