@@ -50,7 +50,7 @@ func (f *clusterFlags) flags(cmd *cobra.Command) {
 	fs.StringVar(&f.kube.Context, "context", "", "context of the kubeconfig (default: its current one)")
 	fs.StringVar(&f.inventory, "inventory-config", "", "YAML file that says how owners and tenants are read (docs/inventory.md)")
 	fs.DurationVar(&f.learn, "learn", 72*time.Hour, "how long habits are learned before anything is called unusual")
-	fs.DurationVar(&f.canary, "canary-every", 6*time.Hour, "how often what watches proves that it sees, by something harmless that must come back as a finding; 0 = never (docs/governance.md)")
+	fs.DurationVar(&f.canary, "canary-every", 6*time.Hour, "how often what watches proves that it sees, by something harmless that must come back as a finding, and what the cluster denies, by a dry run; 0 = never (docs/governance.md)")
 	fs.StringSliceVar(&f.proxies, "api-proxies", nil, "addresses or networks of proxies in front of the API server")
 	fs.StringVar(&f.anonymous, "anonymisers", "", "file of addresses and networks of anonymising networks, one a line; it is read again when it changes")
 	fs.StringVar(&f.webhook, "audit-webhook", "", "listen on this address for the API server's audit webhook (docs/audit.md)")
