@@ -60,6 +60,19 @@ export function governance({ test, open, drive, base, ready, rows, axe, shot, is
     await context.close();
   }, mockOnly);
 
+  test("governance: the search box finds owners, clusters under governance and subscriptions", async () => {
+    const { context, page } = await open();
+    await page.goto(base + "/playbook");
+    await settled(page);
+    for (const [words, hit, to] of [["payments", "owner: its clusters", /\/governance\?q=owner:payments/], ["prod-westeurope", "governance, ", /\/governance\/.*prod-westeurope/], ["sub-search-dev", "subscription, ", /\/governance\?q=subscription:sub-search-dev/]]) {
+      await page.keyboard.press("Control+k");
+      await page.fill("[role=combobox]", words);
+      await page.click(`.hit:has-text("${hit}")`);
+      await page.waitForFunction((re) => new RegExp(re).test(decodeURIComponent(location.pathname + location.search)), to.source);
+    }
+    await context.close();
+  }, mockOnly);
+
   test("governance: what is below the goal, changed, and not onboarded is named, with the command", async () => {
     const { context, page } = await open();
     for (const [show, want] of [["below", /could not be read: they count as not covered[\s\S]*az aks update/], ["drift", /profile, worse[\s\S]*on → off/], ["onboard", /dockreeve cluster join/], ["plan", /403 AuthorizationFailed[\s\S]*export-role/], ["gaps", /bills of 9 clusters/]]) {
