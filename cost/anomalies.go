@@ -148,7 +148,7 @@ func (l *ledger) daily() []measured {
 		if !isUsage(c.Charge) || c.day >= today || c.day < today-mostHistoryDays {
 			continue
 		}
-		sub := subOf(c.Charge)
+		sub := c.sub
 		k := at{SeriesSpend, c.cluster, c.cluster, sub}
 		if c.cluster == "" {
 			k.key = sub

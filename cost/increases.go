@@ -52,7 +52,7 @@ func increases(in *Input, r *Report) {
 		return &weeks[k][w]
 	}
 	for c := range l.all() {
-		if c.day < end-14 || c.day >= end || !isUsage(c.Charge) || c.cluster == "" || !whole[subOf(c.Charge)] {
+		if c.day < end-14 || c.day >= end || !isUsage(c.Charge) || c.cluster == "" || !whole[c.sub] {
 			continue
 		}
 		if _, _, logs := ingested(c.Charge); logs {

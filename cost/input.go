@@ -2,6 +2,7 @@ package cost
 
 import (
 	"fmt"
+	"sync"
 
 	"github.com/dockreeve/dockreeve/inventory"
 	"github.com/dockreeve/dockreeve/inventory/cloud"
@@ -89,12 +90,21 @@ func Compute(in *Input) *Report {
 		r.Gaps = append(r.Gaps, Gap{What: fmt.Sprintf("%d rows of the bill's files", in.Bad), Reason: "they were not understood: their amounts are in no total",
 			Remedy: "read the bill again and look at the rows that are told"})
 	}
+	// What rests on the bill alone is computed beside what rests on the clusters' costs.
+	// None changes the input but protect, which leaves there what only reconcile asks for.
+	beside := &Report{}
+	var group sync.WaitGroup
+	group.Go(func() {
+		ingestion(in, beside)
+		increases(in, beside)
+		anomalies(in, beside)
+	})
 	protect(in, r)
 	allocate(in, r)
 	budgets(in, r)
-	ingestion(in, r)
-	increases(in, r)
-	anomalies(in, r)
 	reconcile(in, r)
+	group.Wait()
+	r.Ingestion, r.Increases, r.Anomalies = beside.Ingestion, beside.Increases, beside.Anomalies
+	r.Gaps = append(r.Gaps, beside.Gaps...)
 	return r
 }

@@ -103,13 +103,13 @@ func (p *protector) billedParts() map[string]map[string]*billedPart {
 		kind := p.meters.kind(row.Charge)
 		switch kind {
 		case MeterPlan, MeterScans:
-			get(kind, subOf(row.Charge)).add(row)
+			get(kind, row.sub).add(row)
 		case MeterUnits:
-			get(MeterPlan, subOf(row.Charge)).units = true
+			get(MeterPlan, row.sub).units = true
 		case MeterIngestion:
 			w := lower(row.Resource)
 			if w == "" {
-				w = subOf(row.Charge)
+				w = row.sub
 			}
 			b := get(kind, w)
 			b.add(row)

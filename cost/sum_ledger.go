@@ -50,6 +50,7 @@ type placed struct{ cluster, sub string }
 type row struct {
 	*Charge
 	cluster string
+	sub     string // subscription
 	start   int64
 	end     int64
 	day     int64 // since 1970, of start
@@ -241,7 +242,7 @@ func (l *ledger) fill(r *row, i uint32) *row {
 	e := l.bill.entry(int(i))
 	if int64(e.fact) != r.fact {
 		*r.Charge = *l.bill.facts[e.fact]
-		r.fact, r.cluster = int64(e.fact), l.facts[e.fact].cluster
+		r.fact, r.cluster, r.sub = int64(e.fact), l.facts[e.fact].cluster, l.facts[e.fact].sub
 	}
 	e.figures(r.Charge)
 	r.start, r.end, r.day, r.spend = e.start, endOf(r.Charge), e.start/day, e.billed

@@ -39,6 +39,7 @@ func coverage(in *Input, ev *Evaluation) {
 			seen[o.Cluster] = o
 		}
 	}
+	providers := []string{providerDefender, providerDockreeve, providerEither}
 	for i := range ev.Clusters {
 		r := &ev.Clusters[i]
 		owned := inventory.Assessed{Value: r.Ownership.Owner != inventory.Unowned}
@@ -61,10 +62,10 @@ func coverage(in *Input, ev *Evaluation) {
 			c.Profile.count(r.Profile, ref(r, "Defender's profile is off, as Azure says", r.Inside.Do))
 		}
 		o, ac := seen[strings.ToLower(r.ID)], byID[r.ID]
-		for _, p := range []string{providerDefender, providerDockreeve, providerEither} {
-			got := x.by(p, r, ac, o)
+		by := x.by(providers, r, ac, o)
+		for k, p := range providers {
 			ratio := c.ByProvider[p]
-			add(&ratio, got, ref(r, "not by "+p, ""))
+			add(&ratio, by[k], ref(r, "not by "+p, ""))
 			c.ByProvider[p] = ratio
 		}
 		for name, row := range map[string]Row{"inside": r.Inside, "images": r.Images, "runtime": r.Runtime, "enforcement": r.Enforcement} {

@@ -41,7 +41,7 @@ const (
 // findings says what of all this somebody should be told.
 func findings(in *Input, ev *Evaluation) {
 	x := newIndex(in)
-	out := ev.Findings
+	out, ownerOf := ev.Findings, ownersOf(ev)
 	tell := func(rule string, s finding.Severity, subject Ref, owner, summary string, do ...string) *Finding {
 		do = slices.DeleteFunc(do, func(d string) bool { return d == "" })
 		out = append(out, Finding{Key: rule + "|" + subject.ID, Rule: rule, Severity: s, Subject: subject, Owner: cmp.Or(owner, inventory.Unowned), Summary: summary, Do: do, At: in.Now})
@@ -115,7 +115,7 @@ func findings(in *Input, ev *Evaluation) {
 	inNameOnly(ev, x, tell)
 	unread := unreadFinding(ev, x, tell)
 	for _, c := range ev.Coverage.Drift {
-		owner := ownerOf(ev, c.ID)
+		owner := ownerOf(c.ID)
 		switch {
 		case c.What == "gone":
 			tell(RuleGone, finding.Medium, c.Ref, owner, "cluster "+c.Name+" was there yesterday and is not seen any more: what could be read does not tell of it")
@@ -124,9 +124,9 @@ func findings(in *Input, ev *Evaluation) {
 		}
 	}
 	exemptionFindings(in, x, tell)
-	costAlertFindings(x, ev, tell)
+	costAlertFindings(x, ownerOf, tell)
 	if in.Costs != nil {
-		moneyFindings(in, ev, tell)
+		moneyFindings(in, ownerOf, tell)
 	}
 	for _, g := range ev.Gaps {
 		if g.What == "Azure" && in.Tenant != nil {
@@ -173,7 +173,7 @@ func exemptionFindings(in *Input, x *index, tell teller) {
 }
 
 // moneyFindings are about budgets, bills and anomalies.
-func moneyFindings(in *Input, ev *Evaluation, tell teller) {
+func moneyFindings(in *Input, ownerOf func(string) string, tell teller) {
 	for i := range in.Costs.Budgets {
 		b := &in.Costs.Budgets[i]
 		subject := Ref{Kind: "budget", ID: b.ID, Name: b.Name}
@@ -197,13 +197,13 @@ func moneyFindings(in *Input, ev *Evaluation, tell teller) {
 		default:
 			continue
 		}
-		f := tell(RuleBudget, s, subject, ownerOf(ev, b.Scope), text, "see Cost: Increases names what grew")
+		f := tell(RuleBudget, s, subject, ownerOf(b.Scope), text, "see Cost: Increases names what grew")
 		f.Money = &b.Spent
 	}
 	for i := range in.Costs.Reconciled {
 		r := &in.Costs.Reconciled[i]
 		if r.Finding {
-			f := tell(RuleReconcile, finding.Low, Ref{Kind: "bill", ID: r.What + "@" + r.Scope, Name: r.What}, ownerOf(ev, r.Scope),
+			f := tell(RuleReconcile, finding.Low, Ref{Kind: "bill", ID: r.What + "@" + r.Scope, Name: r.What}, ownerOf(r.Scope),
 				fmt.Sprintf("%s of %s: computed %s, billed %s, a difference of %.1f %%", r.What, r.Scope, printed(r.Computed), printed(r.Billed), 100*r.Difference), r.Why...)
 			f.Money = &r.Billed
 		}
@@ -219,7 +219,7 @@ func moneyFindings(in *Input, ev *Evaluation, tell teller) {
 				text += ", " + printed(a.PerHour) + " an hour at risk"
 			}
 		}
-		f := tell(rule, s, Ref{Kind: "anomaly", ID: a.ID, Name: a.Key, Why: strings.Join(a.Causes, "; ")}, ownerOf(ev, a.Cluster), text, a.Causes...)
+		f := tell(rule, s, Ref{Kind: "anomaly", ID: a.ID, Name: a.Key, Why: strings.Join(a.Causes, "; ")}, ownerOf(a.Cluster), text, a.Causes...)
 		f.Money, f.At = &a.PerHour, in.Now
 		for _, e := range a.Evidence {
 			f.Facts = append(f.Facts, posture.Evidence{Where: a.Key, Field: "rests on", Value: e, From: "dockreeve"})
@@ -227,20 +227,36 @@ func moneyFindings(in *Input, ev *Evaluation, tell teller) {
 	}
 }
 
-func ownerOf(ev *Evaluation, scope string) string {
-	best, n := "", -1
-	for i := range ev.Clusters { // the cluster itself, else the subscription below
-		if strings.EqualFold(ev.Clusters[i].ID, scope) {
-			return ev.Clusters[i].Ownership.Owner
+// ownersOf says whose a scope is: the cluster's that it is, else the subscription's that it
+// is or lies below, the longest first; "" = nobody's.
+func ownersOf(ev *Evaluation) func(scope string) string {
+	clusters, subscriptions := map[string]string{}, map[string]string{}
+	put := func(to map[string]string, id, owner string) {
+		if id = strings.ToLower(id); id != "" {
+			if _, ok := to[id]; !ok {
+				to[id] = owner
+			}
 		}
+	}
+	for i := range ev.Clusters {
+		put(clusters, ev.Clusters[i].ID, ev.Clusters[i].Ownership.Owner)
 	}
 	for i := range ev.Subscriptions {
-		s := &ev.Subscriptions[i]
-		if strings.HasPrefix(strings.ToLower(scope)+"/", strings.ToLower(s.ID)+"/") && len(s.ID) > n {
-			best, n = s.Owner.Owner, len(s.ID)
-		}
+		put(subscriptions, ev.Subscriptions[i].ID, ev.Subscriptions[i].Owner.Owner)
 	}
-	return best
+	return func(scope string) string {
+		scope = strings.ToLower(scope)
+		if owner, ok := clusters[scope]; ok {
+			return owner
+		}
+		for scope != "" {
+			if owner, ok := subscriptions[scope]; ok {
+				return owner
+			}
+			scope = scope[:max(0, strings.LastIndexByte(scope, '/'))]
+		}
+		return ""
+	}
 }
 
 func printed(m cost.Money) string {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/dockreeve/dockreeve/cost"
 	"github.com/dockreeve/dockreeve/inventory"
@@ -23,7 +24,10 @@ type Known struct {
 func Judge(k *Known) (*Evaluation, *Input) {
 	in := k.Input
 	in.Controls = posture.Controls()
-	in.Posture = posture.Evaluate(&posture.Input{Now: in.Now, Tenant: in.Tenant, Clusters: k.Clusters, Exempt: in.Config.exempt(in.Now), Settings: in.Config.Posture, StaleTenant: int64(in.Config.with().StaleTenant)})
+	var group sync.WaitGroup // neither asks the other anything
+	group.Go(func() {
+		in.Posture = posture.Evaluate(&posture.Input{Now: in.Now, Tenant: in.Tenant, Clusters: k.Clusters, Exempt: in.Config.exempt(in.Now), Settings: in.Config.Posture, StaleTenant: int64(in.Config.with().StaleTenant)})
+	})
 	in.Costs = nil
 	if k.Money != nil {
 		m := *k.Money
@@ -35,6 +39,7 @@ func Judge(k *Known) (*Evaluation, *Input) {
 		}
 		in.Costs = cost.Compute(&m)
 	}
+	group.Wait()
 	ev := Evaluate(&in)
 	writable(ev, in.Costs)
 	return ev, &in

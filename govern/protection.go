@@ -15,23 +15,41 @@ import (
 // when a provider that the configuration accepts closes it; a provider that the
 // configuration does not accept is named in the sentence only.
 func (x *index) protect(r *ClusterRow, c *cloud.Cluster, o *Observed) {
-	r.Inside = x.join(x.defenderInside(r, c, o), x.ourInside(r, o))
-	r.Images = x.join(x.defenderImages(r), x.ourImages(r, o))
-	r.Runtime = x.join(x.defenderRuntime(r, c, o), x.ourRuntime(r, o))
+	rows := x.joined(x.sides(r, c, o))
+	r.Inside, r.Images, r.Runtime = rows[0], rows[1], rows[2]
 	r.Enforcement = x.enforcement(r, c, o)
-	r.Protected = inventory.Assessed{Value: true}
-	for _, p := range []struct {
-		name string
-		row  Row
-	}{{"inside pods", r.Inside}, {"images", r.Images}, {"runtime threats", r.Runtime}} { // stopping things is a choice; seeing them is not
-		switch p.row.State {
+	r.Protected = protectedBy(rows)
+}
+
+// sides is what the two providers say of the rows that protect: inside pods, images and
+// runtime threats. Stopping things is a choice; seeing them is not.
+type sides struct{ defender, ours [3]Row }
+
+func (x *index) sides(r *ClusterRow, c *cloud.Cluster, o *Observed) *sides {
+	t := &sides{defender: [3]Row{x.defenderInside(r, c, o), x.defenderImages(r)}, ours: [3]Row{x.ourInside(r, o), x.ourImages(r, o)}}
+	t.defender[2], t.ours[2] = defenderRuntime(r, t.defender[0]), x.ourRuntime(o, t.ours[0])
+	return t
+}
+
+// joined are the rows by the providers that the configuration accepts.
+func (x *index) joined(t *sides) (out [3]Row) {
+	for i := range out {
+		out[i] = x.join(t.defender[i], t.ours[i])
+	}
+	return out
+}
+
+func protectedBy(rows [3]Row) inventory.Assessed {
+	out := inventory.Assessed{Value: true}
+	for i, name := range [3]string{"inside pods", "images", "runtime threats"} {
+		switch rows[i].State {
 		case RowOpen:
-			r.Protected = inventory.Assessed{}
-			return
+			return inventory.Assessed{}
 		case RowNotAssessed:
-			r.Protected = inventory.Assessed{NotAssessed: p.name + ": " + p.row.Why}
+			out = inventory.Assessed{NotAssessed: name + ": " + rows[i].Why}
 		}
 	}
+	return out
 }
 
 // join makes one row of what the two providers say of it.
@@ -227,8 +245,8 @@ func inBrackets(said string) string {
 	return " (" + said + ")"
 }
 
-func (x *index) defenderRuntime(r *ClusterRow, c *cloud.Cluster, o *Observed) Row {
-	in := x.defenderInside(r, c, o)
+// defenderRuntime follows from what is said of the inside of its pods.
+func defenderRuntime(r *ClusterRow, in Row) Row {
 	if in.State == RowClosed {
 		in.Why = strings.Replace(in.Why, "Defender's", "runtime threats and the API server are watched by Defender:", 1)
 		return in
@@ -239,8 +257,8 @@ func (x *index) defenderRuntime(r *ClusterRow, c *cloud.Cluster, o *Observed) Ro
 	return in
 }
 
-func (x *index) ourRuntime(r *ClusterRow, o *Observed) Row {
-	in := x.ourInside(r, o)
+// ourRuntime follows from what is said of the inside of its pods.
+func (x *index) ourRuntime(o *Observed, in Row) Row {
 	if o == nil || in.State == RowOpen {
 		return in
 	}
@@ -254,11 +272,14 @@ func (x *index) ourRuntime(r *ClusterRow, o *Observed) Row {
 	return in
 }
 
-// by reports whether one provider alone protects a cluster.
-func (x *index) by(provider string, r *ClusterRow, c *cloud.Cluster, o *Observed) inventory.Assessed {
+// by reports whether each of some providers alone protects a cluster.
+func (x *index) by(providers []string, r *ClusterRow, c *cloud.Cluster, o *Observed) []inventory.Assessed {
+	t := x.sides(r, c, o)
 	y := *x
-	y.config.Provider = provider
-	copied := *r
-	y.protect(&copied, c, o)
-	return copied.Protected
+	out := make([]inventory.Assessed, len(providers))
+	for i, p := range providers {
+		y.config.Provider = p
+		out[i] = protectedBy(y.joined(t))
+	}
+	return out
 }
