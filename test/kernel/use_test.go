@@ -213,7 +213,7 @@ func python(t *testing.T) map[string]string {
 	t.Helper()
 	const py = "/usr/bin/python3"
 	if _, err := os.Stat(py); err != nil {
-		t.Skipf("the host has no %s to put into a container", py)
+		need.Skip(t, need.Kernel, "the host has no "+py+" to put into a container")
 	}
 	real, err := filepath.EvalSymlinks(py)
 	if err != nil {
@@ -246,7 +246,7 @@ for l in open("/proc/self/maps"):
 	}
 	ldd, err := exec.CommandContext(t.Context(), "ldd", objects...).Output()
 	if err != nil {
-		t.Skipf("ldd: %v", err)
+		need.Skip(t, need.Kernel, fmt.Sprintf("ldd: %v", err))
 	}
 	for f := range strings.FieldsSeq(string(ldd)) {
 		if strings.HasPrefix(f, "/") && !strings.HasSuffix(f, ":") {
