@@ -23,6 +23,7 @@ import (
 	"github.com/dockreeve/dockreeve/inuse"
 	"github.com/dockreeve/dockreeve/process"
 	"github.com/dockreeve/dockreeve/sensor"
+	"github.com/dockreeve/dockreeve/test/need"
 	"github.com/dockreeve/dockreeve/trace"
 )
 
