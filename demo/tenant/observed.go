@@ -126,8 +126,19 @@ func (w *World) canaries(c *cluster, o govern.Observed, last int64) []govern.Can
 		out = append(out, back(govern.CanaryAudit, c.Flags>>24&31 == 0 && c.Story == ""))
 	}
 	denial := back(govern.CanaryDenial, false)
-	if !c.Policy {
-		denial = govern.Canary{Kind: govern.CanaryDenial, NotAssessed: "nothing in the cluster denies workloads"}
+	deny := func(by, answer string) { denial.Denied, denial.By, denial.Answer = sent, by, answer }
+	switch {
+	case c.few(33): // nobody set it up
+		denial = govern.Canary{Kind: govern.CanaryDenial, NotAssessed: "what the cluster denies is not tried: no right to create pods in a namespace dockreeve-canary, which admits none (kubectl apply -f deploy/kubernetes/canary.yaml)"}
+	case c.Policy && !c.few(37):
+		deny("admission webhook validation.gatekeeper.sh, azurepolicy-k8sazurev2noprivilege", "[azurepolicy-k8sazurev2noprivilege] a privileged container is not allowed: canary")
+	case c.few(37):
+		deny("Pod Security Admission (baseline)", "violates PodSecurity “baseline:latest”: host namespaces, hostPath volumes, privileged")
+	default:
+		denial.Answer = "let in by everyone but the quota of its namespace"
+	}
+	if o.AuditLast == 0 && denial.Sent > 0 {
+		denial.Seen, denial.Untold = 0, "the API server is not watched: see docs/audit.md"
 	}
 	return append(out, denial)
 }
