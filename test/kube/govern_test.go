@@ -35,6 +35,7 @@ func TestGovernanceOfARealCluster(t *testing.T) {
 	h := startHub(t, "--governance", conf)
 	manifest := func(name string) { l.K(t, "apply", "-f", "../../deploy/kubernetes/"+name) }
 	manifest("rbac.yaml")
+	manifest("canary.yaml")
 	agent := l.Account(t, "dockreeve", "dockreeve-cluster")
 	nodes := fmt.Sprintf("127.0.0.1:%d", l.ReceiverPort()+10) // of the ports that the lab keeps free
 	h.startAgent(agent, "--audit-webhook", fmt.Sprintf("%s:%d", l.APIIP, l.ReceiverPort()), "--listen", nodes, "--canary-every", "2s")
@@ -103,7 +104,7 @@ spec:
 		t.Helper()
 		t.Cleanup(func() {
 			if t.Failed() {
-				t.Logf("%s: the row of the cluster was at last: inside %+v, runtime %+v, canaries %+v, sensor %+v", what, last.Inside, last.Runtime, last.Canaries, last.Sensor)
+				t.Logf("%s: the row of the cluster was at last: inside %+v, runtime %+v, enforcement %+v, canaries %+v, sensor %+v", what, last.Inside, last.Runtime, last.Enforcement, last.Canaries, last.Sensor)
 			}
 		})
 		l.Until(t, what, func() bool { last = row(); return is(&last) })
@@ -121,7 +122,7 @@ spec:
 
 	r := become("cluster whose rows are closed by proof", func(r *govern.ClusterRow) bool {
 		return r.Inside.State == govern.RowClosed && r.Runtime.State == govern.RowClosed && r.Sensor.Wanted == 1 &&
-			!slices.ContainsFunc(r.Canaries, func(c govern.Canary) bool { return c.Sent == 0 }) // that it was sent comes by another lane than that it came back
+			len(r.Canaries) == 3 && !slices.ContainsFunc(r.Canaries, func(c govern.Canary) bool { return c.Sent == 0 || c.Seen == 0 }) // that it was sent comes by another lane than that it came back
 	})
 	for _, p := range []govern.Row{r.Inside, r.Runtime} {
 		if !strings.Contains(p.Proof, "canary came back") || p.At == 0 || !slices.Equal(p.By, []string{"dockreeve"}) {
@@ -135,11 +136,20 @@ spec:
 	for _, c := range r.Canaries {
 		kinds[c.Kind+" "+c.Node] = c.Sent > 0 && c.Seen > 0 && c.Every == int64(2*time.Second)
 	}
-	if len(kinds) != 2 || !kinds["exec node1"] || !kinds["audit "] {
+	if len(kinds) != 3 || !kinds["exec node1"] || !kinds["audit "] || !kinds["denial "] {
 		t.Errorf("canaries: %+v", r.Canaries)
 	}
+	// Nothing enforces there, so the pod that must not run is let in by all but the quota of its namespace.
+	if e := r.Enforcement; e.State != govern.RowOpen || !strings.Contains(e.Why, "nobody denied it") {
+		t.Errorf("where nothing enforces: %+v", e)
+	}
+	l.K(t, "label", "namespace", "dockreeve-canary", "pod-security.kubernetes.io/enforce=restricted")
+	e := become("row that closes because somebody denies", func(r *govern.ClusterRow) bool { return r.Enforcement.State == govern.RowClosed }).Enforcement
+	if !slices.Equal(e.By, []string{"Pod Security Admission (restricted)"}) || !strings.HasPrefix(e.Proof, "denied ") || e.At == 0 {
+		t.Errorf("closed by %+v", e)
+	}
 	for _, a := range h.alerts() {
-		if strings.HasPrefix(a.RuleID, "canary-") {
+		if strings.HasPrefix(a.RuleID, "canary-") || strings.Contains(a.Subject.Identity, "dockreeve-cluster") {
 			t.Errorf("an alert of a canary: %+v", a)
 		}
 	}
