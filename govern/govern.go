@@ -167,6 +167,8 @@ type Suppressed struct {
 	Expires  int64  `json:"expires,omitempty"`
 	Count30d int64  `json:"count30d"` // what it kept quiet
 	Source   string `json:"source"`
+
+	end bool // past its end, and still enabled
 }
 
 // GateFacts say which running digests passed a gate in a pipeline.

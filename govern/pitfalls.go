@@ -122,18 +122,28 @@ func tuning(in *Input) Check {
 		for _, s := range quiet {
 			have[s.Source+"|"+s.Rule] = true
 		}
-		for _, s := range in.Tenant.Suppressions {
-			if strings.EqualFold(s.State, "Enabled") && !have["defender|"+s.Type] {
-				quiet = append(quiet, Suppressed{Rule: s.Type, Why: s.Reason, Expires: s.Expires, Source: "defender"})
+		for i := range in.Tenant.Suppressions {
+			s := &in.Tenant.Suppressions[i]
+			if !strings.EqualFold(s.State, "Enabled") || have["defender|"+s.Type] {
+				continue
 			}
+			n := dismissedBy(in, s)
+			quiet = append(quiet, Suppressed{Rule: s.Type, Why: s.Reason, Expires: s.Expires, Count30d: n, Source: "defender", end: s.Expires > 0 && s.Expires <= in.Now})
 		}
+		c.Note = defenderQuiet(in)
 	}
 	for _, s := range quiet {
-		if s.Expires > 0 && s.Expires <= in.Now {
+		if s.Expires > 0 && s.Expires <= in.Now && !s.end {
 			continue
 		}
 		c.Ratio.Of++
 		var why []string
+		if s.end {
+			why = append(why, "ended on "+date(s.Expires)+" and is still enabled there")
+		}
+		if s.Source == "defender" && strings.TrimSpace(s.Why) == "" {
+			why = append(why, "gives no reason")
+		}
 		if s.Expires == 0 {
 			why = append(why, "has no end")
 		}

@@ -444,6 +444,8 @@ type Suppression struct {
 	State   string `json:"state"` // Enabled, Disabled, Expired
 	Expires int64  `json:"expires,omitempty"`
 	Text    string `json:"text,omitempty"`
+	// Scope narrows it; all must hold.
+	Scope []SuppressionScope `json:"scope,omitempty"`
 }
 
 // Told turns a pointer into an assessment: nil is not assessed, for the reason given.

@@ -260,9 +260,19 @@ func (r *raising) findingOfDefender(a *cloud.DefenderAlert, at int64, rules []cl
 		f.Subject.Container = &finding.Container{Name: a.Container, Image: a.Image, Pod: a.Pod, Namespace: a.Namespace, Unknown: "told by Defender for Cloud, which names no container id"}
 	}
 	for i := range rules {
-		if s := &rules[i]; sameType(s.Type, a.Type) && strings.EqualFold(s.State, "Enabled") && (s.Expires == 0 || s.Expires > r.now) {
-			f.Why = append(f.Why, finding.Condition{Expr: "suppression rule of Defender for this type", Field: "suppression", Op: "=", Want: s.ID, Got: cmp.Or(s.Reason, "no reason given"), True: true})
+		s := &rules[i]
+		if !strings.EqualFold(s.State, "Enabled") || s.Expires > 0 && s.Expires <= r.now {
+			continue
 		}
+		covers, unknown := s.Covers(a)
+		if !covers && unknown == "" {
+			continue
+		}
+		expr := "suppression rule of Defender that covers it"
+		if unknown != "" {
+			expr = "suppression rule of Defender for this type; whether it covers it is not assessed: " + oneLine(unknown) + " is not kept of alerts"
+		}
+		f.Why = append(f.Why, finding.Condition{Expr: expr, Field: "suppression", Op: "=", Want: s.ID, Got: cmp.Or(s.Reason, "no reason given"), True: covers})
 	}
 	return f
 }

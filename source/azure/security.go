@@ -207,8 +207,13 @@ func (b *Builder) suppression(_ string, n node) error {
 	if id == "" {
 		return errNoID
 	}
+	var scope []cloud.SuppressionScope
+	for _, c := range n.prop("suppressionAlertsScope", "allOf").items() {
+		scope = append(scope, cloud.SuppressionScope{Field: c.at("field").text(), In: c.at("in").strings(), Contains: c.at("contains").text()})
+	}
 	return keep(b.rules, id, cloud.Suppression{
-		ID: id, Type: n.prop("alertType").text(), Reason: n.prop("reason").text(), State: n.prop("state").text(),
+		Scope: scope,
+		ID:    id, Type: n.prop("alertType").text(), Reason: n.prop("reason").text(), State: n.prop("state").text(),
 		Expires: n.prop("expirationDateUtc").time(), Text: n.prop("comment").text(),
 	})
 }
