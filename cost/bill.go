@@ -51,6 +51,18 @@ func (b *Bill) Add(c *Charge) {
 	b.put(e)
 }
 
+// Kind is what some charges of a Bill have in common: all but days and figures.
+type Kind struct{ fact uint32 }
+
+// Last is the kind of the charge that was added last; there must be one. It means nothing
+// in another Bill.
+func (b *Bill) Last() Kind { return Kind{b.entry(b.n - 1).fact} }
+
+// AddOf adds a charge of a known kind; of c only the days and figures count.
+func (b *Bill) AddOf(k Kind, c *Charge) {
+	b.put(entry{c.Start, c.End, c.Billed, c.Effective, c.List, c.Contracted, c.Quantity, c.Priced, k.fact})
+}
+
 func (b *Bill) put(e entry) {
 	if b.n%entriesPart == 0 {
 		b.parts = append(b.parts, make([]entry, 0, entriesPart))

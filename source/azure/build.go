@@ -49,7 +49,8 @@ type Builder struct {
 	assessments map[string]cloud.Assessment
 	rules       map[string]cloud.Suppression
 	bill        cost.Bill
-	amortized   cost.Bill // the same money, as its use tells it
+	amortized   cost.Bill         // the same money, as its use tells it
+	pages       map[string]*pages // by what they are read as
 	prices      map[string]priced
 	others      map[string]bool
 	tenants     map[string]int // directory ids that documents name
@@ -78,7 +79,7 @@ func NewBuilder() *Builder {
 		extensions: map[string]map[string]arcExtension{}, roles: map[string]cloud.RoleHolder{}, budgets: map[string]cloud.Budget{},
 		costAlerts: map[string]cloud.CostAlert{}, sizes: map[string]cloud.Size{}, activity: map[string]cloud.Activity{},
 		alerts: map[string]cloud.DefenderAlert{}, assessments: map[string]cloud.Assessment{}, rules: map[string]cloud.Suppression{},
-		reduce: reductions(), prices: map[string]priced{}, others: map[string]bool{}, tenants: map[string]int{},
+		reduce: reductions(), pages: map[string]*pages{}, prices: map[string]priced{}, others: map[string]bool{}, tenants: map[string]int{},
 		reads: map[readKey]*cloud.Read{}, seen: map[readKey]int{}, bad: map[readKey]*badRows{},
 	}
 }

@@ -3,7 +3,6 @@ package azure
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +10,9 @@ import (
 	"os"
 	"time"
 
+	"github.com/klauspost/compress/gzip"
+
+	"github.com/dockreeve/dockreeve/internal/ahead"
 	"github.com/dockreeve/dockreeve/inventory/cloud"
 )
 
@@ -109,15 +111,23 @@ func (w *Writer) Close(finished time.Time) error {
 // line that is no record is passed over and counted there too. An error is of the file as
 // a whole, or from each.
 func ReadRecords(r io.Reader, each func(Record) error) (Head, error) {
+	return readRecords(r, func(string, string, []byte) bool { return false }, each)
+}
+
+// readRecords offers each document to page first, which takes it or leaves it to each; what
+// page takes must be sound. It is offered before anything else is known of it.
+func readRecords(r io.Reader, page func(what, scope string, doc []byte) bool, each func(Record) error) (Head, error) {
 	in := bufio.NewReaderSize(r, 64<<10)
 	if magic, _ := in.Peek(2); bytes.Equal(magic, []byte{0x1f, 0x8b}) {
 		z, err := gzip.NewReader(in)
 		if err != nil {
 			return Head{}, fmt.Errorf("%w: broken gzip: %w", ErrFormat, err)
 		}
-		in = bufio.NewReaderSize(z, 64<<10)
+		unzipped := ahead.NewReader(z)
+		defer unzipped.Close()
+		in = bufio.NewReaderSize(unzipped, 64<<10)
 	}
-	s := &snapshotReader{in: in}
+	s := &snapshotReader{in: in, page: page}
 	h, err := s.head()
 	if err != nil {
 		return h, err
@@ -138,7 +148,9 @@ func ReadRecords(r io.Reader, each func(Record) error) (Head, error) {
 
 type snapshotReader struct {
 	in       *bufio.Reader
-	n        int // lines read
+	page     func(what, scope string, doc []byte) bool
+	whole    []byte // a line that the buffer could not hold; valid until the next
+	n        int    // lines read
 	records  int
 	bad      int
 	reason   string // the first thing that was wrong
@@ -167,9 +179,14 @@ func (s *snapshotReader) head() (Head, error) {
 	return h, nil
 }
 
-// line reads one line without its end; whole is false where the file ended first.
+// line reads one line without its end; whole is false where the file ended first. It is
+// valid until the next.
 func (s *snapshotReader) line() (line []byte, whole bool, err error) {
 	s.n++
+	if line = s.whole[:0]; cap(line) > 4<<20 {
+		line = nil
+	}
+	defer func() { s.whole = line }()
 	for {
 		part, err := s.in.ReadSlice('\n')
 		if len(line)+len(part) > maxLine {
@@ -202,6 +219,16 @@ func (s *snapshotReader) next(each func(Record) error) error {
 		}
 		return nil
 	}
+	if what, scope, doc, ok := split(line); ok {
+		if s.page(what, scope, doc) {
+			s.records++
+			return nil
+		}
+		if what != "" && json.Valid(doc) {
+			s.records++
+			return each(Record{What: what, Scope: scope, Doc: bytes.Clone(doc)})
+		}
+	}
 	var l struct {
 		Record
 		tail
@@ -230,14 +257,35 @@ func (s *snapshotReader) next(each func(Record) error) error {
 	return each(l.Record)
 }
 
+// split takes a line of a document apart as Writer writes it. Another line, and one with
+// anything in it that JSON escapes, is not ok. The document may be none.
+func split(line []byte) (what, scope string, doc []byte, ok bool) {
+	what, rest, ok := member(line, `{"what":`)
+	if !ok {
+		return "", "", nil, false
+	}
+	if name, after, told := member(rest, `,"scope":`); told {
+		scope, rest = name, after
+	}
+	doc, ok = bytes.CutPrefix(rest, []byte(`,"doc":`))
+	if !ok || len(doc) < 3 || doc[0] != '{' || doc[len(doc)-2] != '}' || doc[len(doc)-1] != '}' {
+		return "", "", nil, false
+	}
+	return what, scope, doc[:len(doc)-1], true
+}
+
 // ReadFile reads a snapshot file; see ReadRecords.
 func ReadFile(path string, each func(Record) error) (Head, error) {
+	return readFile(path, func(r io.Reader) (Head, error) { return ReadRecords(r, each) })
+}
+
+func readFile(path string, read func(io.Reader) (Head, error)) (Head, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return Head{}, fmt.Errorf("opening the snapshot: %w", err)
 	}
 	defer f.Close()
-	h, err := ReadRecords(f, each)
+	h, err := read(f)
 	if err != nil {
 		return h, fmt.Errorf("%s: %w", path, err)
 	}
@@ -254,7 +302,7 @@ func Open(path string) (*Snapshot, error) {
 	var h Head
 	if info.IsDir() {
 		h, err = ReadExports(path, b.Add)
-	} else if h, err = ReadFile(path, b.Add); err == nil && h.Source != "demo" {
+	} else if h, err = readFile(path, func(r io.Reader) (Head, error) { return readRecords(r, b.addPage, b.Add) }); err == nil && h.Source != "demo" {
 		h.Source = "snapshot"
 	}
 	if err != nil {
