@@ -245,7 +245,17 @@ func newAzureImport() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "import FILE",
 		Short: "Give a snapshot to the server, which evaluates it at once",
-		Args:  cobra.ExactArgs(1),
+		Long: `Give a snapshot to the server, which evaluates it at once. It takes the place of the one
+before only as a whole: one that is cut short, of another version, or older than the one in
+force is refused with exit code 2, and nothing changes.
+
+  dockreeve azure collect -q -o snapshot.json.gz
+  dockreeve azure import snapshot.json.gz
+
+From another machine, with a token in DOCKREEVE_TOKEN ("dockreeve login --pipeline NAME --scope governance"):
+
+  dockreeve azure import snapshot.json.gz --server https://dockreeve.example`,
+		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f, err := os.Open(args[0])
 			if err != nil {
