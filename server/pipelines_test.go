@@ -115,7 +115,7 @@ func TestAPipelineMayDoWhatItsScopeSaysAndNothingElse(t *testing.T) {
 	lacks("cost", "governance", err)
 	_, err = submitSnapshot(ctx, images.Governance, make([]byte, 4<<20))
 	lacks("snapshot", "governance", err)
-	if s, _, err := h.Governance().Stored(ctx); err == nil {
+	if s, err := h.Governance().Stored(ctx); err == nil {
 		t.Errorf("something was judged: %+v", s)
 	}
 	token, err := h.client(t).PipelineToken(ctx, "build", nil)
