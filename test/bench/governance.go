@@ -68,7 +68,7 @@ func governed(ctx context.Context, c config) (s section, err error) {
 	o.Seed = 1
 	now := time.Now().UTC().Truncate(time.Second)
 	s.Method = fmt.Sprintf("a made tenant of %d subscriptions, %d clusters, %d resources and 60 days of bills; dockreeve azure collect against test/arm on this machine; dockreeve coverage on the snapshot and a FOCUS file, "+
-		"whole processes with reading and parsing; the hub is dockreeve demo tenant, each call asked 50 times by one client, answers read whole. Memory is the peak (wait4) and the hub's at the end and at its peak (VmHWM)", o.Subscriptions, o.Clusters, o.Resources)
+		"whole processes with reading and parsing; the hub is dockreeve demo tenant, each call asked 50 times by one client, answers read whole. Memory is the peak (wait4), and the hub's at the end and at its peak (VmHWM), which is counted anew once the tenant is made; the facts that stand for what agents told remain in it", o.Subscriptions, o.Clusters, o.Resources)
 	tmp, err := os.MkdirTemp("", "dockreeve-bench-")
 	if err != nil {
 		return s, err
@@ -194,6 +194,10 @@ func screens(ctx context.Context, s *section, c config, o tenant.Options, now ti
 		return err
 	}
 	pid := hub.Process.Pid
+	s.add("the hub: memory at its peak while the tenant is made and taken in", peakOf(pid), "MiB")
+	if err := forgetPeak(pid); err != nil {
+		return err
+	}
 	before, err := cpuOf(pid)
 	if err != nil {
 		return err
@@ -273,7 +277,7 @@ func screens(ctx context.Context, s *section, c config, o tenant.Options, now ti
 		return err
 	}
 	s.add("the hub: memory after them", rss, "MiB").atMost(500, "< 500 MiB")
-	s.add("the hub: memory at its peak, with the making of the tenant", peakOf(pid), "MiB")
+	s.add("the hub: memory at its peak, evaluating again and answering", peakOf(pid), "MiB")
 	return nil
 }
 
@@ -293,6 +297,11 @@ func fetch(ctx context.Context, url, token string) error {
 	}
 	_, err = io.Copy(io.Discard, res.Body)
 	return err
+}
+
+// forgetPeak has a process's largest resident size counted from now on (proc(5), clear_refs).
+func forgetPeak(pid int) error {
+	return os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", pid), []byte("5"), 0)
 }
 
 // peakOf is a process's largest resident size so far in MiB; 0 = it was not told.
