@@ -53,6 +53,14 @@ func (w *World) priceDocs(out emit) error {
 		if err := item(meterID(p.Category, p.Sub, p.Meter, ""), p.Meter, product, "Standard", p.Service, "", "", p.Unit, p.Amount); err != nil {
 			return err
 		}
+		if p.Service != "Log Analytics" && p.Service != "Azure Monitor" {
+			continue
+		}
+		for _, g := range regions { // sold by region, and asked for by region
+			if err := item(meterID(p.Category, p.Sub, p.Meter, g.Name), p.Meter, product, "Standard", p.Service, g.Name, "", p.Unit, p.Amount); err != nil {
+				return err
+			}
+		}
 	}
 	for _, g := range regions {
 		for _, s := range w.sizes {
