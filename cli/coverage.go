@@ -151,7 +151,7 @@ func printCoverage(w io.Writer, j *judged, all bool) error {
 		return err
 	}
 	fmt.Fprint(w, "\nCLUSTERS (by risk × money)\n")
-	t := columns(w).dropping("PROFILE", "PLAN", "RISK", "ENFORCEMENT", "ENVIRONMENT")
+	t := columns(w).dropping("PROFILE", "PLAN", "RISK", "ENFORCEMENT", "ENVIRONMENT", "OWNER")
 	fmt.Fprintln(t, "NAME\tENVIRONMENT\tOWNER\tINSIDE\tIMAGES\tRUNTIME\tENFORCEMENT\tPLAN\tPROFILE\tRISK\tWHAT IS MISSING")
 	hidden, byID := 0, false
 	for i := range j.ev.Clusters {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -246,7 +247,7 @@ func printClusterControls(w io.Writer, list []posture.Result, controls map[strin
 		}
 		if r.Verdict == posture.Fail {
 			for _, line := range c.Remediation {
-				fmt.Fprintf(w, "  > %s\n", clean(line))
+				fmt.Fprintf(w, "  > %s\n", clean(filledIn(line, r.Cluster)))
 			}
 		}
 	}
@@ -254,6 +255,19 @@ func printClusterControls(w io.Writer, list []posture.Result, controls map[strin
 		fmt.Fprintln(w, "No verdict of this cluster is so.")
 	}
 	return nil
+}
+
+// filledIn puts a cluster's own names into the command of a remediation, where they are such
+// that a shell takes them for what they are.
+func filledIn(line, id string) string {
+	part := strings.Split(id, "/") // "", subscriptions, ID, resourcegroups, GROUP, providers, …, NAME
+	if len(part) < 9 || strings.ContainsFunc(id, func(r rune) bool {
+		return r > 'z' || !strings.ContainsRune("/.-_", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r)
+	}) {
+		return line
+	}
+	name := part[len(part)-1]
+	return strings.NewReplacer("--resource-group GROUP", "--subscription "+part[2]+" --resource-group "+part[4], "--name CLUSTER", "--name "+name, "--cluster-name CLUSTER", "--cluster-name "+name, "--resource CLUSTER_ID", "--resource "+id).Replace(line)
 }
 
 // severityRank puts the gravest first.
