@@ -29,6 +29,24 @@ type parts struct {
 	widened    int    // charge periods divided by what was measured at other times
 	noCapacity bool   // idle is not known: what nodes had was not told
 	days       map[int64]*DayCost
+	became     map[string]map[int64]Amount // by namespace, mixIdle, mixPlatform; by day
+}
+
+// give charges a namespace, or one of the shares that are none, with money of a day.
+func (p *parts) give(cluster, ns string, day int64, a Amount) {
+	if p.became[ns] == nil {
+		p.became[ns] = map[int64]Amount{}
+	}
+	p.became[ns][day] += a
+	switch ns {
+	case mixIdle:
+		p.idle += a
+		p.days[day].Idle += a
+	case mixPlatform:
+		p.shared += a
+	default:
+		p.of(cluster, ns).Cost.Amount += a
+	}
 }
 
 func (p *parts) of(cluster, ns string) *Allocation {
@@ -76,7 +94,7 @@ func allocate(in *Input, r *Report) {
 		r.Clusters = map[string]ClusterCost{}
 	}
 	pots := map[string]map[period]*pot{}
-	days := map[int64]Amount{}
+	days, nobodys := map[int64]Amount{}, map[int64]Amount{}
 	var billed, unassigned, committed Amount
 	for c := range l.all() {
 		if !l.within(c) {
@@ -89,6 +107,7 @@ func allocate(in *Input, r *Report) {
 		days[c.day] += c.Billed
 		if c.cluster == "" {
 			unassigned += c.Billed
+			nobodys[c.day] += c.Billed
 			continue
 		}
 		if pots[c.cluster] == nil {
@@ -114,6 +133,7 @@ func allocate(in *Input, r *Report) {
 	var idle, shared, unmeasured Amount
 	widened, noCapacity := 0, 0
 	var all []Allocation
+	over := overTime{teams: map[string]map[int64]Amount{}, idle: map[int64]Amount{}, shared: map[int64]Amount{}, unassigned: nobodys}
 	for _, id := range sortedKeys(pots) {
 		p := l.divide(id, pots[id])
 		idle += p.idle
@@ -123,7 +143,9 @@ func allocate(in *Input, r *Report) {
 		if p.noCapacity {
 			noCapacity++
 		}
-		all = append(all, l.finish(r, id, p)...)
+		list := l.finish(r, id, p)
+		over.add(p, list)
+		all = append(all, list...)
 	}
 	l.months(r)
 	sort.Slice(all, func(a, b int) bool {
@@ -141,6 +163,7 @@ func allocate(in *Input, r *Report) {
 		r.Idle = l.none("no agent told what nodes had and pods used")
 	}
 	l.daysOf(r, days)
+	over.write(r)
 	if unmeasured != 0 {
 		r.Gaps = append(r.Gaps, Gap{What: fmt.Sprintf("%.2f %s of nodes", unmeasured.Float(), l.currency),
 			Reason: "nobody measured these clusters: the money is allocated to the owner of the whole cluster, and what of it is idle is not known",
@@ -160,7 +183,7 @@ func allocate(in *Input, r *Report) {
 
 // divide gives the money of one cluster to its namespaces.
 func (l *ledger) divide(id string, pots map[period]*pot) *parts {
-	out := &parts{namespaces: map[string]*Allocation{}, days: map[int64]*DayCost{}}
+	out := &parts{namespaces: map[string]*Allocation{}, days: map[int64]*DayCost{}, became: map[string]map[int64]Amount{}}
 	for i, us := 0, l.hours(id, l.from, l.to); i < len(us); i++ {
 		if ns := us[i].Namespace; ns != "" && !platform[ns] {
 			a := out.of(id, ns)
@@ -177,15 +200,16 @@ func (l *ledger) divide(id string, pots map[period]*pot) *parts {
 	}
 	var window *mix
 	for at, p := range pots {
-		d := out.days[at.start/day]
+		on := at.start / day
+		d := out.days[on]
 		if d == nil {
-			d = &DayCost{Day: dayName(at.start / day)}
-			out.days[at.start/day] = d
+			d = &DayCost{Day: dayName(on)}
+			out.days[on] = d
 		}
-		out.shared += p.shared
+		out.give(id, mixPlatform, on, p.shared)
 		sum := p.nodes + p.shared
 		for ns, a := range p.direct {
-			out.of(id, ns).Cost.Amount += a
+			out.give(id, ns, on, a)
 			sum += a
 		}
 		d.Billed += sum
@@ -207,30 +231,21 @@ func (l *ledger) divide(id string, pots map[period]*pot) *parts {
 			}
 		}
 		if m == nil {
-			a := out.of(id, "")
-			a.Cost.Amount += p.nodes
-			a.UsedWhy = "nobody measured this cluster: its nodes are not divided among namespaces"
+			out.give(id, "", on, p.nodes)
+			out.of(id, "").UsedWhy = "nobody measured this cluster: its nodes are not divided among namespaces"
 			out.unmeasured += p.nodes
 			continue
 		}
 		out.noCapacity = out.noCapacity || m.noCapacity
 		got, _ := split(p.nodes, m.shares)
 		for i, s := range m.shares {
-			switch s.key {
-			case mixIdle:
-				out.idle += got[i]
-				d.Idle += got[i]
-			case mixPlatform:
-				out.shared += got[i]
-			case "":
-				if got[i] != 0 {
-					a := out.of(id, "")
-					a.Cost.Amount += got[i]
-					a.UsedWhy = "some hours were measured for the cluster as a whole only: no namespace is known for them"
+			if s.key == "" {
+				if got[i] == 0 {
+					continue
 				}
-			default:
-				out.of(id, s.key).Cost.Amount += got[i]
+				out.of(id, "").UsedWhy = "some hours were measured for the cluster as a whole only: no namespace is known for them"
 			}
+			out.give(id, s.key, on, got[i])
 		}
 	}
 	return out

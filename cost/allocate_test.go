@@ -52,12 +52,37 @@ func checkSum(t interface{ Fatalf(string, ...any) }, r *Report) {
 	if days != r.Billed.Amount {
 		t.Fatalf("days add up to %v, the bill to %v", days, r.Billed.Amount)
 	}
+	left := map[string]Amount{SeriesIdle: r.Idle.Amount, SeriesShared: r.Shared.Amount, SeriesUnassigned: r.Unassigned.Amount}
+	for i, a := range r.Teams {
+		if i < maxSeries {
+			left[SeriesTeam+a.Key] = a.Cost.Amount
+		} else {
+			left[SeriesRest] += a.Cost.Amount
+		}
+	}
+	for i, d := range r.Days {
+		for _, s := range r.Allocated {
+			d.Billed -= s.Days[i]
+			left[s.Kind+s.Key] -= s.Days[i]
+		}
+		if d.Billed != 0 {
+			t.Fatalf("%s: series miss the bill by %v", d.Day, d.Billed)
+		}
+	}
+	for k, a := range left {
+		if a != 0 {
+			t.Fatalf("series %s misses what it is of by %v", k, a)
+		}
+	}
 }
 
 // Whatever is billed and whatever was measured of it, every micro is somewhere, once.
 func TestAllocationAddsUpToTheBill(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		in := &Input{Now: testNow.UnixNano(), Tenant: testTenant(), Owners: map[string]string{aks1: "ann", aks1 + "|web": "bob"}}
+		for i := range rapid.IntRange(0, maxSeries+3).Draw(t, "owners") {
+			in.Owners[aks2+"|"+fmt.Sprint("n", i)] = fmt.Sprint("team ", i)
+		}
 		in.Currency = rapid.SampledFrom([]string{"", "EUR", "USD"}).Draw(t, "currency")
 		resources := []string{aks1, aks2, subA + "/resourcegroups/nodes-one/providers/microsoft.compute/virtualmachinescalesets/p",
 			subA + "/resourcegroups/nodes-two/providers/microsoft.compute/virtualmachinescalesets/p",
@@ -72,7 +97,7 @@ func TestAllocationAddsUpToTheBill(t *testing.T) {
 			c.Start = at(rapid.IntRange(1, 19).Draw(t, "day"), rapid.IntRange(0, 23).Draw(t, "hour"))
 			c.End = c.Start + int64(rapid.SampledFrom([]time.Duration{0, time.Hour, 24 * time.Hour, 72 * time.Hour}).Draw(t, "length"))
 			if rapid.IntRange(0, 5).Draw(t, "tagged") == 0 {
-				c.Tags = map[string]string{"kubernetes.io-created-for-pvc-namespace": rapid.SampledFrom([]string{"web", "db", "kube-system"}).Draw(t, "tag")}
+				c.Tags = map[string]string{"kubernetes.io-created-for-pvc-namespace": rapid.SampledFrom([]string{"web", "db", "kube-system", "n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8", "n9", "n10"}).Draw(t, "tag")}
 			}
 			want[c.Currency] += c.Billed
 			in.Charges = append(in.Charges, c)
@@ -80,7 +105,7 @@ func TestAllocationAddsUpToTheBill(t *testing.T) {
 		for i, n := 0, rapid.IntRange(0, 60).Draw(t, "hours"); i < n; i++ {
 			in.Usage = append(in.Usage, inventory.Usage{Cluster: rapid.SampledFrom([]string{aks1, aks2}).Draw(t, "cluster"),
 				Hour:      at(rapid.IntRange(1, 19).Draw(t, "usage day"), rapid.IntRange(0, 23).Draw(t, "usage hour")),
-				Namespace: rapid.SampledFrom([]string{"", "web", "db", "jobs", "kube-system"}).Draw(t, "namespace"),
+				Namespace: rapid.SampledFrom([]string{"", "web", "db", "jobs", "kube-system", "n0", "n1", "n2", "n3", "n4", "n5", "n6", "n7", "n8", "n9", "n10"}).Draw(t, "namespace"),
 				Charged:   rapid.SampledFrom([]float64{0, 1e-9, 0.5, 3, 1e6}).Draw(t, "charged"), Cores: rapid.SampledFrom([]float64{0, 4, 8}).Draw(t, "cores")})
 		}
 		r := Compute(in)

@@ -7,10 +7,11 @@ type Report struct {
 	Currency   string                 `json:"currency"` // of the totals; charges in others are in Others
 	Billed     Money                  `json:"billed"`
 	Clusters   map[string]ClusterCost `json:"clusters"`
-	Teams      []Allocation           `json:"teams"`      // by owner
-	Namespaces []Allocation           `json:"namespaces"` // by cluster and namespace
-	Days       []DayCost              `json:"days"`       // of everything, oldest first
-	Protection []ProtectionSum        `json:"protection"` // defender, dockreeve, both
+	Teams      []Allocation           `json:"teams"`               // by owner
+	Namespaces []Allocation           `json:"namespaces"`          // by cluster and namespace
+	Days       []DayCost              `json:"days"`                // of everything, oldest first
+	Allocated  []AllocationSeries     `json:"allocated,omitempty"` // day by day: the largest teams, the rest, then what is no team's
+	Protection []ProtectionSum        `json:"protection"`          // defender, dockreeve, both
 	Reconciled []Reconciliation       `json:"reconciled"`
 	Budgets    []BudgetState          `json:"budgets"`
 	Anomalies  []Anomaly              `json:"anomalies"`
@@ -73,6 +74,15 @@ type DayCost struct {
 	Idle       Amount  `json:"idle,omitempty"`
 	Nodes      float64 `json:"nodes,omitempty"`
 	VCores     float64 `json:"vcores,omitempty"`
+}
+
+// AllocationSeries is what one team, or what belongs to none, was charged with day by day.
+// All series of a report add up to what was billed, each day. Those that are always 0 are
+// left out.
+type AllocationSeries struct {
+	Kind string   `json:"kind"`          // team, rest (of the teams), idle, shared, unassigned
+	Key  string   `json:"key,omitempty"` // of a team: Allocation.Key in Report.Teams
+	Days []Amount `json:"days"`          // one for each of Report.Days
 }
 
 // Allocation is what one owner, team or namespace is charged with.

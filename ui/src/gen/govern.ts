@@ -18,6 +18,12 @@ export interface Allocation {
   protection: Money;
 }
 
+export interface AllocationSeries {
+  kind: string;
+  key?: string;
+  days: Amount[] | null;
+}
+
 export type Amount = number;
 
 export interface Anomaly {
@@ -474,6 +480,7 @@ export interface Report {
   teams: Allocation[] | null;
   namespaces: Allocation[] | null;
   days: DayCost[] | null;
+  allocated?: AllocationSeries[];
   protection: ProtectionSum[] | null;
   reconciled: Reconciliation[] | null;
   budgets: BudgetState[] | null;
