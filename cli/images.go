@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"connectrpc.com/connect"
@@ -63,7 +62,7 @@ advisories are.`,
 
 func printImages(w io.Writer, res *v1.ListImagesResponse, now time.Time) error {
 	if len(res.Images) > 0 {
-		tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+		tw := columns(w)
 		fmt.Fprintln(tw, "IMAGE\tCRITICAL\tHIGH\tKEV\tFIXABLE\tIN USE\tRUNNING\tSCANNED\tKEY")
 		for _, i := range res.Images {
 			c, use := i.Counts, "not watched"
@@ -197,7 +196,7 @@ func printImage(w io.Writer, d *v1.GetImageResponse, vulns *v1.ListImageVulnerab
 		p("not assessed: %s: %s", clean(g.What), clean(g.Reason))
 	}
 	p("\n%d of %d vulnerabilities", len(vulns.Vulnerabilities), vulns.TotalAll)
-	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	tw := columns(w)
 	for _, v := range vulns.Vulnerabilities {
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s %s\t%s\t%s\t%s\n", clean(v.Id), severityWord(v.Severity), marks(v), clean(v.Package), clean(v.Version), fixWord(v), useWord(v.Use, now), clean(v.Title))
 	}
@@ -309,7 +308,7 @@ func printAffected(w io.Writer, id string, d *v1.GetVulnerabilityResponse, now t
 	default:
 		fmt.Fprintf(w, "The advisories know no %s, so no image can be said to be affected or not.\n", clean(id))
 	}
-	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	tw := columns(w)
 	for _, a := range d.Affected {
 		where := "runs nowhere that is watched"
 		if len(a.Running) > 0 {
@@ -377,7 +376,7 @@ func printRemediation(w io.Writer, d *v1.GetRemediationResponse) error {
 		}
 		return span(time.Duration(ns))
 	}
-	tw := tabwriter.NewWriter(w, 0, 4, 2, ' ', 0)
+	tw := columns(w)
 	fmt.Fprintln(tw, "WHAT\tFIXED\tP50\tP90\tGONE WITH ITS WORKLOAD\tOPEN\tP50 AGE\tP90 AGE\tOLDEST")
 	for _, r := range d.Rows {
 		fmt.Fprintf(tw, "%s\t%d\t%s\t%s\t%d\t%d\t%s\t%s\t%s\n", clean(r.Group), r.Closed, age(r.Closed, r.ClosedP50), age(r.Closed, r.ClosedP90), r.Gone, r.Open, age(r.Open, r.OpenP50), age(r.Open, r.OpenP90), age(r.Open, r.OpenMax))
