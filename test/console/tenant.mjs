@@ -111,6 +111,12 @@ export function tenant({ test, open, base, link, keep, ready, rows, axe, shot, i
     is(head.includes(plain(`${Math.round(report.billed.micros / 1e6)} ${report.billed.currency}`)) && head.includes(`bill of ${report.billed.asOf}`), `the head: ${head}`);
     is((await page.$$(".chart .mark")).length > 3 && (await page.$$(".chart .band.grave")).length > 0, "alerts and what looks like mining are not on the axis");
     is(await page.$$eval(".alloc .money", (l) => l.length > 10 && l.every((x) => /\d{4}-\d\d-\d\d/.test(x.dataset.tip) && /[A-Z]{3}/.test(x.textContent))), "a figure lacks its date or currency");
+    const day = report.days.findLastIndex((d) => !d.notBilled && d.day <= report.billed.asOf), parts = report.allocated.map((x) => x.days[day]);
+    same(parts.reduce((a, b) => a + b, 0), report.days[day].billed, "what a day is made of");
+    await page.click(".stack summary");
+    const row = plain(await page.innerText(`.stack tbody tr:has-text("${report.days[day].day}")`));
+    is(row.includes(plain(`${Math.round(report.days[day].billed / 1e6)}`)) && (await page.$$(".stack thead th")).length === parts.length + 2, `the day and its parts: ${row}`);
+    is((await page.$$(".stack .piece")).length > parts.length * day, "a day is not drawn by its parts");
     const dark = report.teams.filter((a) => a.usedWhy && a.coreHours === 0);
     is(dark.length > 0, "everybody is measured: nothing shows how not measured looks");
     for (const a of dark.slice(0, 2)) is(/not assessed not assessed not assessed$/.test(plain(await page.innerText(`.alloc tr:has-text("${a.key}")`)).trim()), `${a.key} has a nought for core-hours that nobody measured`);

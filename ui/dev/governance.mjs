@@ -151,6 +151,14 @@ export function makeGovernance(now, { count = 200, alerts = [] } = {}) {
   const evaluation = () => ({ at: (now - 22 * 6e4) * NS, tenantID: "72f988bf", tenantAt: (now - 2 * H) * NS, clusters: null, subscriptions: null, coverage: coverage(), scores: { "": scores[""] }, kpis, playbook, pitfalls, recommendations: null, findings: null, gaps: [{ what: `subscription ${subs[23].name}`, reason: "403 AuthorizationFailed: Reader is missing", remedy: "dockreeve azure export-role -o role.json" }, { what: "bills of 9 clusters", reason: "Cost Management Reader is missing at 1 subscription", remedy: "" }], day: { at: 0, values: null } });
 
   // Money
+  const allocated = (days) => {
+    const names = [...teams, "unowned"].slice(0, 8), series = [...names.map((key) => ({ kind: "team", key, days: [] })), { kind: "rest", days: [] }, { kind: "idle", days: [] }, { kind: "shared", days: [] }];
+    for (const d of days) {
+      let left = d.billed - d.idle;
+      series.forEach((s, i) => { const v = s.kind === "idle" ? d.idle : i === series.length - 1 ? left : Math.round(left * 0.14); s.days.push(v); if (s.kind !== "idle") left -= v; });
+    }
+    return series;
+  };
   const report = () => {
     const ids = clusters.map((c) => c.id).filter((id) => costs.has(id));
     const sumDays = Array.from({ length: 60 }, (_, k) => { const d = { day: day(today - (59 - k) * DAY), billed: 0, protection: 0, idle: 0, nodes: 0, vcores: 0 }; for (const id of ids) { const x = costs.get(id).days[k]; if (x) for (const f of ["billed", "protection", "idle", "nodes", "vcores"]) d[f] += x[f]; } return d; });
@@ -160,7 +168,7 @@ export function makeGovernance(now, { count = 200, alerts = [] } = {}) {
     return {
       from: (today - 59 * DAY) * NS, to: (today + DAY) * NS, currency: "EUR", billed: money(total), clusters: null,
       teams: [...teams, "unowned"].map((t) => alloc(t, { owner: t, ...(t === "data" ? { usedWhy: "usage of its clusters is not measured: allocated by requests alone" } : {}) })), namespaces: Array.from({ length: 60 }, (_, i) => alloc(`${clusters[i % 20]?.name}/${pick(["shop", "payments", "search", "ci", "monitoring"])}-${i}`, { cluster: clusters[i % 20]?.id, namespace: `ns-${i}`, owner: pick(teams) })),
-      days: sumDays, protection: [sum("defender", 142, 3904), sum("dockreeve", 110, 2980), sum("both", 199, 5100)],
+      days: sumDays, allocated: allocated(sumDays), protection: [sum("defender", 142, 3904), sum("dockreeve", 110, 2980), sum("both", 199, 5100)],
       reconciled: [{ what: "defender-plan", scope: subs[0].name, computed: money(8124), billed: money(8101), difference: 0.0028, finding: false }, { what: "defender-plan", scope: subs[4].name, computed: money(2210), billed: money(1768), difference: 0.25, finding: true, why: ["negotiated price: the meter was billed at 80 % of list"] }, { what: "ingestion", scope: "all workspaces", computed: money(1480), billed: money(1612), difference: -0.082, finding: true, why: ["rows of other tables share the workspace"] }, { what: "compute", scope: subs[23].name, computed: money(9100), billed: no("the bill was not read: 403"), difference: 0, finding: false }],
       budgets: [{ id: "b1", name: "platform-monthly", scope: subs[3].name, amount: money(42000, "budget", day(now)), spent: money(39400), forecast: money(47100, "estimate"), burn: 0.938, expected: 0.84, thresholds: [{ percent: 80, crossed: true }, { percent: 100, crossed: false }, { percent: 110, forecasted: true, crossed: true }], breach: day(now + 2 * DAY) }, { id: "b2", name: "security-and-ingestion", scope: "all", security: true, amount: money(36000, "budget", day(now)), spent: money(21000), forecast: money(25400, "estimate"), burn: 0.583, expected: 0.84, thresholds: [{ percent: 90, crossed: false }] }, { id: "b3", name: "payments-prod", scope: subs[0].name, amount: money(9000, "budget", day(now)), spent: money(9410), forecast: money(11200, "estimate"), burn: 1.045, expected: 0.84, thresholds: [{ percent: 80, crossed: true }, { percent: 100, crossed: true }], breach: day(now - 2 * DAY) }],
       anomalies: clusters.filter((c) => c.anomaly && c !== hostile).map((c, i) => ({ id: `an-${i}`, series: ["spend", "nodes", "core-hours"][i % 3], cluster: c.id, key: c.id, from: (today - 7 * DAY) * NS, to: (today + DAY) * NS, expected: 210, got: 402, unit: ["EUR a day", "nodes", "core-hours a day"][i % 3], score: 7.2 - i * 0.3, perHour: money(8.4 + i), causes: i === 0 ? ["pool gpu9 was created by carol@example.com, says the Activity Log", "alert: miner connected to a pool"] : ["scale-out of pool user"], ...(i === 0 ? { mining: true } : {}), evidence: alerts.slice(0, 2).map((a) => a.alert.id) })),

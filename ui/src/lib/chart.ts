@@ -72,3 +72,9 @@ export function perDay<T extends { at: number }>(things: readonly T[]): Array<[d
   }
   return [...by];
 }
+
+/** Where each part of a bar begins and ends, from the bottom up. Parts below 0 have no height. */
+export function stacked(values: readonly number[]): Array<[from: number, to: number]> {
+  let at = 0;
+  return values.map((v) => { const from = at; at += Math.max(0, v); return [from, at]; });
+}

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Money, Ratio } from "../gen/govern";
 import { showback } from "../screens/cost/showback";
-import { apart, line, merged, perDay, scale } from "./chart";
+import { apart, line, merged, perDay, scale, stacked } from "./chart";
 import { amount, anomalySays, burn, byDay, canaryState, change, doc, entries, gapSays, known, money, moneyTip, once, percent, points, scopeName, score, share, shortOwner, together, told, total, yes } from "./govern";
 
 const eur = (v: number, more: Partial<Money> = {}): Money => ({ micros: Math.round(v * 1e6), currency: "EUR", asOf: "2026-11-25", source: "bill", ...more });
@@ -113,6 +113,11 @@ describe("a showback file", () => {
 });
 
 describe("a chart", () => {
+  it("stacks parts from the bottom, and gives those below nought no height", () => {
+    expect(stacked([3, 0, -2, 4])).toEqual([[0, 3], [3, 3], [3, 3], [3, 7]]);
+    expect(stacked([])).toEqual([]);
+  });
+
   it("has round ticks that reach over the largest value", () => {
     expect(scale([41_200, 3])).toEqual({ top: 60_000, ticks: [0, 20_000, 40_000, 60_000] });
     expect(scale([0, 0])).toEqual({ top: 1, ticks: [0] });

@@ -1,16 +1,33 @@
 import { useState } from "react";
 import type { Allocation, Report } from "../../gen/govern";
 import { governedAddress } from "../../lib/entity";
-import { dayOf, known, lastStep, list } from "../../lib/govern";
+import { amount, dayOf, known, lastStep, list, shortOwner } from "../../lib/govern";
 import { filtered, GOVERNANCE, quote } from "../../lib/query";
 import { num } from "../../lib/time";
 import type { Field } from "../../lib/table";
 import { End, Link, NotAssessed } from "../../parts/bits";
 import { Sum } from "../../parts/govern";
+import { type Piece, StackChart } from "../../parts/stack";
 import { showback } from "./showback";
 import { Download, Warn } from "../../parts/icons";
 import { download } from "../../parts/list/export";
 import { Owner } from "../../parts/cluster";
+
+const KINDS: Record<string, [name: string, tone: string]> = { rest: ["all other teams", "rest"], shared: ["shared", "shared"], idle: ["idle", "idle"], unassigned: ["of no cluster", "none"] };
+const ORDER = ["team", "rest", "shared", "unassigned", "idle"]; // from the bottom up
+
+/** Each day's bill by who bears it. */
+function OverTime({ of: r }: { of: Report }) {
+  const days = list(r.days), billed = r.billed.asOf ?? "";
+  let team = 0;
+  const pieces: Piece[] = [...list(r.allocated)].sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind)).map((x) => {
+    const values = list(x.days);
+    if (x.kind !== "team") { const [name, tone] = KINDS[x.kind] ?? [x.kind, "rest"]; return { name, tone, values }; }
+    const key = x.key ?? "";
+    return { name: shortOwner(key), tone: key === "unowned" ? "none" : `t${team++}`, values, address: filtered(GOVERNANCE, `owner:${quote(key)}`) };
+  });
+  return <StackChart title="Billed, by who bears it" unit={r.currency} days={days.map((d) => d.day)} unknown={days.map((d) => d.notBilled === true || (billed !== "" && d.day > billed))} pieces={pieces} format={(v) => amount(v)} note="Each day adds up to what was billed. The eight teams that cost most have a colour of their own." />;
+}
 
 const FIRST = 30;
 const by = (k: "owner" | "namespace") => [{ values: (a: Allocation): Field[] => showback(a, k) }];
@@ -31,6 +48,7 @@ export function Allocations({ of: r }: { of: Report }) {
   const shown = all ? rows.slice(0, 1000) : rows.slice(0, FIRST);
   return (
     <>
+      <OverTime of={r} />
       <div className="table-bar">
         <div className="chips" role="group" aria-label="Charged by">{(["owner", "namespace"] as const).map((k) => <button key={k} type="button" className={`chip${kind === k ? " on" : ""}`} aria-pressed={kind === k} onClick={() => { setKind(k); setAll(false); }}>by {k}</button>)}</div>
         <span className="grow" />
