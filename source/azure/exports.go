@@ -151,6 +151,7 @@ type exports struct {
 	oldest, newest int64
 	at             int64 // of the present file
 	name           named // says the present file's name
+	cost           tellers
 }
 
 func (x *exports) file(dir, name string) error {
@@ -195,6 +196,8 @@ func (x *exports) content(name string, raw []byte) error {
 		return x.failed(name, "no JSON: "+err.Error(), "export it again with -o json")
 	}
 	known, first := 0, ""
+	x.cost.left = 0
+	x.name.amortized = x.name.amortized || amortizedIn(raw, docs)
 	for _, d := range docs {
 		n, err := open(d)
 		what := ""
@@ -219,7 +222,22 @@ func (x *exports) content(name string, raw []byte) error {
 			continue
 		}
 		known++
-		if err := x.give(what, n, d, more || cut); err != nil {
+		part := more || cut
+		if what == cloud.ReadCosts || what == cloud.ReadAmortized {
+			part = part || n.prop("nextLink").there() && n.prop("nextLink").text() != ""
+			if d, err = x.once(what, n, d, part); err != nil {
+				return err
+			}
+			if d == nil {
+				continue
+			}
+		}
+		if err := x.give(what, n, d, part); err != nil {
+			return err
+		}
+	}
+	if x.cost.left > 0 {
+		if err := x.twice(name, known); err != nil {
 			return err
 		}
 	}
@@ -247,6 +265,9 @@ func (x *exports) give(what string, n node, d json.RawMessage, partial bool) err
 		what = cloud.ReadClusterPlan
 	}
 	scope := scopeOf(what, n)
+	if scope == "" && x.name.tells() && (what == cloud.ReadCosts || what == cloud.ReadAmortized) {
+		scope = x.name.sub
+	}
 	k := readKey{what, scope}
 	r := x.reads[k]
 	if r == nil {

@@ -9,19 +9,25 @@ import (
 
 // named is what the name of an export says: WHAT.SUBSCRIPTION.json or WHAT.json, WHAT being
 // a word of the table of reads (registries, costs), SUBSCRIPTION a subscription's id. Other
-// names say nothing.
-type named struct{ what, sub string }
+// names say nothing, but that a name with "amorti" in it is one of amortised cost.
+type named struct {
+	what, sub string
+	amortized bool
+}
 
 // nameSays reads the name of a file.
 func nameSays(file string) named {
-	parts := strings.Split(strings.ToLower(file), ".")
+	file = strings.ToLower(file)
+	said := named{amortized: strings.Contains(file, "amorti")}
+	parts := strings.Split(file, ".")
 	if len(parts) < 2 || len(parts) > 3 || !slices.Contains(ofSubscriptions(), parts[0]) {
-		return named{}
+		return said
 	}
-	n := named{what: parts[0]}
+	n := said
+	n.what = parts[0]
 	if len(parts) == 3 {
 		if !isGUID(parts[1]) {
-			return named{}
+			return said
 		}
 		n.sub = "/subscriptions/" + parts[1]
 	}
@@ -42,9 +48,9 @@ func ofSubscriptions() []string {
 // tells says whether the name alone says what was asked, and where.
 func (n named) tells() bool { return n.what != "" && n.sub != "" }
 
-// kind is what a document is, which content alone does not tell of rows of cost.
+// kind is what a document is, which content alone seldom tells of rows of cost.
 func (n named) kind(what string) string {
-	if what == cloud.ReadCosts && n.what == cloud.ReadAmortized {
+	if what == cloud.ReadCosts && n.amortized {
 		return cloud.ReadAmortized
 	}
 	return what

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -181,5 +182,74 @@ func TestAnEmptyListWithANameIsAFact(t *testing.T) {
 	}
 	if len(got) != 9 {
 		t.Errorf("%d reads: %+v", len(got), got)
+	}
+}
+
+// TestNoFolderOfExportsDoublesABill: whatever files of one subscription's cost a folder
+// holds, in whatever order, its bill is at most what was billed (or, where the files do not
+// say that they are amortised, what use cost), and never the sum of two readings.
+func TestNoFolderOfExportsDoublesABill(t *testing.T) {
+	const sub = "11111111-0000-4000-8000-000000000001"
+	page := func(next, rows string) string {
+		return `{"id":"subscriptions/` + sub + `/providers/Microsoft.CostManagement/query/q","name":"q","type":"Microsoft.CostManagement/query","properties":{"nextLink":` + next +
+			`,"columns":[{"name":"Cost"},{"name":"UsageDate"},{"name":"ResourceId"},{"name":"ChargeType"},{"name":"Currency"}],"rows":[` + rows + `]}}`
+	}
+	row := func(cost, day, name, kind string) string {
+		return `[` + cost + `,` + day + `,"/subscriptions/` + sub + `/resourceGroups/g/providers/Microsoft.Compute/virtualMachines/` + name + `","` + kind + `","EUR"]`
+	}
+	actual := page("null", row("10", "20261101", "a", "Usage")+","+row("0", "20261101", "b", "Usage")+","+row("7", "20261101", "r", "Purchase")+","+row("5", "20261102", "a", "Usage"))
+	spread := page("null", row("10", "20261101", "a", "Usage")+","+row("4", "20261101", "b", "Usage")+","+row("5", "20261102", "a", "Usage"))
+	unused := page("null", row("10", "20261101", "a", "Usage")+","+row("4", "20261101", "b", "Usage")+","+row("3", "20261101", "r", "UnusedReservation")+","+row("5", "20261102", "a", "Usage"))
+	first, second := page(`"https://management.azure.com/next"`, row("10", "20261101", "a", "Usage")+","+row("0", "20261101", "b", "Usage")), page("null", row("7", "20261101", "r", "Purchase")+","+row("5", "20261102", "a", "Usage"))
+	flat := `[{"cost":10,"usageDate":"2026-11-01","currency":"EUR","subscriptionId":"` + sub + `"},{"cost":12,"usageDate":"2026-11-01","currency":"EUR","subscriptionId":"` + sub + `"}]`
+	for name, c := range map[string]struct {
+		files             map[string]string
+		billed, effective float64
+		said              bool // something was left out
+	}{
+		"actual only, any name":           {map[string]string{"x.json": actual}, 22, 22, false},
+		"actual only, named":              {map[string]string{"costs." + sub + ".json": actual}, 22, 22, false},
+		"amortised only, named":           {map[string]string{"amortized-costs." + sub + ".json": spread}, 0, 0, false},
+		"amortised only, by its content":  {map[string]string{"x.json": unused}, 0, 0, false},
+		"amortised only, nothing says so": {map[string]string{"x.json": spread}, 19, 19, false},
+		"both, named":                     {map[string]string{"costs." + sub + ".json": actual, "amortized-costs." + sub + ".json": unused}, 22, 22, false},
+		"both, one named at large":        {map[string]string{"z.json": actual, "my-AmortisedCost-17.json": unused}, 22, 22, false},
+		"both, unnamed, content says":     {map[string]string{"a.json": unused, "b.json": actual}, 22, 22, false},
+		"both, unnamed, billed first":     {map[string]string{"a.json": actual, "b.json": spread}, 22, 22, true},
+		"both, unnamed, amortised first":  {map[string]string{"a.json": spread, "b.json": actual}, 19, 19, true},
+		"both in one file":                {map[string]string{"a.json": "[" + actual + "," + spread + "]"}, 22, 22, true},
+		"billed twice":                    {map[string]string{"costs." + sub + ".json": actual, "copy.json": actual}, 22, 22, true},
+		"billed twice in one file":        {map[string]string{"copy.json": "[" + actual + "," + actual + "]"}, 22, 22, true},
+		"amortised twice":                 {map[string]string{"costs.json": actual, "amortized-a.json": unused, "amortized-b.json": unused}, 22, 22, true},
+		"pages in files":                  {map[string]string{"1.json": first, "2.json": second}, 22, 22, false},
+		"pages in files, and again":       {map[string]string{"1.json": first, "2.json": second, "3.json": first, "4.json": second}, 22, 22, true},
+		"pages in one file":               {map[string]string{"1.json": "[" + first + "," + second + "]"}, 22, 22, false},
+		"pages and the other reading":     {map[string]string{"1.json": first, "2.json": second, "3.json": spread}, 22, 22, true},
+		"rows as objects, twice":          {map[string]string{"1.json": flat, "2.json": flat}, 22, 22, true},
+		"rows as objects, and a query":    {map[string]string{"1.json": actual, "2.json": flat}, 22, 22, true},
+		"of a group and the subscription": {map[string]string{"1.json": actual, "2.json": strings.Replace(actual, "/providers/Microsoft.CostManagement", "/resourceGroups/g/providers/Microsoft.CostManagement", 1)}, 22, 22, true},
+	} {
+		s, err := Open(folder(t, c.files))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var billed, effective float64
+		for ch := range s.Bill.All() {
+			billed, effective = billed+ch.Billed.Float(), effective+ch.Effective.Float()
+		}
+		if billed != c.billed || effective != c.effective {
+			t.Errorf("%s: billed %v, effective %v; want %v, %v", name, billed, effective, c.billed, c.effective)
+		}
+		said := slices.ContainsFunc(s.Tenant.Reads, func(r cloud.Read) bool { return strings.Contains(r.Reason, "left out: another export") })
+		if said != c.said {
+			t.Errorf("%s: told of what was left out: %v; reads %+v", name, said, s.Tenant.Reads)
+		}
+	}
+	two := func(group, name string) string {
+		return strings.Replace(page("null", row("3", "20261101", name, "Usage")), "/providers/Microsoft.CostManagement", "/resourceGroups/"+group+"/providers/Microsoft.CostManagement", 1)
+	}
+	s, err := Open(folder(t, map[string]string{"1.json": two("g", "a"), "2.json": two("h", "b")}))
+	if err != nil || s.Bill.Len() != 2 {
+		t.Errorf("two groups of one subscription: %d rows, %v", s.Bill.Len(), err)
 	}
 }
