@@ -100,7 +100,7 @@ func allocate(in *Input, r *Report) {
 		if !l.within(c) {
 			continue
 		}
-		if (c.Commitment != "" || c.Pricing == "Committed") && isUsage(c.Charge) && c.cluster != "" {
+		if (c.Commitment != "" || c.Pricing == "Committed") && c.usage && c.cluster != "" {
 			committed += c.spend - c.Billed
 		}
 		billed += c.Billed
@@ -124,7 +124,7 @@ func allocate(in *Input, r *Report) {
 			p.shared += c.Billed
 		case ns != "":
 			p.direct[ns] += c.Billed
-		case isNodes(c.Charge):
+		case c.nodes:
 			p.nodes += c.Billed
 		default:
 			p.shared += c.Billed

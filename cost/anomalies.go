@@ -1,6 +1,7 @@
 package cost
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -132,32 +133,35 @@ func anomalyID(of ...string) string {
 // daily gives the series of the bill: spend, and nodes where no agent counts them.
 func (l *ledger) daily() []measured {
 	type at struct{ series, cluster, key, sub string }
-	sums := map[at]map[int64]float64{}
+	sums, of := map[at]*perDay{}, make([][2]*perDay, len(l.facts))
 	today := l.to / day
-	put := func(k at, c *row, v float64) {
-		if sums[k] == nil {
-			sums[k] = map[int64]float64{}
+	put := func(to **perDay, k at, c *row, v float64) {
+		if *to == nil {
+			if sums[k] == nil {
+				sums[k] = &perDay{today: today}
+			}
+			*to = sums[k]
 		}
 		// A charge for several days is so much a day.
 		n := min(31, max(1, (c.end-c.start+day-1)/day))
-		for d := c.day; d < c.day+n; d++ {
-			sums[k][d] += v / float64(n)
+		for d := c.day; d < min(c.day+n, today); d++ {
+			(*to).add(d, v/float64(n))
 		}
 	}
 	for c := range l.all() {
-		if !isUsage(c.Charge) || c.day >= today || c.day < today-mostHistoryDays {
+		if !c.usage || c.day >= today || c.day < today-mostHistoryDays {
 			continue
 		}
-		sub := c.sub
-		k := at{SeriesSpend, c.cluster, c.cluster, sub}
+		k := at{SeriesSpend, c.cluster, c.cluster, c.sub}
 		if c.cluster == "" {
-			k.key = sub
+			k.key = c.sub
 		} else {
 			k.sub = subscriptionOf(c.cluster)
 		}
-		put(k, c, c.spend.Float())
-		if h, ok := nodeHours(c.Charge); ok && c.cluster != "" && len(l.usage[c.cluster]) == 0 {
-			put(at{SeriesNodes, c.cluster, c.cluster, subscriptionOf(c.cluster)}, c, h/24)
+		put(&of[c.fact][0], k, c, c.spend.Float())
+		if h, ok := c.nodeHours(); ok && c.cluster != "" && len(l.usage[c.cluster]) == 0 {
+			k.series = SeriesNodes
+			put(&of[c.fact][1], k, c, h/24)
 		}
 	}
 	keys := make([]at, 0, len(sums))
@@ -165,16 +169,13 @@ func (l *ledger) daily() []measured {
 		keys = append(keys, k)
 	}
 	sort.Slice(keys, func(a, b int) bool {
-		x, y := keys[a], keys[b]
-		return x.series+"\x00"+x.cluster+"\x00"+x.key < y.series+"\x00"+y.cluster+"\x00"+y.key
+		x, y := &keys[a], &keys[b]
+		return cmp.Or(strings.Compare(x.series, y.series), strings.Compare(x.cluster, y.cluster), strings.Compare(x.key, y.key)) < 0
 	})
 	out := make([]measured, 0, len(keys))
 	for _, k := range keys {
 		days := sums[k]
-		first := today
-		for d := range days {
-			first = min(first, d)
-		}
+		first := today - int64(len(days.values))
 		if first >= today {
 			continue
 		}
@@ -185,8 +186,8 @@ func (l *ledger) daily() []measured {
 		}
 		known := l.known[k.sub]
 		for d := first; d < today; d++ {
-			v, ok := days[d]
-			if !ok && !known[d] {
+			v := days.values[today-1-d]
+			if !days.has[today-1-d] && !known[d] {
 				v = math.NaN()
 			}
 			m.values[d-first] = v
@@ -196,13 +197,21 @@ func (l *ledger) daily() []measured {
 	return out
 }
 
-// nodeHours is for how many hours machines were billed, where a charge says that.
-func nodeHours(c *Charge) (float64, bool) {
-	u := lower(c.QuantityUnit)
-	if !isNodes(c) || !strings.Contains(u, "hour") || strings.Contains(u, "100") || strings.Contains(lower(c.MeterCategory), "licen") || !plain(math.Abs(c.Quantity)) {
-		return 0, false
+// perDay is a sum of each day, counted back from the last whole one, until the first of
+// which anything was told.
+type perDay struct {
+	today  int64
+	values []float64
+	has    []bool // of whether anything was told
+}
+
+func (p *perDay) add(d int64, v float64) {
+	at := int(p.today - 1 - d)
+	if n := at + 1 - len(p.values); n > 0 {
+		p.values, p.has = append(p.values, make([]float64, n)...), append(p.has, make([]bool, n)...)
 	}
-	return c.Quantity, true
+	p.values[at] += v
+	p.has[at] = true
 }
 
 // hourly gives the series of what agents measured. A namespace that is not told of in an

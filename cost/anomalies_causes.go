@@ -107,7 +107,7 @@ func (w *whys) learnRates() {
 	by := map[string]*sums{}
 	end := l.complete()
 	for c := range l.all() {
-		if c.cluster == "" || c.day >= end || c.day < end-ingestionDays || !isUsage(c.Charge) {
+		if c.cluster == "" || c.day >= end || c.day < end-ingestionDays || !c.usage {
 			continue
 		}
 		s := by[c.cluster]
@@ -115,14 +115,14 @@ func (w *whys) learnRates() {
 			s = &sums{}
 			by[c.cluster] = s
 		}
-		if isNodes(c.Charge) {
+		if c.nodes {
 			s.nodes += c.spend.Float()
-			if h, ok := nodeHours(c.Charge); ok {
+			if h, ok := c.nodeHours(); ok {
 				s.billedHours += h
 			}
 		} else if lower(c.MeterCategory) == "bandwidth" {
 			s.bandwidth += c.spend.Float()
-			if gb, ok := gigabytes(c.Charge); ok {
+			if gb, ok := c.gigabytes(); ok {
 				s.gb += gb
 			}
 		}
@@ -197,7 +197,7 @@ func (w *whys) meterThatRose(a *Anomaly) string {
 	from, to := a.From/day, a.To/day
 	before, in := map[string]float64{}, map[string]float64{}
 	for c := range l.of(sub) {
-		if c.cluster != a.Cluster || !isUsage(c.Charge) {
+		if c.cluster != a.Cluster || !c.usage {
 			continue
 		}
 		switch {

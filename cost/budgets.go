@@ -116,7 +116,7 @@ func (s *scopes) rows(scope string, f func(*row)) (known dayset, why string) {
 	case strings.HasPrefix(scope, "/subscriptions/"):
 		sub := subscriptionOf(scope)
 		for c := range l.of(sub) {
-			if res := lower(c.Resource); scope == sub || res == scope || strings.HasPrefix(res, scope+"/") || res == "" && groupOfRow(c.Charge) == scope {
+			if res := c.resource; scope == sub || res == scope || strings.HasPrefix(res, scope+"/") || res == "" && groupOfRow(c.Charge) == scope {
 				f(c)
 			}
 		}
@@ -316,17 +316,26 @@ func (s *scopes) foresee(b *cloud.Budget, currency string, from, to int64, amoun
 	}
 	all, usage, why := map[int64]Amount{}, map[int64]Amount{}, ""
 	n := 0
+	type matched struct {
+		is  bool
+		why string
+	}
+	of := map[uint32]matched{} // by what rows are
 	known, unknown := s.rows(b.Scope, func(c *row) {
 		if c.start >= l.to || why != "" {
 			return
 		}
-		m, w := matches(c.Charge, b.Filters)
-		if why = w; !m {
+		m, ok := of[c.fact]
+		if !ok {
+			m.is, m.why = matches(c.Charge, b.Filters)
+			of[c.fact] = m
+		}
+		if why = m.why; !m.is {
 			return
 		}
 		n++
 		all[c.day] += c.Billed
-		if isUsage(c.Charge) {
+		if c.usage {
 			usage[c.day] += c.Billed
 		}
 	})

@@ -175,7 +175,7 @@ func (l *ledger) months(r *Report) {
 			by[c.cluster] = s
 		}
 		s.all[c.day] += c.Billed
-		if isUsage(c.Charge) {
+		if c.usage {
 			s.usage[c.day] += c.Billed
 		}
 	}

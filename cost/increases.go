@@ -45,26 +45,30 @@ func increases(in *Input, r *Report) {
 		}
 	}
 	weeks := map[series]*[2]week{}
-	at := func(k series, w int) *week {
+	at := func(k series) *[2]week {
 		if weeks[k] == nil {
 			weeks[k] = &[2]week{{gbKnown: true}, {gbKnown: true}}
 		}
-		return &weeks[k][w]
+		return weeks[k]
 	}
+	of := make([]*[2]week, len(l.facts))
 	for c := range l.all() {
-		if c.day < end-14 || c.day >= end || !isUsage(c.Charge) || c.cluster == "" || !whole[c.sub] {
+		if c.day < end-14 || c.day >= end || !c.usage || c.cluster == "" || !whole[c.sub] {
 			continue
 		}
-		if _, _, logs := ingested(c.Charge); logs {
+		if c.logs != noLogs {
 			continue
 		}
-		w := 0
+		if of[c.fact] == nil {
+			meter := meterOf(c.Charge)
+			of[c.fact] = at(series{cluster: c.cluster, what: meter, table: meter})
+		}
+		x := &of[c.fact][0]
 		if c.day >= end-7 {
-			w = 1
+			x = &of[c.fact][1]
 		}
-		x := at(series{cluster: c.cluster, what: meterOf(c.Charge), table: meterOf(c.Charge)}, w)
 		x.money += c.Billed
-		gb, known := gigabytes(c.Charge)
+		gb, known := c.gigabytes()
 		x.gb += gb
 		x.gbKnown = x.gbKnown && known
 	}
@@ -82,7 +86,7 @@ func increases(in *Input, r *Report) {
 				} else if s.table != what {
 					k.what += " (" + s.table + ")"
 				}
-				x := at(k, w)
+				x := &at(k)[w]
 				x.money += s.money
 				x.gb += s.gb
 				x.gbKnown = x.gbKnown && s.gbKnown

@@ -1,6 +1,7 @@
 package cost
 
 import (
+	"cmp"
 	"fmt"
 	"sort"
 	"strings"
@@ -148,53 +149,6 @@ func tableOf(category string, dedicated bool) string {
 	return "AKSControlPlane"
 }
 
-// ingested says whether a charge is for logs that a workspace takes in, and how many GB.
-func ingested(c *Charge) (gb float64, known, ok bool) {
-	meter := lower(c.Meter + " " + c.MeterSub + " " + c.Description)
-	category := lower(c.MeterCategory)
-	if category == "" {
-		category = lower(c.Service)
-	}
-	switch category {
-	case "log analytics", "azure monitor", "insight and analytics":
-		if !strings.Contains(meter, "ingest") && !strings.Contains(meter, "analytics logs") && !strings.Contains(meter, "basic logs") &&
-			!strings.Contains(meter, "auxiliary logs") && !strings.Contains(meter, "commitment tier") {
-			return 0, false, false
-		}
-		if strings.Contains(meter, "retention") || strings.Contains(meter, "archive") || strings.Contains(meter, "metrics") {
-			return 0, false, false
-		}
-	default:
-		return 0, false, false
-	}
-	gb, known = gigabytes(c)
-	if strings.Contains(meter, "commitment tier") {
-		// It is billed by the day, whatever comes in.
-		return 0, false, true
-	}
-	return gb, known, true
-}
-
-// gigabytes is the quantity of a charge, where it is one of data.
-func gigabytes(c *Charge) (float64, bool) {
-	of := func(q float64, unit string) (float64, bool) {
-		u := strings.ReplaceAll(lower(unit), " ", "")
-		switch strings.TrimPrefix(u, "1") {
-		case "gb", "gib", "gigabyte", "gigabytes":
-			return q, q == q && q < 1e12 && q > -1e12
-		case "mb":
-			return q / 1000, q == q && q < 1e15 && q > -1e15
-		case "tb":
-			return q * 1000, q == q && q < 1e9 && q > -1e9
-		}
-		return 0, false
-	}
-	if q, ok := of(c.Quantity, c.QuantityUnit); ok {
-		return q, true
-	}
-	return of(c.Priced, c.PricedUnit)
-}
-
 // told looks for a column by several names, in any case.
 func told(c *Charge, names ...string) string {
 	for k, v := range c.More {
@@ -210,27 +164,27 @@ func told(c *Charge, names ...string) string {
 // between adds up what workspaces took in from clusters on days [from, to).
 func (g *logs) between(from, to int64) intake {
 	type bucket struct{ workspace, table, category, cluster string }
-	sums := map[bucket]*sent{}
+	sums, of := map[bucket]*sent{}, map[uint32]*sent{} // of: by what rows are
 	for c := range g.l.all() {
-		if c.day < from || c.day >= to || !isUsage(c.Charge) {
+		if c.logs == noLogs || c.day < from || c.day >= to || !c.usage {
 			continue
 		}
-		gb, known, ok := ingested(c.Charge)
-		if !ok {
-			continue
-		}
-		b := bucket{workspace: lower(c.Resource), cluster: c.cluster,
-			table:    told(c.Charge, "x_Table", "x_TableName", "x_LogTable", "x_DataType", "Table", "DataType"),
-			category: lower(told(c.Charge, "x_LogCategory", "x_Category", "LogCategory"))}
-		if b.cluster == "" {
-			if id := clusterID(lower(told(c.Charge, "x_SourceResourceId", "x_LogResourceId", "_ResourceId"))); g.l.in.belongs.clusters[id] {
-				b.cluster = id
-			}
-		}
-		s := sums[b]
+		gb, known, _ := c.ingested()
+		s := of[c.fact]
 		if s == nil {
-			s = &sent{gbKnown: true}
-			sums[b] = s
+			b := bucket{workspace: c.resource, cluster: c.cluster,
+				table:    told(c.Charge, "x_Table", "x_TableName", "x_LogTable", "x_DataType", "Table", "DataType"),
+				category: lower(told(c.Charge, "x_LogCategory", "x_Category", "LogCategory"))}
+			if b.cluster == "" {
+				if id := clusterID(lower(told(c.Charge, "x_SourceResourceId", "x_LogResourceId", "_ResourceId"))); g.l.in.belongs.clusters[id] {
+					b.cluster = id
+				}
+			}
+			if s = sums[b]; s == nil {
+				s = &sent{gbKnown: true}
+				sums[b] = s
+			}
+			of[c.fact] = s
 		}
 		s.gb += gb
 		s.gbKnown = s.gbKnown && known
@@ -241,8 +195,8 @@ func (g *logs) between(from, to int64) intake {
 		order = append(order, b)
 	}
 	sort.Slice(order, func(i, j int) bool {
-		a, b := order[i], order[j]
-		return a.workspace+"\x00"+a.table+"\x00"+a.category+"\x00"+a.cluster < b.workspace+"\x00"+b.table+"\x00"+b.category+"\x00"+b.cluster
+		a, b := &order[i], &order[j]
+		return cmp.Or(strings.Compare(a.workspace, b.workspace), strings.Compare(a.table, b.table), strings.Compare(a.category, b.category), strings.Compare(a.cluster, b.cluster)) < 0
 	})
 	out := intake{}
 	for _, b := range order {

@@ -27,6 +27,7 @@ type protector struct {
 	l       *ledger
 	book    *priceBook
 	meters  *meters
+	kinds   []kindOf // of the ledger's facts, as they are asked for
 	sizes   sizeTable
 	agents  map[string]AgentCost
 	subs    map[string]*cloud.Subscription
@@ -487,7 +488,7 @@ func (p *protector) readHubs() {
 		return
 	}
 	for row := range p.l.all() {
-		h := p.hubs[head(lower(row.Resource), 8)]
+		h := p.hubs[head(row.resource, 8)]
 		if k := p.index(row.day); h != nil && k >= 0 && p.l.within(row) {
 			h.days[k] += row.Billed
 			h.rows++

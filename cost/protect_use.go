@@ -71,6 +71,29 @@ type vmDay struct {
 	size  string
 }
 
+// kindOf is what meters say that charges of some facts are for.
+type kindOf struct {
+	what  string
+	known bool
+}
+
+func (p *protector) kind(r *row) string {
+	if p.kinds == nil {
+		p.kinds = make([]kindOf, len(p.l.facts))
+	}
+	k := &p.kinds[r.fact]
+	if !k.known {
+		*k = kindOf{p.meters.kind(r.Charge), true}
+	}
+	return k.what
+}
+
+// pooled is the node pool of charges; no name = it was not looked for yet.
+type pooled struct {
+	name string
+	pool *cloud.Pool
+}
+
 // readBill sorts the rows of clusters by day and pool.
 func (p *protector) readBill() {
 	p.bills = map[string]*clusterBill{}
@@ -79,6 +102,7 @@ func (p *protector) readBill() {
 		c := &p.in.Tenant.Clusters[i]
 		pools[lower(c.ID)] = c.Pools
 	}
+	named := make([]pooled, len(p.l.facts))
 	effective := map[string]bool{} // clusters for which the bill has effective costs
 	for row := range p.l.all() {
 		if row.cluster == "" || !p.l.within(row) {
@@ -98,14 +122,18 @@ func (p *protector) readBill() {
 		if row.Effective != 0 {
 			effective[row.cluster] = true
 		}
-		kind := p.meters.kind(row.Charge)
+		kind := p.kind(row)
 		if kind != MeterPlan && kind != MeterScans {
 			b.spend[k] += row.Effective
 		}
 		if kind != MeterCompute {
 			continue
 		}
-		name, pool := poolOf(row.Charge, pools[row.cluster])
+		in := &named[row.fact]
+		if in.name == "" {
+			in.name, in.pool = poolOf(row.Charge, pools[row.cluster])
+		}
+		name, pool := in.name, in.pool
 		v := b.days[k][name]
 		if v == nil {
 			if b.days[k] == nil {
@@ -119,7 +147,7 @@ func (p *protector) readBill() {
 			v.size = p.sizeOf(row.Charge, pool)
 		}
 		switch {
-		case !isUsage(row.Charge):
+		case !row.usage:
 		case plainHours(row.QuantityUnit) && row.Quantity >= 0 && row.Quantity < 1e9:
 			v.hours += row.Quantity
 		default:

@@ -100,14 +100,14 @@ func (p *protector) billedParts() map[string]map[string]*billedPart {
 		if !p.l.within(row) || p.index(row.day) < 0 {
 			continue
 		}
-		kind := p.meters.kind(row.Charge)
+		kind := p.kind(row)
 		switch kind {
 		case MeterPlan, MeterScans:
 			get(kind, row.sub).add(row)
 		case MeterUnits:
 			get(MeterPlan, row.sub).units = true
 		case MeterIngestion:
-			w := lower(row.Resource)
+			w := row.resource
 			if w == "" {
 				w = row.sub
 			}
@@ -119,20 +119,19 @@ func (p *protector) billedParts() map[string]map[string]*billedPart {
 	return out
 }
 
-func (b *billedPart) add(row *row) {
-	c := row.Charge
+func (b *billedPart) add(c *row) {
 	b.rows++
-	b.spend += row.spend
+	b.spend += c.spend
 	b.effective += c.Effective
 	if c.List > 0 {
 		b.list += c.List
-		b.listed += row.spend
+		b.listed += c.spend
 	}
 	b.committed = b.committed || c.Pricing == "Committed" || c.Commitment != ""
 	if c.Billed < 0 || c.Class == "Correction" {
 		b.refunds++
 	}
-	if isUsage(c) {
+	if c.usage {
 		if b.unit != "" && b.unit != c.QuantityUnit {
 			b.mixed = true
 		}
@@ -143,7 +142,7 @@ func (b *billedPart) add(row *row) {
 
 // priceIngestion computes what a row of ingestion would be by our price.
 func (p *protector) priceIngestion(b *billedPart, row *row) {
-	if !isUsage(row.Charge) {
+	if !row.usage {
 		return
 	}
 	text := lower(row.MeterSub + " " + row.Meter + " " + row.Description)
@@ -385,7 +384,7 @@ func (p *protector) reconcileCompute(sub string, ids []string) (Reconciliation, 
 		return out, false
 	}
 	for row := range p.l.of(sub) {
-		if row.cluster == "" || !p.l.within(row) || p.meters.kind(row.Charge) != MeterCompute {
+		if row.cluster == "" || !p.l.within(row) || p.kind(row) != MeterCompute {
 			continue
 		}
 		b.committed = b.committed || row.Pricing == "Committed" || row.Commitment != ""

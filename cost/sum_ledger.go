@@ -2,7 +2,6 @@ package cost
 
 import (
 	"fmt"
-	"iter"
 	"math"
 	"sort"
 	"time"
@@ -29,33 +28,18 @@ type ledger struct {
 	from, to int64 // the window
 	month    int64 // start of the month of Now
 	bill     *Bill
-	rows     []uint32           // of the bill, those that count
-	facts    []placed           // of the bill's facts
-	last     string             // newest day that has rows, YYYY-MM-DD
-	lastDay  int64              // as a number of days since 1970
-	bySub    map[string][]int   // rows by subscription; "" = of none
-	known    map[string]dayset  // days for which a subscription has any row
-	others   map[string]*others // by currency
-	bad      map[string]int     // reason → rows
+	rows     []uint32             // of the bill, those that count
+	facts    []placed             // of the bill's facts
+	last     string               // newest day that has rows, YYYY-MM-DD
+	lastDay  int64                // as a number of days since 1970
+	bySub    map[string]*[]uint32 // rows by subscription; "" = of none
+	known    map[string]dayset    // days for which a subscription has any row
+	others   map[string]*others   // by currency
+	bad      map[string]int       // reason → rows
 
 	names    map[string]string            // name of a cluster → its id; "" = several have it
 	usage    map[string][]inventory.Usage // of a cluster, by hour and namespace
 	badUsage int
-}
-
-// placed is where charges of the same facts belong.
-type placed struct{ cluster, sub string }
-
-// row is a charge that counts, good until the next one is read.
-type row struct {
-	*Charge
-	cluster string
-	sub     string // subscription
-	start   int64
-	end     int64
-	day     int64 // since 1970, of start
-	spend   Amount
-	fact    int64 // of the bill; -1 = none read
 }
 
 type others struct {
@@ -75,7 +59,7 @@ func billOf(in *Input) *ledger {
 
 func newLedger(in *Input) *ledger {
 	l := &ledger{in: in, currency: in.Currency, from: in.From, to: in.Now,
-		bySub: map[string][]int{}, known: map[string]dayset{}, others: map[string]*others{}, bad: map[string]int{}}
+		bySub: map[string]*[]uint32{}, known: map[string]dayset{}, others: map[string]*others{}, bad: map[string]int{}}
 	now := time.Unix(0, in.Now).UTC()
 	l.month = time.Date(now.Year(), now.Month(), 1, 0, 0, 0, 0, time.UTC).UnixNano()
 	if l.from == 0 {
@@ -144,58 +128,65 @@ func isCurrency(c string) bool {
 
 func (l *ledger) read() {
 	sums := map[string]Amount{} // of absolute amounts
-	for _, f := range l.bill.facts {
-		cluster, _ := clusterOf(l.in, f)
-		l.facts = append(l.facts, placed{cluster, subOf(f)})
+	l.facts = make([]placed, len(l.bill.facts))
+	for i := range l.facts {
+		l.facts[i] = l.place(i)
+	}
+	n := map[string]int{}
+	for i := range l.bill.Len() {
+		n[l.facts[l.bill.entry(i).fact].sub]++
+	}
+	for sub, n := range n {
+		l.bySub[sub] = new(make([]uint32, 0, n))
 	}
 	l.rows = make([]uint32, 0, l.bill.Len())
-	var c Charge
 	for i := range l.bill.Len() {
-		l.bill.read(i, &c)
-		end := endOf(&c)
-		billed, effective := absolute(c.Billed), absolute(c.Effective)
+		e := l.bill.entry(i)
+		currency, p, end := l.bill.facts[e.fact].Currency, &l.facts[e.fact], e.ends()
+		billed, effective := absolute(e.billed), absolute(e.effective)
 		switch {
-		case !isCurrency(c.Currency):
+		case !isCurrency(currency):
 			l.bad["no currency of three capital letters"]++
 			continue
-		case c.Start <= 0 || end <= 0 || end-c.Start > 10*366*day:
+		case e.start <= 0 || end <= 0 || end-e.start > 10*366*day:
 			l.bad["no charge period"]++
 			continue
 		case billed > mostOfRow || effective > mostOfRow:
 			l.bad["an amount above a trillion"]++
 			continue
 		}
-		all, ok := add(sums[c.Currency], max(billed, effective))
+		all, ok := add(sums[currency], max(billed, effective))
 		if !ok {
 			l.bad["the sum is larger than can be held"]++
 			continue
 		}
-		sums[c.Currency] = all
-		if c.Currency != l.currency {
-			if c.Start >= l.from && c.Start < l.to {
-				o := l.others[c.Currency]
+		sums[currency] = all
+		if currency != l.currency {
+			if e.start >= l.from && e.start < l.to {
+				o := l.others[currency]
 				if o == nil {
 					o = &others{}
-					l.others[c.Currency] = o
+					l.others[currency] = o
 				}
-				o.sum += c.Billed
+				o.sum += e.billed
 				o.rows++
 			}
 			continue
 		}
-		sub := l.facts[l.bill.entry(i).fact].sub
-		if l.known[sub] == nil {
-			l.known[sub] = dayset{}
+		if l.known[p.sub] == nil {
+			l.known[p.sub] = dayset{}
 		}
-		if first := c.Start / day; isUsage(&c) {
+		if first := e.start / day; p.usage {
+			known := l.known[p.sub]
 			for d := first; d*day < end && d < first+32; d++ {
-				l.known[sub][d] = true
+				known[d] = true
 			}
-			if c.Start < l.to && first > l.lastDay {
+			if e.start < l.to && first > l.lastDay {
 				l.lastDay = first
 			}
 		}
-		l.bySub[sub] = append(l.bySub[sub], len(l.rows))
+		rows := l.bySub[p.sub]
+		*rows = append(*rows, uint32(i))
 		l.rows = append(l.rows, uint32(i))
 	}
 	if l.lastDay > 0 {
@@ -203,53 +194,12 @@ func (l *ledger) read() {
 	}
 }
 
-// endOf is where a charge ends: one that does not say so is of a day.
-func endOf(c *Charge) int64 {
-	if c.End <= c.Start {
-		return c.Start + day
+// ends is where a charge ends: one that does not say so is of a day.
+func (e *entry) ends() int64 {
+	if e.end <= e.start {
+		return e.start + day
 	}
-	return c.End
-}
-
-// all gives every row that counts. A row is good until the next one is asked for.
-func (l *ledger) all() iter.Seq[*row] {
-	return func(yield func(*row) bool) {
-		r := newRow()
-		for _, i := range l.rows {
-			if !yield(l.fill(r, i)) {
-				return
-			}
-		}
-	}
-}
-
-// of gives the rows of a subscription; see all.
-func (l *ledger) of(sub string) iter.Seq[*row] {
-	return func(yield func(*row) bool) {
-		r := newRow()
-		for _, i := range l.bySub[sub] {
-			if !yield(l.fill(r, l.rows[i])) {
-				return
-			}
-		}
-	}
-}
-
-func newRow() *row { return &row{Charge: &Charge{}, fact: -1} }
-
-// fill reads row i of the bill. Neighbours often share what they are.
-func (l *ledger) fill(r *row, i uint32) *row {
-	e := l.bill.entry(int(i))
-	if int64(e.fact) != r.fact {
-		*r.Charge = *l.bill.facts[e.fact]
-		r.fact, r.cluster, r.sub = int64(e.fact), l.facts[e.fact].cluster, l.facts[e.fact].sub
-	}
-	e.figures(r.Charge)
-	r.start, r.end, r.day, r.spend = e.start, endOf(r.Charge), e.start/day, e.billed
-	if e.effective != 0 {
-		r.spend = e.effective
-	}
-	return r
+	return e.end
 }
 
 // readUsage sorts what was used by cluster, hour and namespace (see wholeHours).
