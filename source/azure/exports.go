@@ -196,7 +196,7 @@ func (x *exports) content(name string, raw []byte) error {
 		return x.failed(name, "no JSON: "+err.Error(), "export it again with -o json")
 	}
 	known, first := 0, ""
-	x.cost.left = 0
+	x.cost.left, x.cost.sub = 0, ""
 	x.name.amortized = x.name.amortized || amortizedIn(raw, docs)
 	for _, d := range docs {
 		n, err := open(d)
@@ -265,8 +265,8 @@ func (x *exports) give(what string, n node, d json.RawMessage, partial bool) err
 		what = cloud.ReadClusterPlan
 	}
 	scope := scopeOf(what, n)
-	if scope == "" && x.name.tells() && (what == cloud.ReadCosts || what == cloud.ReadAmortized) {
-		scope = x.name.sub
+	if scope == "" && (what == cloud.ReadCosts || what == cloud.ReadAmortized) {
+		scope = x.cost.sub
 	}
 	k := readKey{what, scope}
 	r := x.reads[k]

@@ -2,6 +2,7 @@ package azure
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"hash/maphash"
@@ -33,7 +34,8 @@ type tellers struct {
 	days map[costDay][]told
 	rows map[uint64]bool // hashes of rows of pages, without their figures
 	seed maphash.Seed
-	left int // rows of the present file that others told already
+	left int    // rows of the present file that others told already
+	sub  string // the one subscription of the present file, as far as it is read; "" = none or many
 }
 
 // amortizedIn says whether a file's documents have what only amortised cost has.
@@ -92,6 +94,7 @@ func (x *exports) once(what string, n node, d json.RawMessage, more bool) (json.
 	id := n.at("id").id()
 	scope, _, _ := strings.Cut("/"+strings.TrimPrefix(id, "/"), "/providers/microsoft.costmanagement/")
 	me := told{x.files, scope, more}
+	x.cost.sub = x.oneSub(n, me.scope)
 	drop := map[int]bool{}
 	for row, i := range costRows(n) {
 		if x.again(what, me, row, i >= 0) {
@@ -115,14 +118,33 @@ func (x *exports) once(what string, n node, d json.RawMessage, more bool) (json.
 	return json.Marshal(map[string]any{"id": n.at("id").v, "type": n.at("type").v, "columns": n.prop("columns").v, "rows": kept})
 }
 
+// oneSub says of which one subscription a document is: by its id, by its file's name, or
+// because all its rows of a resource are of that one.
+func (x *exports) oneSub(n node, scope string) string {
+	if sub := cmp.Or(subscriptionOf(scope), x.name.sub); sub != "" {
+		return sub
+	}
+	one := x.cost.sub
+	for row := range costRows(n) {
+		switch sub := subscriptionOf(row.get("resourceid").id()); {
+		case sub == "" || sub == one:
+		case one == "":
+			one = sub
+		default:
+			return ""
+		}
+	}
+	return one
+}
+
 // again says whether a row is told already; if not, it is from now on.
 func (x *exports) again(what string, me told, row costRow, page bool) bool {
 	sub := subscriptionOf(row.get("resourceid").id())
 	if sub == "" {
 		if s := strings.ToLower(row.get("subscriptionid").text()); isGUID(s) {
 			sub = "/subscriptions/" + s
-		} else if sub = subscriptionOf(me.scope); sub == "" {
-			sub = x.name.sub
+		} else {
+			sub = x.cost.sub
 		}
 	}
 	start := row.get("usagedate", "date", "billingmonth").time()
