@@ -185,7 +185,7 @@ func printCoverage(w io.Writer, j *judged, all bool) error {
 		fmt.Fprintf(w, "protected, and not listed (--all): %d\n", hidden)
 	}
 	printImagesProof(w, j.ev)
-	printDrift(w, j.ev.Coverage.Drift)
+	printDrift(w, &j.ev.Coverage)
 	if n := len(j.ev.Coverage.NotOnboarded); n > 0 {
 		if j.offline {
 			fmt.Fprintln(w, "\nIn which clusters Dockreeve's agents run is not assessed: only a server knows (dockreeve coverage --not-onboarded)")
@@ -211,12 +211,15 @@ func printCoverage(w io.Writer, j *judged, all bool) error {
 	return nil
 }
 
-func printDrift(w io.Writer, drift []govern.Change) {
-	if len(drift) == 0 {
+func printDrift(w io.Writer, c *govern.Coverage) {
+	if len(c.Drift) == 0 && c.DriftNotAssessed == "" {
 		return
 	}
 	fmt.Fprint(w, "\nSINCE YESTERDAY (+ better, - worse, ? can no longer be told)\n")
-	for _, d := range drift {
+	if c.DriftNotAssessed != "" {
+		fmt.Fprintf(w, "  not assessed: %s\n", clean(c.DriftNotAssessed))
+	}
+	for _, d := range c.Drift {
 		sign := "+"
 		switch {
 		case d.After == "unknown":

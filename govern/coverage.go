@@ -27,8 +27,11 @@ func coverage(in *Input, ev *Evaluation) {
 		if s.Relevant.NotAssessed != "" && !got.Value {
 			got = inventory.Assessed{NotAssessed: s.Relevant.NotAssessed}
 		}
-		c.Subscriptions.count(got, Ref{Kind: "subscription", ID: s.ID, Name: s.Name, Why: "Defender for Containers is off",
-			Do: "az security pricing create --name Containers --tier Standard --subscription " + shellWord(guid(s.ID))})
+		off := Ref{Kind: "subscription", ID: s.ID, Name: s.Name, Why: "Defender for Containers is off", Do: planOn(s.ID)}
+		if got.NotAssessed != "" {
+			off.Do = mend(got.NotAssessed) // what is not known need not be bought
+		}
+		c.Subscriptions.count(got, off)
 	}
 	byID, seen := map[string]*cloud.Cluster{}, observedByID(in.Observed)
 	for i := range x.tenant.Clusters {
@@ -59,7 +62,11 @@ func coverage(in *Input, ev *Evaluation) {
 		add(&env, r.Protected, ref(r, why, do))
 		c.ByEnvironment[r.Environment] = env
 		if r.Kind == cloud.KindAKS || r.Kind == cloud.KindArc {
-			c.Profile.count(r.Profile, ref(r, "Defender's profile is off, as Azure says", r.Inside.Do))
+			off := ref(r, "Defender's profile is off, as Azure says", r.Inside.Do)
+			if r.Profile.NotAssessed != "" {
+				off.Do = mend(r.Profile.NotAssessed)
+			}
+			c.Profile.count(r.Profile, off)
 		}
 		o, ac := seen[strings.ToLower(r.ID)], byID[r.ID]
 		by := x.by(providers, r, ac, o)
@@ -81,7 +88,7 @@ func coverage(in *Input, ev *Evaluation) {
 			e.NotAssessed = "nothing is known that it could be asked of"
 		}
 	}
-	c.Drift = drift(in, ev)
+	c.Drift, c.DriftNotAssessed = drift(in, ev)
 }
 
 func add(r *Ratio, a inventory.Assessed, ref Ref) { r.count(a, ref) }
@@ -146,13 +153,19 @@ func word(a inventory.Assessed) string {
 	return "no"
 }
 
-// drift compares with yesterday.
-func drift(in *Input, ev *Evaluation) []Change {
+// drift compares with yesterday. Where no tenant was read there is nothing to compare what
+// Azure told with: notAssessed says so.
+func drift(in *Input, ev *Evaluation) (out []Change, notAssessed string) {
 	last := lastDay(in.History, in.Now)
 	if last == nil {
-		return nil
+		return nil, ""
 	}
-	var out []Change
+	read := tenantRead(in.Tenant)
+	for id := range last.Clusters {
+		if !read && strings.HasPrefix(id, "/subscriptions/") {
+			notAssessed = "no tenant was read: what changed in Azure since yesterday is not known"
+		}
+	}
 	x := newIndex(in)
 	now := map[string]bool{}
 	for i := range ev.Clusters {
@@ -167,7 +180,7 @@ func drift(in *Input, ev *Evaluation) []Change {
 		for _, c := range []struct{ what, before, after string }{
 			{"protected", old.Protected, word(r.Protected)}, {"profile", old.Profile, word(r.Profile)}, {"plan", old.Plan, word(r.Plan)}, {"agents", old.Agents, word(r.Agents)}, {"owner", old.Owner, r.Ownership.Owner},
 		} {
-			if c.before == c.after || c.before == "" {
+			if c.before == c.after || c.before == "" || notAssessed != "" && c.what != "agents" && strings.HasPrefix(r.ID, "/subscriptions/") {
 				continue
 			}
 			if c.after == "unknown" && (x.stale != "" || r.Unread != "" && c.what != "protected") {
@@ -181,9 +194,9 @@ func drift(in *Input, ev *Evaluation) []Change {
 		}
 	}
 	for _, id := range sortedKeys(last.Clusters) {
-		if !now[id] && (in.Tenant != nil || !strings.HasPrefix(id, "/subscriptions/")) {
+		if !now[id] && (read || !strings.HasPrefix(id, "/subscriptions/")) {
 			out = append(out, Change{Ref: Ref{Kind: "cluster", ID: id, Name: id[strings.LastIndexByte(id, '/')+1:], Why: "it was there yesterday, and Azure, which was read there, does not tell of it"}, What: "gone", Before: "protected: " + last.Clusters[id].Protected, After: "not seen", Worse: true, Since: last.At})
 		}
 	}
-	return out
+	return out, notAssessed
 }

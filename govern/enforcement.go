@@ -86,7 +86,7 @@ func (x *index) defenderEnforcement(r *ClusterRow, c *cloud.Cluster, o *Observed
 	addon := r.PolicyAddon.Value || o != nil && o.PolicyAddon.Seen && x.lately(cmp.Or(o.PolicyAddon.At, o.LastWord))
 	switch {
 	case c == nil && !addon && r.Unread != "":
-		return unknown("whether something stops workloads there is not known: "+r.Unread, "dockreeve azure export-role")
+		return unknown("whether something stops workloads there is not known: "+r.Unread, mend(r.Unread))
 	case c == nil && !addon:
 		return open("nothing is known that stops workloads there", "")
 	case c != nil && c.DefenderGating != nil && *c.DefenderGating && r.Plan.Value:
@@ -101,9 +101,9 @@ func (x *index) defenderEnforcement(r *ClusterRow, c *cloud.Cluster, o *Observed
 		}
 		return unknown(seen+"; that one of them denies, and not only audits, is not proven", "docs/governance.md: canaries")
 	case r.PolicyAddon.NotAssessed != "":
-		return unknown("whether the Azure Policy add-on is on is not known: "+r.PolicyAddon.NotAssessed, "dockreeve azure export-role")
+		return unknown("whether the Azure Policy add-on is on is not known: "+r.PolicyAddon.NotAssessed, mend(r.PolicyAddon.NotAssessed))
 	}
-	return open("neither the Azure Policy add-on nor Defender's gate is on", fmt.Sprintf("az aks enable-addons --addons azure-policy -g %s -n %s", shellWord(r.ResourceGroup), shellWord(r.Name)))
+	return open("neither the Azure Policy add-on nor Defender's gate is on", policyOn(r))
 }
 
 // ourEnforcement is what is known of enforcement from within where no canary tells of it.

@@ -60,7 +60,7 @@ func findings(in *Input, ev *Evaluation) {
 			if x.config.Provider != providerDockreeve {
 				planOff[guid(s.ID)] = true
 				tell(RulePlanOff, finding.High, subject, s.Owner.Owner, "Defender for Containers is off in subscription "+s.Name+", which holds "+holds,
-					"az security pricing create --name Containers --tier Standard --subscription "+shellWord(guid(s.ID)))
+					planOn(s.ID))
 			}
 		} else if len(s.Missing) > 0 {
 			tell(RulePlanIncomplete, finding.Medium, subject, s.Owner.Owner, "Defender for Containers is on in subscription "+s.Name+" without "+strings.Join(s.Missing, ", "), "")

@@ -342,6 +342,8 @@ type Coverage struct {
 	ByProvider    map[string]Ratio `json:"byProvider"`
 	NotOnboarded  []Ref            `json:"notOnboarded,omitempty"`
 	Drift         []Change         `json:"drift,omitempty"` // since yesterday
+	// DriftNotAssessed is why drift of what Azure tells is not known; "" = it is.
+	DriftNotAssessed string `json:"driftNotAssessed,omitempty"`
 }
 
 // Change is something that is not as it was.

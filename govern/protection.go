@@ -87,20 +87,20 @@ func unknown(why, do string) Row { return Row{State: RowNotAssessed, Why: why, D
 
 func (x *index) defenderInside(r *ClusterRow, c *cloud.Cluster, o *Observed) Row {
 	if c == nil && r.Unread != "" {
-		return unknown("whether Defender watches it is not known: "+r.Unread, "dockreeve azure export-role")
+		return unknown("whether Defender watches it is not known: "+r.Unread, mend(r.Unread))
 	}
 	if c == nil {
 		return open("Defender is not known to watch it", "")
 	}
-	do := fmt.Sprintf("az aks update --enable-defender -g %s -n %s", shellWord(r.ResourceGroup), shellWord(r.Name))
+	do := "az aks update --enable-defender " + placeOf(r) + " --name " + shellWord(r.Name)
 	if r.Kind == cloud.KindArc {
-		do = fmt.Sprintf("az k8s-extension create --extension-type microsoft.azuredefender.kubernetes --cluster-type connectedClusters -g %s -c %s -n microsoft.azuredefender.kubernetes", shellWord(r.ResourceGroup), shellWord(r.Name))
+		do = "az k8s-extension create --extension-type microsoft.azuredefender.kubernetes --name microsoft.azuredefender.kubernetes --cluster-type connectedClusters " + placeOf(r) + " --cluster-name " + shellWord(r.Name)
 	}
 	switch {
 	case r.Plan.NotAssessed != "":
-		return unknown("whether Defender's plan is on is not known: "+r.Plan.NotAssessed, "dockreeve azure export-role")
+		return unknown("whether Defender's plan is on is not known: "+r.Plan.NotAssessed, mend(r.Plan.NotAssessed))
 	case !r.Plan.Value:
-		return open("Defender's plan is off", "az security pricing create --name Containers --tier Standard --subscription "+shellWord(guid(r.Subscription)))
+		return open("Defender's plan is off", planOn(r.Subscription))
 	case r.Stopped:
 		return unknown("the cluster is stopped", "")
 	}
@@ -117,7 +117,7 @@ func (x *index) defenderInside(r *ClusterRow, c *cloud.Cluster, o *Observed) Row
 	case looked && r.Profile.Value:
 		return open("Defender's profile is on, but no sensor runs in the cluster"+remains(r), do)
 	case r.Profile.NotAssessed != "":
-		return unknown("whether Defender's profile is on is not known: "+r.Profile.NotAssessed, "dockreeve azure export-role")
+		return unknown("whether Defender's profile is on is not known: "+r.Profile.NotAssessed, mend(r.Profile.NotAssessed))
 	case r.Profile.Value:
 		return Row{State: RowClosed, By: []string{providerDefender}, Why: "Defender's profile is on, as Azure says; nobody looked whether the sensor runs", Proof: "ARM: securityProfile.defender.securityMonitoring.enabled", At: x.tenant.Collected}
 	case !looked:
@@ -202,9 +202,9 @@ func (x *index) defenderImages(r *ClusterRow) Row {
 	case r.Kind == "other":
 		return open("Defender is not known to scan its images", "")
 	case r.Plan.NotAssessed != "":
-		return unknown("whether Defender's plan is on is not known: "+r.Plan.NotAssessed, "dockreeve azure export-role")
+		return unknown("whether Defender's plan is on is not known: "+r.Plan.NotAssessed, mend(r.Plan.NotAssessed))
 	case !r.Plan.Value:
-		return open("Defender's plan is off", "az security pricing create --name Containers --tier Standard --subscription "+shellWord(guid(r.Subscription)))
+		return open("Defender's plan is off", planOn(r.Subscription))
 	case !enabled(r.Extensions, cloud.ExtRegistries):
 		return open("Defender's plan is on without its scanning of registries ("+cloud.ExtRegistries+")", "az security pricing create --name Containers --tier Standard --extensions name="+cloud.ExtRegistries+" isEnabled=True --subscription "+shellWord(guid(r.Subscription)))
 	}

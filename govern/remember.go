@@ -35,6 +35,7 @@ func remember(in *Input, ev *Evaluation) {
 			d.Clusters[r.ID] = kept
 		}
 	}
+	keepUnread(in, &d)
 	kept := newestDay(in.History).Subscriptions
 	for i := range ev.Subscriptions {
 		s := &ev.Subscriptions[i]
@@ -86,4 +87,35 @@ func remember(in *Input, ev *Evaluation) {
 		d.Recommendations[key] = at
 	}
 	ev.Day = d
+}
+
+// keepUnread keeps, where no tenant was read, what was known of it last: the day on which it
+// is read again is compared with that, not with nothing.
+func keepUnread(in *Input, d *Day) {
+	if tenantRead(in.Tenant) {
+		return
+	}
+	longest := int64(newIndex(in).config.Thresholds.KeepUnlisted)
+	for id, old := range newestDay(in.History).Clusters {
+		if !strings.HasPrefix(id, "/subscriptions/") {
+			continue
+		}
+		old.Unread = cmp.Or(old.Unread, in.Now)
+		seen, ok := d.Clusters[id]
+		switch {
+		case ok:
+			old.Agents, old.Score = seen.Agents, seen.Score
+		case in.Now-old.Unread > longest:
+			continue
+		}
+		d.Clusters[id] = old
+	}
+	for id, old := range newestDay(in.History).Subscriptions {
+		if old.Unread = cmp.Or(old.Unread, in.Now); in.Now-old.Unread <= longest {
+			if d.Subscriptions == nil {
+				d.Subscriptions = map[string]DayHeld{}
+			}
+			d.Subscriptions[id] = old
+		}
+	}
 }

@@ -65,7 +65,7 @@ func (x *index) heldBefore(r *SubscriptionRow, old DayHeld, unlisted bool) {
 		why = "collection from Azure did not end"
 	}
 	r.Registries, r.Relevant = old.Registries, inventory.Assessed{NotAssessed: why}
-	r.Gaps = append(r.Gaps, inventory.Gap{What: "Azure", Reason: why, Remedy: "dockreeve azure export-role prints the rights it needs"})
+	r.Gaps = append(r.Gaps, inventory.Gap{What: "Azure", Reason: why, Remedy: remedy(why)})
 	if old.Owner != "" && r.Owner.Owner == inventory.Unowned {
 		r.Owner.Owner, r.Owner.From = old.Owner, "as it was read last; now not: "+why
 	}
@@ -90,7 +90,7 @@ func (x *index) kept(id string, old DayRow, why string, o *Observed) ClusterRow 
 		r.SubscriptionName = s.Name
 	}
 	r.Production = !x.knownEnvironment(r.Environment) || x.production(r.Environment)
-	r.Gaps = append(r.Gaps, inventory.Gap{What: "Azure", Reason: why, Remedy: "dockreeve azure export-role prints the rights it needs"})
+	r.Gaps = append(r.Gaps, inventory.Gap{What: "Azure", Reason: why, Remedy: remedy(why)})
 	x.here(&r, o)
 	x.protect(&r, nil, o)
 	return r
@@ -138,7 +138,7 @@ func unreadFinding(ev *Evaluation, x *index, tell teller) map[string]bool {
 		}
 	}
 	if len(parts) > 0 {
-		tell(RuleUnread, finding.Medium, Ref{Kind: "tenant", ID: x.tenant.ID, Name: x.tenant.Name}, "", strings.Join(append(parts, why), "; "), "dockreeve azure export-role prints the rights it needs")
+		tell(RuleUnread, finding.Medium, Ref{Kind: "tenant", ID: x.tenant.ID, Name: x.tenant.Name}, "", strings.Join(append(parts, why), "; "), remedy(why))
 	}
 	return unread
 }

@@ -218,6 +218,7 @@ export interface Coverage {
   byProvider: { [key: string]: Ratio | undefined } | null;
   notOnboarded?: Ref[];
   drift?: Change[];
+  driftNotAssessed?: string;
 }
 
 export interface Day {
