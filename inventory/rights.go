@@ -78,6 +78,35 @@ func (s *State) Rights(sub Subject, groups []string) []Right {
 	return s.rights(sub, groups)
 }
 
+// Permitted reports whether roles and bindings that were made before a time (Unix
+// nanoseconds) let a subject do what it asks: verb, API group, resource, subresource,
+// namespace ("" = none) and name ("" = none). Groups are added as Rights adds them. What a
+// role was changed to since then counts as if it had always been so. Safe for concurrent use.
+func (s *State) Permitted(sub Subject, groups []string, before int64, verb, group, resource, subresource, namespace, name string) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	sub = subjectKey(sub)
+	subjects := []Subject{sub}
+	for _, g := range groupsOf(sub, groups) {
+		subjects = append(subjects, Subject{Kind: "Group", Name: g})
+	}
+	for _, sub := range subjects {
+		for k := range s.bindings[sub] {
+			o := s.get(k)
+			role := s.get(roleKey(o))
+			if role == nil || role.Created >= before || o.Created >= before || o.Kind != KindClusterBinding && o.Namespace != namespace {
+				continue
+			}
+			for _, r := range s.ruled(o) {
+				if r.Allows(verb, group, resource, subresource, name) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
 // Bounds of what Seen keeps.
 const (
 	maxSeen   = 5_000

@@ -125,9 +125,31 @@ func TestRightsAnswerAsTheAuthorizerDoes(t *testing.T) {
 				if want := n.can(who.user, who.all, verb, group, resource, sub, name, ns); got != want {
 					t.Fatalf("%s %s %s.%s/%s %q in %q: %v, the authorizer says %v\n%+v", who.user, verb, resource, group, sub, name, ns, got, want, rights)
 				}
+				if s.Permitted(who.sub, who.groups, 1, verb, group, resource, sub, ns, name) != got {
+					t.Fatalf("%s %s %s.%s/%s %q in %q: permitted: %v, by its rights %v\n%+v", who.user, verb, resource, group, sub, name, ns, !got, got, rights)
+				}
 			}
 		}
 	})
+}
+
+func TestWhatIsPermittedOnlySinceThen(t *testing.T) {
+	s := NewState(Options{})
+	role := &Object{Key: Key{Kind: KindRole, Namespace: "a", Name: "r"}, Role: &Role{Rules: []Rule{{Verbs: []string{"list"}, Groups: []string{""}, Resources: []string{"pods"}}}}, Created: 10}
+	s.Put(role)
+	s.Put(&Object{Key: Key{Kind: KindRoleBinding, Namespace: "a", Name: "b"}, Binding: &Binding{RoleKind: "Role", RoleName: "r", Subjects: []Subject{{Kind: "Group", Name: "dev"}}}, Created: 20})
+	may := func(at int64) bool {
+		return s.Permitted(Subject{Kind: "User", Name: "eve"}, []string{"dev"}, at, "list", "", "pods", "", "a", "")
+	}
+	if may(20) || !may(21) {
+		t.Errorf("before its binding %v, after it %v", may(20), may(21))
+	}
+	again := *role
+	again.Created = 30
+	s.Put(&again)
+	if may(30) || !may(31) {
+		t.Errorf("before its role %v, after it %v", may(30), may(31))
+	}
 }
 
 func TestPowers(t *testing.T) {

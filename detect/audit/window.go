@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/dockreeve/dockreeve/event"
+	"github.com/dockreeve/dockreeve/inventory"
 )
 
 // The window over which an actor's doings are counted, nanoseconds, and its bounds.
@@ -119,7 +120,7 @@ func (a *Auditor) count(d *doc, f *event.AuditFacts) {
 		h.Write(d.RequestObject)
 		distinct(r.probes, ref.Resource+strconv.FormatUint(h.Sum64(), 36), d.time)
 	}
-	if d.denied() {
+	if d.denied() && !a.inVain(d) {
 		r.denied.add(d.time)
 		ns := ""
 		if ref != nil {
@@ -133,6 +134,21 @@ func (a *Auditor) count(d *doc, f *event.AuditFacts) {
 		}
 	}
 	r.fill(d.time, f)
+}
+
+// inVain reports whether a refusal says nothing of what its caller may do: roles allow it,
+// so it came from an API server that starts and has not read its roles yet, which refuses
+// whoever comes; or it was allowed, and what would have become of a dry run was refused.
+func (a *Auditor) inVain(d *doc) bool {
+	decision, ref := d.Annotations["authorization.k8s.io/decision"], d.ObjectRef
+	if decision == "allow" && d.dry() {
+		return true
+	}
+	if decision != "forbid" || ref == nil {
+		return false // by another's word than an authorizer's, of impersonation for one
+	}
+	who := d.who()
+	return a.opt.State.Permitted(inventory.Subject{Kind: "User", Name: who.Username}, who.Groups, d.time, d.Verb, ref.APIGroup, ref.Resource, ref.Subresource, ref.Namespace, ref.Name)
 }
 
 func (r *recent) fill(now int64, f *event.AuditFacts) {
