@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"math"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/dockreeve/dockreeve/event"
@@ -29,6 +30,8 @@ type Which uint8
 const (
 	// Severest reports the rule of the highest priority, the first of them in load
 	// order: one finding an event, and never a mild rule in the place of a grave one.
+	// Rules with the tag canary are told beside it: that a canary came back is no less true
+	// where its event means something else too.
 	Severest Which = iota
 	// First reports the first in load order, as Falco does by default.
 	First
@@ -151,8 +154,15 @@ func (e *Engine) ObserveLoss(l event.Loss) {
 // Counts returns what the engine has done so far.
 func (e *Engine) Counts() Counts { return e.counts }
 
+// besides is the tag of rules that are told beside the gravest one.
+const besides = "canary"
+
 // weigh keeps the gravest of the rules that match; Priority 0 is the gravest.
 func (e *Engine) weigh(r *rule.Rule) {
+	if slices.Contains(r.Info().Tags, besides) {
+		e.found(r)
+		return
+	}
 	if e.best == nil || r.Info().Priority < e.best.Info().Priority {
 		e.best = r
 	}

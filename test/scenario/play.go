@@ -527,17 +527,35 @@ func (t Tape) WriteTrace(to io.Writer, node string) error {
 }
 
 // Check compares what was found with what was expected. found[i] holds the
-// findings made by record i.
+// findings made by record i. Expectations with nothing between them are of the same findings.
 func (t Tape) Check(file string, found [][]*finding.Finding) []string {
 	var wrong []string
 	from := 0
-	for _, e := range t.Expect {
-		var got []*finding.Finding
-		for _, fs := range found[from:e.After] {
-			got = append(got, fs...)
+	for list := t.Expect; len(list) > 0; {
+		n := 1
+		for n < len(list) && list[n].After == list[0].After {
+			n++
 		}
-		from = e.After
-		wrong = append(wrong, e.check(file, got)...)
+		got := map[string][]*finding.Finding{}
+		for _, fs := range found[from:list[0].After] {
+			for _, f := range fs {
+				got[f.Rule.ID] = append(got[f.Rule.ID], f)
+			}
+		}
+		from = list[0].After
+		last := list[n-1].Line
+		for _, e := range list[:n] {
+			wrong = append(wrong, e.check(file, got[e.Rule])...)
+		}
+		for _, e := range list[:n] {
+			delete(got, e.Rule)
+		}
+		for _, fs := range got {
+			for _, f := range fs {
+				wrong = append(wrong, fmt.Sprintf("%s:%d: found %s, which nobody expects here: %s", file, last, f.Rule.ID, f.Output))
+			}
+		}
+		list = list[n:]
 	}
 	for _, fs := range found[from:] {
 		for _, f := range fs {
@@ -547,27 +565,15 @@ func (t Tape) Check(file string, found [][]*finding.Finding) []string {
 	return wrong
 }
 
+// check says what is wrong with the findings of the rule that is expected.
 func (e Expectation) check(file string, got []*finding.Finding) []string {
-	var wrong []string
-	hit := false
-	for _, f := range got {
-		if f.Rule.ID != e.Rule {
-			wrong = append(wrong, fmt.Sprintf("%s:%d: found %s, which nobody expects here: %s", file, e.Line, f.Rule.ID, f.Output))
-			continue
-		}
-		if len(e.mismatch(f)) == 0 {
-			hit = true
-		}
+	if e.Rule == "" || slices.ContainsFunc(got, func(f *finding.Finding) bool { return len(e.mismatch(f)) == 0 }) {
+		return nil
 	}
-	if e.Rule == "" || hit {
-		return wrong
+	if len(got) > 0 {
+		return []string{fmt.Sprintf("%s:%d: found %s, but %s", file, e.Line, e.Rule, strings.Join(e.mismatch(got[0]), ", "))}
 	}
-	for _, f := range got {
-		if f.Rule.ID == e.Rule {
-			return append(wrong, fmt.Sprintf("%s:%d: found %s, but %s", file, e.Line, e.Rule, strings.Join(e.mismatch(f), ", ")))
-		}
-	}
-	return append(wrong, fmt.Sprintf("%s:%d: expected %s, which was not found", file, e.Line, e.Rule))
+	return []string{fmt.Sprintf("%s:%d: expected %s, which was not found", file, e.Line, e.Rule)}
 }
 
 func (e Expectation) mismatch(f *finding.Finding) []string {
