@@ -20,7 +20,7 @@ import (
 )
 
 // TestTheAgentTellsWhoDenied moves the agent's clock from canary to canary: without the
-// right, which it does not ask for again at once, then denied, then let in.
+// namespace, which it waits for, then refused, then denied, then let in.
 func TestTheAgentTellsWhoDenied(t *testing.T) {
 	var answer atomic.Value
 	var asked atomic.Int64
@@ -65,8 +65,17 @@ func TestTheAgentTellsWhoDenied(t *testing.T) {
 	if n := asked.Load(); n != 1 {
 		t.Errorf("asked %d times without the right", n)
 	}
+	// The namespace was made, and an API server that starts refuses all the same.
+	a.state.Put(&inventory.Object{Key: inventory.Key{Kind: inventory.KindNamespace, Name: kube.CanaryNamespace}})
+	asked.Store(0)
+	answer.Store(`pods is forbidden: User "x" cannot create resource "pods" in API group "" in the namespace "dockreeve-canary"`)
+	for i, d := range []time.Duration{canaryAgain, canaryAgain, 2 * canaryAgain} {
+		if c := next(d)["denial"]; c.Sent != 0 || c.NotAssessed == "" || asked.Load() != int64(i+1) {
+			t.Errorf("refused once more, asked %d times: %+v", asked.Load(), c)
+		}
+	}
 	answer.Store(`pods "dockreeve-canary" is forbidden: violates PodSecurity "baseline:latest": all of it`)
-	got := next(denialRetry)
+	got := next(4 * canaryAgain)
 	if c := got["denial"]; c.Sent == 0 || c.Denied != c.Sent || c.By != "Pod Security Admission (baseline)" || c.Every != int64(time.Minute) || !strings.Contains(c.Untold, "not watched") {
 		t.Errorf("denied: %+v", c)
 	}

@@ -30,7 +30,8 @@ const (
 	usageTold      = 5 // samples
 	canaryEvery    = 6 * time.Hour
 	canaryFirst    = 30 * time.Second
-	denialRetry    = 30 * time.Minute // where the right to ask is missing
+	canaryAgain    = 10 * time.Second // after one that could not be tried, then twice as long each time,
+	canaryRetry    = 30 * time.Minute // and at most this
 )
 
 // deltaBytes is about how much one message of the inventory holds.
