@@ -246,14 +246,20 @@ func (a *API) GetCost(ctx context.Context, req *connect.Request[v1.GetCostReques
 
 // window keeps of a report's series what lies in it. Sums stay those of the report.
 func window(r *cost.Report, from, to int64) {
-	days := r.Days[:0]
 	first, last := time.Unix(0, from).UTC().Format(time.DateOnly), time.Unix(0, to).UTC().Format(time.DateOnly)
-	for _, d := range r.Days {
-		if d.Day >= first && d.Day <= last {
-			days = append(days, d)
+	lo, hi := 0, len(r.Days) // days are in order
+	for lo < hi && r.Days[lo].Day < first {
+		lo++
+	}
+	for hi > lo && r.Days[hi-1].Day > last {
+		hi--
+	}
+	r.Days = r.Days[lo:hi]
+	for i := range r.Allocated { // beside the days; one stored by an earlier version has none
+		if s := &r.Allocated[i]; len(s.Days) >= hi {
+			s.Days = s.Days[lo:hi]
 		}
 	}
-	r.Days = days
 	anomalies := r.Anomalies[:0]
 	for _, x := range r.Anomalies {
 		if x.To >= from && x.From <= to {
