@@ -109,7 +109,7 @@ func newDocument(ev *govern.Evaluation, o Options, format string) *document {
 	for _, k := range ev.KPIs {
 		d.KPIs = append(d.KPIs, newKPI(k))
 	}
-	top := cmp.Or(max(0, o.Top), 20)
+	top := cmp.Or(max(0, o.Top), Top)
 	for _, r := range ev.Recommendations {
 		switch {
 		case r.Fixed > 0:
@@ -120,11 +120,13 @@ func newDocument(ev *govern.Evaluation, o Options, format string) *document {
 			d.MoreRecommendations++
 		}
 	}
+	d.Fixed += o.Rest.Fixed
+	d.MoreRecommendations += o.Rest.Recommendations
 	list := slices.Clone(ev.Findings)
 	slices.SortStableFunc(list, func(a, b govern.Finding) int {
 		return cmp.Or(cmp.Compare(b.Severity, a.Severity), cmp.Compare(a.Key, b.Key))
 	})
-	d.MoreFindings = max(0, len(list)-top)
+	d.MoreFindings = max(0, len(list)-top) + o.Rest.Findings
 	for _, f := range list[:min(len(list), top)] {
 		d.Findings = append(d.Findings, told{strings.ReplaceAll(f.Severity.String(), "_", " "), f.Summary, f.Owner, f.Rule})
 	}

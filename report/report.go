@@ -31,7 +31,18 @@ type Options struct {
 	Name     string // of the organisation
 	Version  string // of Dockreeve
 	Evidence int    // lines of evidence shown at each number: default 25 in PDF and Markdown, all that were kept in HTML and CSV
-	Top      int    // recommendations shown: default 20
+	Top      int    // recommendations shown: default Top
+	Rest     Rest   // of lists of which the evaluation holds only the first; JSON wants them whole
+}
+
+// Top is how many recommendations and findings are shown.
+const Top = 20
+
+// Rest counts what there is beyond the lists of an evaluation.
+type Rest struct {
+	Recommendations int // of lower rank, not fixed
+	Fixed           int
+	Findings        int // that are not worse
 }
 
 // Playbook writes the playbook of an evaluation. Errors are ErrFormat, and those of w.

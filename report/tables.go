@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"iter"
 	"strconv"
 	"strings"
 	"time"
@@ -67,11 +68,25 @@ func timeCell(ns int64) string {
 // Clusters writes one line of CSV for each cluster. What is not assessed is an empty cell
 // or says why, never a zero.
 func Clusters(w io.Writer, ev *govern.Evaluation) error {
+	return ClusterRows(w, func(yield func(*govern.ClusterRow, error) bool) {
+		for i := range ev.Clusters {
+			if !yield(&ev.Clusters[i], nil) {
+				return
+			}
+		}
+	})
+}
+
+// ClusterRows is Clusters of rows that are read as they are written, so that they are never
+// all in memory. It ends with the first error among them.
+func ClusterRows(w io.Writer, rows iter.Seq2[*govern.ClusterRow, error]) error {
 	return table(w, []string{"name", "id", "kind", "subscription", "location", "environment", "environment_from", "production", "owner", "owner_from", "business_unit", "cost_centre", "missing_tags",
 		"protected", "inside", "images", "runtime", "enforcement", "why", "plan", "profile", "policy_addon", "audit_export", "agents", "score", "critical_running", "alerts_open",
 		"month_to_date", "budget", "forecast", "security_cost", "currency", "anomaly", "risk", "first_seen", "uncovered_since", "stopped"}, func(row func(...string)) error {
-		for i := range ev.Clusters {
-			r := &ev.Clusters[i]
+		for r, err := range rows {
+			if err != nil {
+				return err
+			}
 			score, why := "", ""
 			if r.Score != nil {
 				score = strconv.FormatFloat(*r.Score, 'f', 3, 64)

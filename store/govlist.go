@@ -226,6 +226,24 @@ func (db *DB) GovernanceCluster(ctx context.Context, id string) (row GovItem, co
 	return row, costs, db.explain(err)
 }
 
+// FirstFindings returns the findings of the current evaluation that are worst, as JSON, by
+// severity and then by key, at most limit of them, and how many there are in all.
+func (db *DB) FirstFindings(ctx context.Context, limit int) (docs [][]byte, all int64, err error) {
+	rows, err := db.read.QueryContext(ctx, "SELECT doc, (SELECT COUNT(*) FROM gov_findings) FROM gov_findings ORDER BY severity DESC, key LIMIT ?", limit)
+	if err != nil {
+		return nil, 0, db.explain(err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var b []byte
+		if err := rows.Scan(&b, &all); err != nil {
+			return nil, 0, db.explain(err)
+		}
+		docs = append(docs, b)
+	}
+	return docs, all, db.explain(rows.Err())
+}
+
 // maxClusterResults bounds the results told of one cluster.
 const maxClusterResults = 2000
 
