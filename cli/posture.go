@@ -267,7 +267,7 @@ func filledIn(line, id string) string {
 		return line
 	}
 	name := part[len(part)-1]
-	return strings.NewReplacer("--resource-group GROUP", "--subscription "+part[2]+" --resource-group "+part[4], "--name CLUSTER", "--name "+name, "--cluster-name CLUSTER", "--cluster-name "+name, "--resource CLUSTER_ID", "--resource "+id).Replace(line)
+	return strings.NewReplacer("--subscription SUBSCRIPTION", "--subscription "+part[2], "--resource-group GROUP", "--resource-group "+part[4], "--name CLUSTER", "--name "+name, "--cluster-name CLUSTER", "--cluster-name "+name, "--resource CLUSTER_ID", "--resource "+id).Replace(line)
 }
 
 // severityRank puts the gravest first.
