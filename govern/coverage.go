@@ -180,7 +180,7 @@ func drift(in *Input, ev *Evaluation) (out []Change, notAssessed string) {
 		for _, c := range []struct{ what, before, after string }{
 			{"protected", old.Protected, word(r.Protected)}, {"profile", old.Profile, word(r.Profile)}, {"plan", old.Plan, word(r.Plan)}, {"agents", old.Agents, word(r.Agents)}, {"owner", old.Owner, r.Ownership.Owner},
 		} {
-			if c.before == c.after || c.before == "" || notAssessed != "" && c.what != "agents" && strings.HasPrefix(r.ID, "/subscriptions/") {
+			if c.before == c.after || c.before == "" || c.what == "owner" && strings.EqualFold(c.before, c.after) || notAssessed != "" && c.what != "agents" && strings.HasPrefix(r.ID, "/subscriptions/") {
 				continue
 			}
 			if c.after == "unknown" && (x.stale != "" || r.Unread != "" && c.what != "protected") {

@@ -20,6 +20,7 @@ type index struct {
 	reads         map[string]map[string]*cloud.Read // what → scope → read, worst kept
 	holders       map[string][]cloud.RoleHolder     // scope → owners
 	verdicts      map[string][2]int                 // of Azure Policy by resource: compliant, not
+	spelled       map[string]string                 // owner in lower case → as it is written most often
 	denies        map[string]int                    // of them, those of policies that deny what a cluster runs
 	anywhere      bool                              // Dockreeve's agents are seen anywhere at all
 	stale         string                            // why what Azure said to be on is no longer known to be; "" = it was read lately
@@ -75,6 +76,7 @@ func newIndex(in *Input) *index {
 			x.denies[strings.ToLower(s.Resource)]++
 		}
 	}
+	x.spelled = spellings(in, x.config.Tags)
 	for _, r := range t.Roles {
 		if strings.EqualFold(r.Role, "Owner") {
 			scope := strings.ToLower(r.Scope)

@@ -91,7 +91,7 @@ func owners(in *Input) (map[string]string, map[string]bool) {
 		}
 		for _, n := range o.Namespaces {
 			if n.Owner != "" && n.Owner != inventory.Unowned {
-				out[id+"|"+n.Namespace] = n.Owner
+				out[id+"|"+n.Namespace] = x.spell(n.Owner)
 			}
 		}
 	}

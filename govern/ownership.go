@@ -1,6 +1,7 @@
 package govern
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -39,7 +40,7 @@ func (x *index) ownership(places []place, subscription string, seen *Observed, e
 		}
 		switch m.Name {
 		case tagOwner:
-			o.Owner, o.From = value, from
+			o.Owner, o.From = x.spell(value), from
 		case tagUnit:
 			o.BusinessUnit = value
 		case tagCentre:
@@ -62,6 +63,57 @@ func (x *index) ownership(places []place, subscription string, seen *Observed, e
 	return o
 }
 
+// spellings counts how owners are written. One team is one team however it is spelt: owners
+// that differ in case only are shown, and counted, in the spelling that is met most often;
+// of those met equally often, the first in order.
+func spellings(in *Input, tags []MandatoryTag) map[string]string {
+	met := map[string]int{}
+	var names []string
+	for _, m := range tags {
+		if m.Name == tagOwner {
+			names = append(names, m.Tags...)
+		}
+	}
+	take := func(tags map[string]string) {
+		if _, v, ok := tagged(tags, names); ok {
+			met[v]++
+		}
+	}
+	if t := in.Tenant; t != nil {
+		for i := range t.Clusters {
+			take(t.Clusters[i].Tags)
+		}
+		for i := range t.ResourceGroups {
+			take(t.ResourceGroups[i].Tags)
+		}
+		for i := range t.Subscriptions {
+			take(t.Subscriptions[i].Tags)
+		}
+		for i := range t.Roles {
+			if r := &t.Roles[i]; strings.EqualFold(r.Role, "Owner") {
+				met[cmp.Or(r.Name, r.Principal)]++
+			}
+		}
+	}
+	for i := range in.Observed {
+		for _, n := range in.Observed[i].Namespaces {
+			if n.Owner != "" {
+				met[n.Owner]++
+			}
+		}
+	}
+	out := map[string]string{}
+	for _, s := range sortedKeys(met) {
+		if best, ok := out[strings.ToLower(s)]; !ok || met[s] > met[best] {
+			out[strings.ToLower(s)] = s
+		}
+	}
+	return out
+}
+
+// spell is an owner in the spelling that is met most often.
+func (x *index) spell(owner string) string { return cmp.Or(x.spelled[strings.ToLower(owner)], owner) }
+
 // holder is who holds the role Owner at a subscription itself: one name, or several joined.
 func (x *index) holder(subscription string) (string, bool) {
 	var names []string
@@ -73,7 +125,7 @@ func (x *index) holder(subscription string) (string, bool) {
 		if name == "" {
 			name = h.Principal
 		}
-		names = append(names, name)
+		names = append(names, x.spell(name))
 	}
 	slices.Sort(names)
 	names = slices.Compact(names)
@@ -93,7 +145,7 @@ func (x *index) suggestions(subscription string, seen *Observed) []Suggestion {
 		of, total := map[string]int{}, 0
 		for _, n := range seen.Namespaces {
 			if n.Owner != "" && n.Owner != inventory.Unowned {
-				of[n.Owner] += n.Workloads
+				of[x.spell(n.Owner)] += n.Workloads
 			}
 			total += n.Workloads
 		}

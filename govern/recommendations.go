@@ -187,7 +187,7 @@ func (b *advice) add(g *group, cluster, resource, why string, failing int, count
 	g.resources[key] = Ref{Kind: kindOf(resource, c), ID: resource, Name: nameOf(resource, c), Why: why}
 	if c != nil {
 		if n := len(b.in.History); n > 0 {
-			if was := b.in.History[n-1].Clusters[c.ID].Owner; was != "" && was != g.owner {
+			if was := b.in.History[n-1].Clusters[c.ID].Owner; was != "" && !strings.EqualFold(was, g.owner) {
 				g.owners[was] = true
 			}
 		}
