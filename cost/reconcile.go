@@ -311,7 +311,7 @@ func (p *protector) compare(out *Reconciliation, b *billedPart) {
 	case b.rows == 0:
 		out.Billed.Source = "no row of it in the bill"
 	case b.quantity > 0 && !b.mixed && b.unit != "":
-		out.Why = append(out.Why, fmt.Sprintf("billed: %.6g %s at %.6g %s each", b.quantity, b.unit, b.spend.Float()/b.quantity, p.l.currency))
+		out.Why = append(out.Why, fmt.Sprintf("billed: %s at %.6g %s each", amountOf(b.quantity, b.unit), b.spend.Float()/b.quantity, p.l.currency))
 	}
 	switch {
 	case out.Computed.NotAssessed != "":
@@ -327,6 +327,19 @@ func (p *protector) compare(out *Reconciliation, b *billedPart) {
 		out.Difference = (out.Computed.Amount.Float() - b.spend.Float()) / math.Abs(b.spend.Float())
 		out.Finding = math.Abs(out.Difference) > tolerance
 	}
+}
+
+// amountOf writes a quantity of a bill in its unit, which Azure begins with how many are one:
+// 12 of "1 GB" are 12 GB, 12 of "100 GB" are 12 × 100 GB.
+func amountOf(quantity float64, unit string) string {
+	unit = strings.TrimSpace(unit)
+	if one, ok := strings.CutPrefix(unit, "1 "); ok {
+		return fmt.Sprintf("%.6g %s", quantity, strings.TrimSpace(one))
+	}
+	if unit != "" && unit[0] >= '0' && unit[0] <= '9' {
+		return fmt.Sprintf("%.6g × %s", quantity, unit)
+	}
+	return fmt.Sprintf("%.6g %s", quantity, unit)
 }
 
 func (p *protector) reconcileIngestion(workspace string, b *billedPart) Reconciliation {

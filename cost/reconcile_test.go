@@ -142,3 +142,11 @@ func TestScansIngestionAndComputeAgainstTheirBill(t *testing.T) {
 		t.Errorf("compute: %+v", c)
 	}
 }
+
+func TestAQuantityOfABillIsWrittenInItsUnit(t *testing.T) {
+	for unit, want := range map[string]string{"1 GB": "188.984 GB", "GB": "188.984 GB", "100 GB": "188.984 × 100 GB", "10K": "188.984 × 10K", "1 Hour": "188.984 Hour"} {
+		if got := amountOf(188.984, unit); got != want {
+			t.Errorf("%q: %q, want %q", unit, got, want)
+		}
+	}
+}
