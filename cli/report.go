@@ -321,6 +321,13 @@ does that each week by itself: "dockreeve up --mail-server … --mail-from …".
 			if owner, err = ownerNamed(j, owner); err != nil {
 				return err
 			}
+			if f.snapshot == "" { // what expires: exemptions and reviews
+				facts, err := f.askFacts(cmd.Context(), j.ev.At, j.ev.At+1)
+				if err != nil {
+					return err
+				}
+				j.in.Config, j.in.Tenant, j.in.Reviews = facts.Config, facts.Tenant, facts.Reviews
+			}
 			s, err := report.Team(report.TeamOptions{Owner: owner, Evaluation: j.ev, Costs: j.in.Costs, Exemptions: j.in.Config.Exemptions, Tenant: j.in.Tenant, Reviews: j.in.Reviews, Link: link, Version: version})
 			if err != nil {
 				return withCode(exitUsage, "%w", err)
@@ -408,19 +415,29 @@ func mailTeam(ctx context.Context, w io.Writer, s *report.Summary, server, from 
 	return nil
 }
 
-// askEvidence fetches from the server what a bundle holds beyond the evaluation.
-func (f *tenantFlags) askEvidence(ctx context.Context, o *report.EvidenceOptions) error {
+// askFacts fetches from the server what a report holds beyond the evaluation; alerts and
+// days are those of the period.
+func (f *tenantFlags) askFacts(ctx context.Context, from, to int64) (*govern.Input, error) {
 	c, err := f.to.dial()
 	if err != nil {
-		return err
+		return nil, err
 	}
-	res, err := c.governance.GetEvidence(ctx, connect.NewRequest(&v1.GetEvidenceRequest{From: o.From, To: o.To}))
+	res, err := c.governance.GetEvidence(ctx, connect.NewRequest(&v1.GetEvidenceRequest{From: from, To: to}))
 	if err != nil {
-		return f.to.explain(err)
+		return nil, f.to.explain(err)
 	}
-	var facts govern.Input
-	if err := json.Unmarshal([]byte(res.Msg.FactsJson), &facts); err != nil {
-		return withCode(exitFailed, "the server's evidence: %w", err)
+	facts := &govern.Input{}
+	if err := json.Unmarshal([]byte(res.Msg.FactsJson), facts); err != nil {
+		return nil, withCode(exitFailed, "the server's evidence: %w", err)
+	}
+	return facts, nil
+}
+
+// askEvidence fetches from the server what a bundle holds beyond the evaluation.
+func (f *tenantFlags) askEvidence(ctx context.Context, o *report.EvidenceOptions) error {
+	facts, err := f.askFacts(ctx, o.From, o.To)
+	if err != nil {
+		return err
 	}
 	o.Days, o.Tenant, o.Exemptions, o.Reviews, o.Alerts, o.Images, o.Gates, o.Controls = facts.History, facts.Tenant, facts.Config.Exemptions, facts.Reviews, facts.Alerts, facts.Images, facts.Gates, facts.Controls
 	var err2 error
