@@ -104,6 +104,8 @@ type Canary struct {
 	By     string `json:"by,omitempty"`
 	Answer string `json:"answer,omitempty"`
 	Untold string `json:"untold,omitempty"` // why it cannot come back as a finding
+
+	Failed int `json:"failed,omitempty"` // of kind image: tries in a row that came back, and not as they must
 }
 
 // ImageFacts are the clocks of vulnerabilities that run, and how fresh scans are.

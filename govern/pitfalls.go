@@ -263,7 +263,10 @@ func forgotten(in *Input, config Config) Check {
 			if k.Seen > 0 {
 				from.Why = "its canary “" + k.Kind + "” last came back on " + date(k.Seen)
 			}
-			look(k.Seen > 0 && age(k.Seen) <= config.StaleCanary, from)
+			if k.Failed >= failedTries {
+				from.Why = fmt.Sprintf("its canary “%s” came back wrong %d times in a row", k.Kind, k.Failed)
+			}
+			look(k.Seen > 0 && age(k.Seen) <= config.StaleCanary && k.Failed < failedTries, from)
 		}
 	}
 	for _, e := range config.Exemptions {

@@ -227,7 +227,9 @@ func (x *index) ourImages(r *ClusterRow, o *Observed) Row {
 	}
 	c := &o.Canaries[i]
 	switch said := inBrackets(c.Answer); {
-	case row.State == RowClosed && c.Sent > c.Seen && c.Answer != "":
+	case c.NotAssessed == "" && c.Failed >= failedTries:
+		return open(fmt.Sprintf("Dockreeve scans what runs there, but its test image came back wrong %d times in a row: it runs and does not detect%s", c.Failed, said), "dockreeve status")
+	case row.State == RowClosed && (c.Sent > c.Seen || c.Failed > 0) && c.Answer != "":
 		row.Proof = fmt.Sprintf("test image was found vulnerable %s ago; the one after it did not come back: %s", ago(x.now-c.Seen), c.Answer)
 	case row.State == RowClosed:
 		row.Proof = fmt.Sprintf("test image was found vulnerable %s ago%s", ago(x.now-c.Seen), said)

@@ -6,6 +6,10 @@ import (
 	"github.com/dockreeve/dockreeve/finding"
 )
 
+// failedTries is after how many tries in a row that came back wrong scanning counts as one
+// that does not detect, however lately an earlier one came back right.
+const failedTries = 3
+
 // hubRef is this hub as the scanner of images.
 func hubRef() Ref { return Ref{Kind: "hub", ID: "images", Name: "Scanning of images"} }
 
@@ -29,7 +33,7 @@ func scansUnproven(ev *Evaluation, x *index, tell teller) map[string]bool {
 		}
 		fresh := false
 		if image != nil && image.NotAssessed == "" {
-			fresh = image.Seen > 0 && x.now-image.Seen <= x.canaryStale(image)
+			fresh = image.Seen > 0 && x.now-image.Seen <= x.canaryStale(image) && image.Failed < failedTries
 			if !fresh && image.Sent > 0 {
 				missed, names = image, append(names, r.Name)
 			}
@@ -39,8 +43,12 @@ func scansUnproven(ev *Evaluation, x *index, tell teller) map[string]bool {
 		}
 	}
 	if missed != nil {
-		f := tell(RuleCanary, finding.High, hubRef(), "", fmt.Sprintf("the test image has not come back%s, so images of %s are scanned in name only: %s%s",
-			since(x.now, missed.Seen), count(len(names), "cluster"), some(names, 5), inBrackets(missed.Answer)), "dockreeve status")
+		what := "has not come back" + since(x.now, missed.Seen)
+		if missed.Failed >= failedTries {
+			what = fmt.Sprintf("came back wrong %d times in a row", missed.Failed)
+		}
+		f := tell(RuleCanary, finding.High, hubRef(), "", fmt.Sprintf("the test image %s, so images of %s are scanned in name only: %s%s",
+			what, count(len(names), "cluster"), some(names, 5), inBrackets(missed.Answer)), "dockreeve status")
 		f.Key += "|" + CanaryImage
 	}
 	return blind

@@ -113,7 +113,11 @@ type ImageCanary struct {
 	What  string `json:"what,omitempty"`
 	Built int64  `json:"built,omitempty"`
 	// Version of the advisories that the last one was made of.
-	Version     string `json:"version,omitempty"`
+	Version string `json:"version,omitempty"`
+	// Failed is how many tries in a row did not come back as they must, and Why what the
+	// last of them said.
+	Failed      int    `json:"failed,omitempty"`
+	Why         string `json:"why,omitempty"`
 	Missed      string `json:"missed,omitempty"`      // why the last one did not come back; "" = it did, or is on its way
 	NotAssessed string `json:"notAssessed,omitempty"` // why none could be sent
 }

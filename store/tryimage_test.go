@@ -94,7 +94,7 @@ func TestTheTestImageIsKept(t *testing.T) {
 	if c, err := f.ImageCanary(t.Context()); err != nil || c != (ImageCanary{}) {
 		t.Fatal(c, err)
 	}
-	want := ImageCanary{Sent: 5, Seen: 6, Done: 6, Every: 7, What: "CVE", Built: 4, Version: "a.1", Missed: "m", NotAssessed: "n"}
+	want := ImageCanary{Sent: 5, Seen: 6, Done: 6, Every: 7, What: "CVE", Built: 4, Version: "a.1", Failed: 3, Why: "w", Missed: "m", NotAssessed: "n"}
 	if err := f.SetImageCanary(t.Context(), want); err != nil {
 		t.Fatal(err)
 	}

@@ -360,8 +360,10 @@ func imageCanary(c *store.ImageCanary) *govern.Canary {
 	if c.Sent == 0 && c.NotAssessed == "" {
 		return nil
 	}
-	k := &govern.Canary{Kind: govern.CanaryImage, Sent: c.Sent, Seen: c.Seen, Every: c.Every, NotAssessed: c.NotAssessed}
+	k := &govern.Canary{Kind: govern.CanaryImage, Sent: c.Sent, Seen: c.Seen, Every: c.Every, NotAssessed: c.NotAssessed, Failed: c.Failed}
 	switch {
+	case c.Failed > 0:
+		k.Answer = c.Why
 	case c.Missed != "":
 		k.Answer = c.Missed
 	case c.Seen != 0:

@@ -71,6 +71,18 @@ func TestTheTestImageIsOfEveryClusterThatIsScanned(t *testing.T) {
 	none.NotAssessed = "there is no advisory database"
 	set(none)
 	say("no database", govern.RowNotAssessed, "not proven: there is no advisory database", "prod", "test")
+	// A known failure does not wait until the last good one is stale.
+	wrong := sent
+	wrong.Missed, wrong.Why, wrong.Failed = "alpha 1.2-3 was found vulnerable", "alpha 1.2-3 was found vulnerable", 2
+	set(wrong)
+	say("twice wrong", govern.RowClosed, "the one after it did not come back: alpha 1.2-3 was found vulnerable", "prod", "test")
+	wrong.Missed, wrong.Failed = "", 3 // the next is on its way
+	set(wrong)
+	say("wrong thrice", govern.RowOpen, "came back wrong 3 times in a row: it runs and does not detect (alpha 1.2-3 was found vulnerable)", "prod", "test")
+	f.judge(t, nil)
+	if a := f.alert(t, govern.RuleCanary); !strings.Contains(a.Alert.Latest.Summary, "came back wrong 3 times in a row, so images of 2 clusters are scanned in name only: prod, test") {
+		t.Errorf("%+v", a)
+	}
 	old := sent
 	old.Sent, old.Seen, old.Missed = f.now()-1, f.now()-int64(49*time.Hour), "alpha 0-1 was not found vulnerable"
 	set(old)

@@ -152,8 +152,10 @@ func (s *Images) send(ctx context.Context, was, c store.ImageCanary) error {
 	c.Done = s.opt.Clock.Now().UnixNano()
 	if err != nil {
 		c.Missed = clip(err.Error(), maxReason)
+		c.Failed, c.Why = c.Failed+1, c.Missed
 		s.opt.Log.Error("the test image did not come back as it must: images may be scanned in name only", "case", chosen.String(), "error", err)
 	} else {
+		c.Failed, c.Why = 0, ""
 		c.Seen, c.What, c.Built = c.Done, chosen.String(), advisory.AsOf(&info)
 	}
 	return s.keepCanary(ctx, sent, c)

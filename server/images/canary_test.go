@@ -231,14 +231,21 @@ func TestATestImageTellsABrokenRoad(t *testing.T) {
 			if last.What != "proof that images are scanned" || !strings.Contains(last.Reason, x.missed) || last.Data {
 				t.Errorf("%+v", s.Gaps)
 			}
-			// It is tried again soon, and mended is mended.
+			// It is tried again soon, three times within half an hour.
+			for n := 2; n <= 3; n++ {
+				h.clock.Advance(canaryAgain)
+				if bad = h.prove(t); bad.Failed != n || !strings.Contains(bad.Why, x.missed) {
+					t.Errorf("try %d: %+v", n, bad)
+				}
+			}
+			// Mended is mended.
 			h.db0(h.book)
 			h.opt.Scanner = scanner.New(scanner.Options{})
 			if early := h.prove(t); early != bad {
 				t.Errorf("tried again at once: %+v", early)
 			}
 			h.clock.Advance(canaryAgain)
-			if c := h.prove(t); c.Missed != "" || c.Seen != h.clock.Now().UnixNano() {
+			if c := h.prove(t); c.Missed != "" || c.Seen != h.clock.Now().UnixNano() || c.Failed != 0 || c.Why != "" {
 				t.Errorf("mended: %+v", c)
 			}
 			h.unseen(t)

@@ -89,6 +89,7 @@ export interface Canary {
   by?: string;
   answer?: string;
   untold?: string;
+  failed?: number;
 }
 
 export interface Change {
