@@ -27,6 +27,7 @@ const canaryKind = `"apiVersion":"v1","kind":"Pod"`
 // account and the manifests as they are given to people, against everything that may
 // enforce in a cluster; and the right that it needs against what it must not be good for.
 func TestDenialCanaryAgainstARealAPIServer(t *testing.T) {
+	t.Parallel()
 	l := Start(t, lab.Options{})
 	l.K(t, "apply", "-f", "../../deploy/kubernetes/rbac.yaml")
 	kubeconfig := l.Account(t, "dockreeve", "dockreeve-cluster")

@@ -417,6 +417,7 @@ func webhook(name string, clients ...string) string {
 // agent, which sends to a hub: three programs and their processes, as somebody would run
 // them.
 func TestAWatchedControlPlane(t *testing.T) {
+	t.Parallel()
 	dir := t.TempDir()
 	files := map[string]string{
 		"inventory.yaml":  "tenants:\n- {name: red, namespaces: [red]}\n- {name: blue, namespaces: [blue]}\n",

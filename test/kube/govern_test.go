@@ -3,7 +3,6 @@ package kube
 import (
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -27,9 +26,10 @@ import (
 // kubelets where the right is given.
 func TestGovernanceOfARealCluster(t *testing.T) {
 	need.Root(t)
+	t.Parallel()
 	l := Start(t, lab.Options{Nodes: 1})
 	conf := filepath.Join(t.TempDir(), "governance.yaml")
-	if err := os.WriteFile(conf, []byte("provider: dockreeve\nstaleCanary: 25s\nposture: {servicePorts: [443]}\n"), 0o600); err != nil {
+	if err := os.WriteFile(conf, []byte("provider: dockreeve\nstaleCanary: 15s\nposture: {servicePorts: [443]}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	h := startHub(t, "--governance", conf)
@@ -61,12 +61,7 @@ spec:
     spec: {tolerations: [{operator: Exists}], containers: [{name: c, image: "localhost/none:1", imagePullPolicy: Never}]}
 `)
 
-	nodeBin := filepath.Join(h.dir, "dockreeve-node")
-	build := exec.CommandContext(t.Context(), "go", "build", "-o", nodeBin, "./cmd/dockreeve-node")
-	build.Dir, build.Env = "../..", append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	nodeBin := program(t, "dockreeve-node")
 	token, err := h.cli("join-token", "--role", "node", "--cluster", "lab")
 	if err != nil {
 		t.Fatal(err)

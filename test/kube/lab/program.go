@@ -81,8 +81,15 @@ func alive(pid int, start uint64) bool {
 	return err == nil && t == start
 }
 
+// apiGrace is all that an API server is given to end: it would wait a minute for those who
+// watch, and what it has answered is in etcd and in its audit file.
+const apiGrace = time.Second
+
 // end stops a program: by signal, and by force after wait.
 func (p *Program) end(wait time.Duration) {
+	if p.Name == "kube-apiserver" {
+		wait = min(wait, apiGrace)
+	}
 	if !alive(p.PID, p.Start) {
 		return
 	}
