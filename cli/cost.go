@@ -23,6 +23,9 @@ Costs come from Cost Management (azure collect) or from exports of the bill, FOC
   dockreeve cost --snapshot snapshot.json --charges focus.csv.gz
   dockreeve cost --snapshot snapshot.json --charges focus.csv.gz -o csv >showback.csv
 
+A cluster's month to date is all that was billed for it since the month began; showback divides
+the window's bill, with what is idle apart: docs/cost.md says why the two differ.
+
 Every figure has a currency and the date of its bill or price; one that nobody verified at
 its publisher is marked with ~, and – is what could not be assessed. See docs/cost.md.`,
 		Args: cobra.NoArgs,

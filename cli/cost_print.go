@@ -103,7 +103,7 @@ func (p *costPrinter) most(n int) int {
 func (p *costPrinter) clusters() error {
 	rows := slices.Clone(p.ev.Clusters)
 	slices.SortStableFunc(rows, func(a, b govern.ClusterRow) int { return cmp.Compare(b.MonthToDate.Amount, a.MonthToDate.Amount) })
-	fmt.Fprintf(p.w, "\nCLUSTERS (month to date, the dearest first; protection is part of what a cluster costs)\n")
+	fmt.Fprint(p.w, "\nCLUSTERS (month to date: billed since the month began, the whole of each, with what is idle in it; the dearest first; protection is part of what a cluster costs)\n")
 	t := columns(p.w).dropping("ENVIRONMENT", "BUDGET", "OWNER", "A VCORE AND MONTH")
 	fmt.Fprintln(t, "NAME\tENVIRONMENT\tOWNER\tCOST\tFORECAST\tBUDGET\tDEFENDER\tDOCKREEVE\tA VCORE AND MONTH\tSHARE\tNOT ASSESSED")
 	n := p.most(len(rows))
@@ -182,7 +182,7 @@ func (p *costPrinter) protection() error {
 
 func (p *costPrinter) teams() error {
 	list := p.in.Costs.Teams
-	fmt.Fprint(p.w, "\nOWNERS\n")
+	fmt.Fprintf(p.w, "\nOWNERS (showback from %s to %s: what is idle stands beside the cost, not in it: another sum than the clusters' month to date)\n", day(p.in.Costs.From), day(p.in.Costs.To))
 	t := columns(p.w)
 	fmt.Fprintln(t, "OWNER\tCORE-HOURS\tCOST\tIDLE SHARE\tPROTECTION")
 	n := p.most(len(list))
