@@ -14,13 +14,15 @@ var guardrails = []struct {
 	Name, Title, Definition string // of the definition
 	At                      string // management group; "" = subscriptions
 	Enforced, Acts          bool   // Acts: it needs an identity
+	Inside                  bool   // it denies what a cluster should not run
 	Complies                func(c *cluster) bool
 }{
-	{"aks-defender-profile", "AKS clusters have the Defender profile", "a1840de2-8088-4ea8-b153-b4c723e9cb01", short, true, false, func(c *cluster) bool { return c.Profile }},
-	{"aks-policy-addon", "AKS clusters have the Policy add-on", "0a15ec92-a229-4763-bb14-0ea34a568f8d", short + "-landingzones", true, false, func(c *cluster) bool { return c.Policy }},
-	{"aks-logs", "AKS clusters export resource logs", "245fc9df-fa96-4414-9a0b-3738c2f7341c", short + "-corp", true, false, func(c *cluster) bool { return c.Logs.Kind != "" }},
-	{"aks-configure-defender", "Configure AKS clusters to enable Defender profile", "64def556-fbad-4622-930e-72d1d5589bf5", short + "-online", false, true, func(c *cluster) bool { return c.Profile }},
-	{"tag-owner", "Resources carry an owner", "871b6d14-10aa-478d-b590-94f262ecfa99", "", false, false, func(c *cluster) bool { return c.Tags["owner"] != "" }},
+	{"aks-defender-profile", "AKS clusters have the Defender profile", "a1840de2-8088-4ea8-b153-b4c723e9cb01", short, true, false, false, func(c *cluster) bool { return c.Profile }},
+	{"aks-policy-addon", "AKS clusters have the Policy add-on", "0a15ec92-a229-4763-bb14-0ea34a568f8d", short + "-landingzones", true, false, false, func(c *cluster) bool { return c.Policy }},
+	{"aks-logs", "AKS clusters export resource logs", "245fc9df-fa96-4414-9a0b-3738c2f7341c", short + "-corp", true, false, false, func(c *cluster) bool { return c.Logs.Kind != "" }},
+	{"aks-configure-defender", "Configure AKS clusters to enable Defender profile", "64def556-fbad-4622-930e-72d1d5589bf5", short + "-online", false, true, false, func(c *cluster) bool { return c.Profile }},
+	{"tag-owner", "Resources carry an owner", "871b6d14-10aa-478d-b590-94f262ecfa99", "", false, false, false, func(c *cluster) bool { return c.Tags["owner"] != "" }},
+	{"aks-no-privileged", "AKS clusters let in no privileged containers", "95edb821-ddaf-4404-9732-666045e056b4", short, true, false, true, func(c *cluster) bool { return !c.few(44) }},
 }
 
 // titles of the built-in definitions, as Azure shows them.
@@ -30,6 +32,7 @@ var definitionTitles = map[string]string{
 	"245fc9df-fa96-4414-9a0b-3738c2f7341c": "Resource logs in Azure Kubernetes Service should be enabled",
 	"64def556-fbad-4622-930e-72d1d5589bf5": "Configure Azure Kubernetes Service clusters to enable Defender profile",
 	"871b6d14-10aa-478d-b590-94f262ecfa99": "Require a tag on resources",
+	"95edb821-ddaf-4404-9732-666045e056b4": "Privileged containers are not let in",
 }
 
 // under reports whether a subscription lies under a management group.
@@ -65,8 +68,12 @@ func (w *World) scopeOf(s *subscription, i int) string {
 // definitionDocs are those that assignments name, and the set of the company.
 func (w *World) definitionDocs(out emit) error {
 	for _, g := range guardrails {
+		mode := "Indexed"
+		if g.Inside {
+			mode = "Microsoft.Kubernetes.Data"
+		}
 		if err := out(doc{"id": definitionPath(g.Definition), "name": g.Definition, "type": "Microsoft.Authorization/policyDefinitions",
-			"properties": doc{"displayName": definitionTitles[g.Definition], "policyType": "BuiltIn", "mode": "Indexed", "version": "1.0.0", "metadata": doc{"category": "Kubernetes", "version": "1.0.0"}, "parameters": doc{}}}); err != nil {
+			"properties": doc{"displayName": definitionTitles[g.Definition], "policyType": "BuiltIn", "mode": mode, "version": "1.0.0", "metadata": doc{"category": "Kubernetes", "version": "1.0.0"}, "parameters": doc{}}}); err != nil {
 			return err
 		}
 	}
@@ -147,10 +154,13 @@ func (w *World) stateDocs(s *subscription, out emit) error {
 		}
 		for i, g := range guardrails {
 			scope := w.scopeOf(s, i)
-			if scope == "" {
+			if scope == "" || g.Inside && !c.Policy { // without the add-on nobody looks inside
 				continue
 			}
-			state := "NonCompliant"
+			state, action := "NonCompliant", "audit"
+			if g.Inside {
+				action = "deny"
+			}
 			switch {
 			case g.Complies(c):
 				state = "Compliant"
@@ -160,7 +170,7 @@ func (w *World) stateDocs(s *subscription, out emit) error {
 			if err := out(doc{"@odata.id": nil, "@odata.context": "https://management.azure.com" + s.path() + "/providers/Microsoft.PolicyInsights/policyStates/$metadata#latest/$entity",
 				"timestamp": micro(at), "resourceId": strings.ToLower(c.path()), "policyAssignmentId": strings.ToLower(assignmentPath(scope, g.Name)), "policyDefinitionId": definitionPath(g.Definition),
 				"isCompliant": state == "Compliant", "subscriptionId": s.GUID, "resourceType": "Microsoft.ContainerService/managedClusters", "resourceLocation": c.Region.Name, "resourceGroup": strings.ToLower(c.RG),
-				"policyAssignmentName": g.Name, "policyAssignmentScope": scope, "policyDefinitionName": g.Definition, "policyDefinitionAction": "audit", "policyDefinitionReferenceId": "",
+				"policyAssignmentName": g.Name, "policyAssignmentScope": scope, "policyDefinitionName": g.Definition, "policyDefinitionAction": action, "policyDefinitionReferenceId": "",
 				"policySetDefinitionId": "", "policySetDefinitionName": "", "complianceState": state, "policyDefinitionGroupNames": []string{""}}); err != nil {
 				return err
 			}

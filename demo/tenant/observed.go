@@ -130,6 +130,8 @@ func (w *World) canaries(c *cluster, o govern.Observed, last int64) []govern.Can
 	switch {
 	case c.few(33): // nobody set it up
 		denial = govern.Canary{Kind: govern.CanaryDenial, NotAssessed: "what the cluster denies is not tried: no right to create pods in a namespace dockreeve-canary, which admits none (kubectl apply -f deploy/kubernetes/canary.yaml)"}
+	case c.Policy && c.few(41): // in place in name only: its namespaces are left out of the policy
+		denial.Answer = "let in by everyone but the quota of its namespace"
 	case c.Policy && !c.few(37):
 		deny("admission webhook validation.gatekeeper.sh, azurepolicy-k8sazurev2noprivilege", "[azurepolicy-k8sazurev2noprivilege] a privileged container is not allowed: canary")
 	case c.few(37):
