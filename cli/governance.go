@@ -83,6 +83,10 @@ type judged struct {
 	offline bool // from files: what only agents know is not in it
 }
 
+// collectorRoom is how much memory the collector may let grow over what is in use while
+// files are read and judged, in percent (GOGC).
+const collectorRoom = 30
+
 // judge reads what the flags name and judges it, as the hub does.
 func (f *tenantFlags) judge(cmd *cobra.Command) (*judged, error) {
 	if f.snapshot == "" {
@@ -95,7 +99,7 @@ func (f *tenantFlags) judge(cmd *cobra.Command) (*judged, error) {
 	}
 	// What is read is large and short-lived: the collector's room over it would be as much
 	// again. A command that ends soon pays for that with a little time.
-	defer debug.SetGCPercent(debug.SetGCPercent(40))
+	defer debug.SetGCPercent(debug.SetGCPercent(collectorRoom))
 	k := &govern.Known{}
 	k.Now = time.Now().UnixNano()
 	if f.at != "" {
@@ -113,6 +117,12 @@ func (f *tenantFlags) judge(cmd *cobra.Command) (*judged, error) {
 			return nil, err
 		}
 	}
+	// The snapshot and the bills are read at once: each keeps about one core busy. Where the
+	// snapshot cannot be read, nobody waits for the bills.
+	money := &cost.Input{Bill: &cost.Bill{}}
+	var told bytes.Buffer // what is said of the bills, once they are read
+	bills := make(chan error, 1)
+	go func() { bills <- f.bills(&told, money) }()
 	snap, err := azure.Open(f.snapshot)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -120,14 +130,14 @@ func (f *tenantFlags) judge(cmd *cobra.Command) (*judged, error) {
 	case err != nil:
 		return nil, withCode(exitData, "%w", err)
 	}
+	billed := <-bills
+	_, _ = told.WriteTo(cmd.ErrOrStderr())
+	if billed != nil {
+		return nil, billed
+	}
 	k.Tenant = snap.Tenant
 	shipped := cost.Shipped()
-	money := &cost.Input{Bill: &cost.Bill{}, Prices: snap.Prices, Sizes: cost.ShippedSizes(), Agents: shipped.Agents, Meters: shipped.Meters, AuditLoses: auditLoses()}
-	for _, path := range f.charges {
-		if err := f.bill(cmd.ErrOrStderr(), path, money); err != nil {
-			return nil, err
-		}
-	}
+	money.Prices, money.Sizes, money.Agents, money.Meters, money.AuditLoses = snap.Prices, cost.ShippedSizes(), shipped.Agents, shipped.Meters, auditLoses()
 	if twice := money.Bill.Merge(snap.Bill); twice > 0 {
 		fmt.Fprintf(cmd.ErrOrStderr(), "%d rows of the snapshot's cost query are left out: the files tell the same days.\n", twice)
 	}
@@ -145,6 +155,16 @@ func (f *tenantFlags) judge(cmd *cobra.Command) (*judged, error) {
 	k.Money = money
 	ev, in := govern.Judge(k)
 	return &judged{ev: ev, in: in, from: "snapshot " + f.snapshot, offline: true}, nil
+}
+
+// bills reads the files of charges, one after the other.
+func (f *tenantFlags) bills(stderr io.Writer, into *cost.Input) error {
+	for _, path := range f.charges {
+		if err := f.bill(stderr, path, into); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // bill reads one file of charges; rows that were not understood are told.
