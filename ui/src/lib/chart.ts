@@ -16,6 +16,12 @@ export function scale(values: readonly number[], want = 3): Scale {
   return { top: step * count, ticks: Array.from({ length: count + 1 }, (_, i) => step * i) };
 }
 
+/** What stands at each tick: without ".00" where no tick has anything behind the point. */
+export function tickTexts(ticks: readonly number[], format: (v: number) => string): string[] {
+  const said = ticks.map(format);
+  return said.every((t) => !t.includes(".") || /\.0+$/.test(t)) ? said.map((t) => t.replace(/\.0+$/, "")) : said;
+}
+
 /** A line through (x, y); a value that is not known breaks it. */
 export function line(xs: readonly number[], ys: ReadonlyArray<number | null>): string {
   let out = "", pen = false;

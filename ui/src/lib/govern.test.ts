@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Money, Ratio } from "../gen/govern";
 import { showback } from "../screens/cost/showback";
-import { apart, line, merged, perDay, scale, stacked } from "./chart";
+import { apart, line, merged, perDay, scale, tickTexts, stacked } from "./chart";
 import { amount, anomalySays, burn, byDay, canaryState, change, doc, entries, gapSays, known, money, moneyTip, once, percent, points, scopeName, score, share, shortOwner, together, told, total, yes } from "./govern";
 
 const eur = (v: number, more: Partial<Money> = {}): Money => ({ micros: Math.round(v * 1e6), currency: "EUR", asOf: "2026-11-25", source: "bill", ...more });
@@ -121,6 +121,8 @@ describe("a chart", () => {
   it("has round ticks that reach over the largest value", () => {
     expect(scale([41_200, 3])).toEqual({ top: 60_000, ticks: [0, 20_000, 40_000, 60_000] });
     expect(scale([0, 0])).toEqual({ top: 1, ticks: [0] });
+    expect(tickTexts([0, 50, 100], (v) => (v < 100 && v > 0 ? v.toFixed(2) : String(v)))).toEqual(["0", "50", "100"]);
+    expect(tickTexts([0, 2.5, 5], (v) => v.toFixed(2))).toEqual(["0.00", "2.50", "5.00"]);
     for (const v of [0.003, 1, 7.1, 99, 100, 12_345_678]) expect(scale([v]).top).toBeGreaterThanOrEqual(v);
   });
   it("breaks its line where a value is not known", () => expect(line([0, 10, 20, 30], [1, null, 2, 3])).toBe("M0 1M20 2L30 3"));

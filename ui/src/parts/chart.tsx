@@ -2,7 +2,7 @@
 // the same axis. The same numbers stand in a table below, for those who cannot see it.
 import { type ReactNode, useState, useSyncExternalStore } from "react";
 import type { Severity } from "../gen/dockreeve/v1/dockreeve_pb";
-import { apart, dayTicks, type Lane, line, merged, perDay, place, scale, type Span } from "../lib/chart";
+import { apart, dayTicks, type Lane, line, merged, perDay, place, scale, type Span, tickTexts } from "../lib/chart";
 import { addressOf, ALERTS } from "../lib/query";
 import { go } from "../lib/route";
 import { num } from "../lib/time";
@@ -82,7 +82,7 @@ export function DayChart({ title, days, series: all, unit, format, marks = [], b
       <svg viewBox={`0 0 ${W} ${height + foot + 10}`} aria-hidden="true" onPointerMove={move} onPointerLeave={() => setRead(null)}>
         <g transform={`translate(${LEFT} 8)`}>
           {merged(bands).map((b, i) => <rect key={i} className={`band${b.grave ? " grave" : ""}`} x={at(b.from)} width={Math.max(3, at(b.to) - at(b.from))} y={-4} height={height + 4}><title>{b.title}</title></rect>)}
-          {s.ticks.map((t) => <g key={t}><path className="rule" d={`M0 ${y(t)}H${inner}`} /><text className="tick-y" x={-8} y={y(t) + 4}>{format(t)}</text></g>)}
+          {s.ticks.map((t, k) => <g key={t}><path className="rule" d={`M0 ${y(t)}H${inner}`} /><text className="tick-y" x={-8} y={y(t) + 4}>{tickTexts(s.ticks, format)[k]}</text></g>)}
           {limit && <g><path className="limit" d={`M0 ${y(limit.value)}H${inner}`} /><text x={4} y={y(limit.value) - 4}>{limit.name}</text></g>}
           {dayTicks(days, small ? 4 : 6).map((i) => <text key={i} className="tick-x" x={x[i]} y={height + 16}>{days[i]!.slice(5)}</text>)}
           {series.map((k, i) => <g key={k.name}><path className={`curve${k.strong ? " strong" : ""}${k.dashed ? " dashed" : ""}`} d={line(x, k.values.map((v, j) => (v === null || j === cut ? null : y(v))))} /><text className={k.strong ? "strong" : ""} x={inner + 8} y={ends[i]! + 4}>{k.name}</text></g>)}

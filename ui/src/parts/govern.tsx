@@ -125,12 +125,17 @@ export function NotEvaluated({ why, remedy, what }: { why: string; remedy: strin
       <ol className="todo">
         <li><div className="stack"><p><b>Give a reader its rights</b>, to read only; each is listed in the role. GROUP is the management group at the top of what is to be read.</p>
           <Command>{"dockreeve azure export-role --scope /providers/Microsoft.Management/managementGroups/GROUP >role.json"}</Command>
-          <Command>az role definition create --role-definition role.json</Command></div></li>
+          <Command>az role definition create --role-definition @role.json</Command>
+          <Command>{'az role assignment create --assignee APP_ID --role "Dockreeve reader" --scope /providers/Microsoft.Management/managementGroups/GROUP'}</Command></div></li>
         <li><div className="stack"><p><b>Read the tenant once</b>, as that reader. It changes nothing; what may not be read is told, not left out.</p>
           <Command>dockreeve azure collect -o snapshot.json</Command></div></li>
-        <li><div className="stack"><p><b>Hand in what was read.</b> This screen shows it within seconds.</p>
-          <Command>dockreeve azure import snapshot.json</Command></div></li>
+        <li><div className="stack"><p><b>Hand in what was read</b>, and a bill as FOCUS or Azure's cost export, if there is one. This screen shows it within seconds.</p>
+          <Command>dockreeve azure import snapshot.json</Command>
+          <Command>dockreeve cost import focus.csv.gz</Command></div></li>
       </ol>
+      <p className="muted">From another machine, or each night from a pipeline: with a token that may do this and nothing else, made once on this server and kept in DOCKREEVE_TOKEN there.</p>
+      <Command>dockreeve login --pipeline nightly --scope governance</Command>
+      <Command>{`dockreeve azure import snapshot.json --server ${location.origin}`}</Command>
       <p className="muted">Or let this server read it by itself, on a schedule:</p>
       <Command>dockreeve up --azure</Command>
       <p className="muted">To look around without an Azure account, in a made tenant of 200 clusters:</p>

@@ -1,7 +1,7 @@
 // What each day's money became: bars of parts that add up to the day. Colour tells parts
 // apart only beside their names, the reading line and the table.
 import { type ReactNode, useState, useSyncExternalStore } from "react";
-import { apart, dayTicks, place, scale, stacked } from "../lib/chart";
+import { apart, dayTicks, place, scale, tickTexts, stacked } from "../lib/chart";
 import { go } from "../lib/route";
 import { Link } from "./bits";
 
@@ -62,7 +62,7 @@ export function StackChart({ title, days, unknown, pieces, unit, format, height 
       <p className="chart-read" aria-live="polite">{read === null ? <span className="muted">{title}, {unit} by day, {days[0]} to {days.at(-1)}</span> : say(read)}</p>
       <svg viewBox={`0 0 ${W} ${height + 34}`} aria-hidden="true" onPointerMove={move} onPointerLeave={() => setRead(null)}>
         <g transform={`translate(${LEFT} 8)`}>
-          {s.ticks.map((t) => <g key={t}><path className="rule" d={`M0 ${y(t)}H${inner}`} /><text className="tick-y" x={-8} y={y(t) + 4}>{format(t)}</text></g>)}
+          {s.ticks.map((t, k) => <g key={t}><path className="rule" d={`M0 ${y(t)}H${inner}`} /><text className="tick-y" x={-8} y={y(t) + 4}>{tickTexts(s.ticks, format)[k]}</text></g>)}
           {dayTicks(days, small ? 4 : 6).map((i) => <text key={i} className="tick-x" x={at(days[i]!) + wide / 2} y={height + 18}>{days[i]!.slice(5)}</text>)}
           {days.map((d, i) => <g key={d} className={read === i ? "on" : ""}>{bars[i]!.map(([a, b], k) => (b > a ? <rect key={k} className={`piece ${pieces[k]!.tone}`} x={at(d) + wide * 0.1} width={wide * 0.8} y={y(b)} height={Math.max(0.4, y(a) - y(b))} /> : null))}</g>)}
           {pieces.map((p, k) => { const to = p.address; return <g key={k} className={`end${to ? " to" : ""}`} {...(to ? { onClick: () => go(to) } : {})}><rect className={`piece ${p.tone}`} x={inner + 8} y={ends[k]! - 5} width={9} height={9} rx={2} /><text x={inner + 22} y={ends[k]! + 4}>{p.name.length > 22 ? `${p.name.slice(0, 21)}…` : p.name}</text></g>; })}

@@ -26,7 +26,7 @@ export function Budgets({ of, names }: { of: readonly BudgetState[]; names: Name
             <tr key={b.id}>
               <td className="budget-name"><b>{b.name}</b>{b.security && <p className="muted small">security and ingestion meters</p>}</td>
               <td className="node-name"><Scope of={b} names={names} /></td>
-              <td className="nowrap">{b.breach ? <span className={s === "over" ? "bad-ink" : "amber"}><Warn size={13} />breaks on {b.breach}</span> : s === "none" ? <NotAssessed /> : <span className="row"><Check size={14} />holds at this rate</span>}</td>
+              <td className="nowrap">{b.breach ? <span className={s === "over" ? "bad-ink" : "amber"}><Warn size={13} />{b.burn >= 1 ? "broke" : "breaks"} on {b.breach}</span> : s === "none" ? <NotAssessed /> : <span className="row"><Check size={14} />holds at this rate</span>}</td>
               <td className="n nowrap"><Sum of={b.amount} /></td><td className="n nowrap"><Sum of={b.spent} /></td>
               <td className="burn-cell"><BudgetBar spent={b.spent} budget={b.amount} forecast={b.forecast} thresholds={list(b.thresholds).map((t) => t.percent)} /><span className="muted small">{s === "none" ? "not assessed" : <span className="nowrap">{percent(b.burn)} spent, {percent(b.expected)} of the period over</span>}</span></td>
               <td className="n nowrap"><Sum of={b.forecast} /></td>

@@ -7,13 +7,13 @@ import { GOVERN_VALUES, GOVERNED_FIELDS } from "../../lib/governFields";
 import { GOVERNANCE } from "../../lib/query";
 import { go } from "../../lib/route";
 import { num, plural } from "../../lib/time";
-import { Ago, Command, Dialog, Skeleton } from "../../parts/bits";
+import { Ago, Command, Dialog, NotAssessed, Skeleton } from "../../parts/bits";
 import { Gaps, MarksKey, NotEvaluated, RefName, Refs, useGovernance } from "../../parts/govern";
 import { Warn } from "../../parts/icons";
 import { type ListKind, ListScreen } from "../../parts/list/ListScreen";
 import type { ListState, Source } from "../../parts/list/useList";
 import { Card, columns, type Governed, kept } from "./columns";
-import { type Show, showing, SHOWS, Strip } from "./Strip";
+import { type Show, showing, SHOWS, Strip, unlike } from "./Strip";
 
 export const governedSource: Source<Governed, ListGovernanceResponse> = {
   place: GOVERNANCE,
@@ -73,7 +73,7 @@ function Window({ show, of: ev, onClose }: { show: Show; of: Evaluation; onClose
         {show === "below" && entries(c.byEnvironment).length > 0 && <ByEnvironment of={c.byEnvironment} />}
         {r && <Refs of={list(r.missing)} more={r.more ?? 0} none={t?.value === null ? "Nothing can be named: it was not assessed." : "Nothing is missing."} onGo={onClose} />}
         {show === "onboard" && <Onboard of={list(c.notOnboarded)} onGo={onClose} />}
-        {show === "drift" && <Drift of={list(c.drift)} onGo={onClose} />}
+        {show === "drift" && <Drift of={list(c.drift)} why={unlike(ev)} onGo={onClose} />}
         {show === "gaps" && <Gaps of={list(ev.gaps)} none="Everything that was asked for could be read." />}
       </div>
     </Dialog>
@@ -98,11 +98,13 @@ function Onboard({ of, onGo }: { of: readonly Ref[]; onGo: () => void }) {
   );
 }
 
-function Drift({ of, onGo }: { of: readonly Change[]; onGo: () => void }) {
+function Drift({ of, why, onGo }: { of: readonly Change[]; why: string; onGo: () => void }) {
+  if (of.length === 0 && why) return <p><NotAssessed why={why} /></p>;
   if (of.length === 0) return <p>Nothing is other than it was yesterday, as far as both days were evaluated.</p>;
   const sorted = [...of.filter((d) => d.worse), ...of.filter((d) => !d.worse)];
   return (
     <div className="scroll-x" tabIndex={0} role="region" aria-label="Changes">
+      {why && <p><NotAssessed why={why} /></p>}
       <table className="plain">
         <thead><tr><th>What</th><th>Where</th><th>Change</th><th>Since</th></tr></thead>
         <tbody>{sorted.map((d, i) => (

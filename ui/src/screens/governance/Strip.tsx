@@ -27,6 +27,12 @@ function Figure({ name, of, t, search, show }: { name: string; of: Ratio | undef
   );
 }
 
+/** Why what changed since yesterday is not known; "" = it is. */
+export function unlike(ev: Evaluation): string {
+  const days = list(ev.kpis).some((k) => k.id === "owned" && list(k.trend).length > 0);
+  return ev.coverage.driftNotAssessed || (days || list(ev.coverage.drift).length > 0 ? "" : "no earlier day was evaluated and kept to compare with");
+}
+
 /** How much of what is relevant is protected, owned and read, above the clusters one by one. */
 export function Strip({ of: ev, search }: { of: Evaluation; search: string }) {
   const c = ev.coverage;
@@ -47,7 +53,7 @@ export function Strip({ of: ev, search }: { of: Evaluation; search: string }) {
       <p className="strip-says">
         <span>goal: {c.production.goal ? `${Math.round(c.production.goal * 100)} % of production` : "none is set"}</span>
         <Say show="below" n={below} amber>{below === 0 ? "nothing below it" : `${plural(below, "cluster")} below it`}</Say>
-        <Say show="drift" n={worse} amber>{drift.length === 0 ? "no drift since yesterday" : `${plural(drift.length, "change")} since yesterday${worse ? `, ${num(worse)} for the worse` : ""}`}</Say>
+        <Say show="drift" n={worse} amber>{drift.length === 0 ? (unlike(ev) ? "drift not assessed" : "no drift since yesterday") : `${plural(drift.length, "change")} since yesterday${worse ? `, ${num(worse)} for the worse` : ""}`}</Say>
         <Say show="onboard" n={list(c.notOnboarded).length} amber>{list(c.notOnboarded).length === 0 ? "all are onboarded" : `${num(list(c.notOnboarded).length)} not onboarded`}</Say>
         <span>{unknown > 0 ? <span className="amber" data-tip="they could not be read, and stay in the denominators"><Warn size={13} />{num(unknown)} unknown</span> : "none unknown"}</span>
         <Say show="gaps" n={gaps.length} amber>{gaps.length === 0 ? "nothing left out" : `${plural(gaps.length, "gap")}`}</Say>

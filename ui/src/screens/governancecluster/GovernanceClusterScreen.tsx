@@ -3,7 +3,7 @@ import { governance } from "../../api/client";
 import { known } from "../../api/live";
 import { useAtom } from "../../lib/atom";
 import type { Alert } from "../../gen/dockreeve/v1/dockreeve_pb";
-import type { Anomaly, ClusterCost, ClusterRow, Point, Result } from "../../gen/govern";
+import type { Anomaly, ClusterCost, ClusterRow, InventoryGap, Point, Result } from "../../gen/govern";
 import { clusterAddress, governedAddress } from "../../lib/entity";
 import { anomalySays, at, change, doc, lastStep, list, once, points, ROW_SAYS, ROWS } from "../../lib/govern";
 import { addressOf, ALERTS, filtered, GOVERNANCE, quote } from "../../lib/query";
@@ -29,6 +29,17 @@ export interface Got { c: ClusterRow; cost: ClusterCost | null; results: readonl
 /** That a cluster is this one of Azure was told to its agent, and is proven by neither its nodes nor its API server. */
 const told = (from: string): boolean => from.startsWith("its agent was told");
 
+/** Everything of a cluster that is not assessed: what its row leaves open as well as what it tells as a gap. */
+function blanks(c: ClusterRow): InventoryGap[] {
+  const rows = ROWS.filter((n) => c[n].state !== "open" && c[n].state !== "closed").map((n) => ({ what: ROW_SAYS[n][1].toLowerCase(), reason: c[n].why, remedy: c[n].do ?? "" }));
+  const seen: InventoryGap[] = [];
+  const absent = { reason: c.here ? "what runs in it was not scanned" : "it is not onboarded", remedy: c.here ? "" : c.onboard ?? "" };
+  if (c.critical === undefined) seen.push({ what: "critical vulnerabilities of what runs", ...absent });
+  if (c.alertsOpen === undefined) seen.push({ what: "open alerts", reason: "nothing watches it here", remedy: absent.remedy });
+  if (c.security.notAssessed) seen.push({ what: "what protection costs", reason: c.security.notAssessed });
+  return [...rows, ...seen, ...list(c.gaps)];
+}
+
 /** One cluster as governance sees it: each protection with its proof, whose it is, what it costs. */
 export default function GovernanceClusterScreen({ id, search }: { id: string; search: string }) {
   const e = useEntity<Got>(id, ["governance"], async (k, signal) => {
@@ -45,7 +56,7 @@ export default function GovernanceClusterScreen({ id, search }: { id: string; se
   const of = `cluster:${quote(c.here ?? "")}`;
   const open = ROWS.filter((n) => c[n].state === "open").length, blind = ROWS.filter((n) => c[n].state !== "open" && c[n].state !== "closed").length;
   const fails = results.filter((r) => r.verdict === "fail").length;
-  const gaps = list(c.gaps);
+  const gaps = blanks(c);
   const tabs: Tab[] = [
     { key: "protection", label: "Protection", count: `${4 - open - blind} of 4`, warn: open + blind > 0, body: () => <Protection of={c} /> },
     { key: "ownership", label: "Ownership", count: "", warn: c.ownership.owner === "unowned" || list(c.ownership.missing).length > 0, body: () => <Ownership of={c} /> },

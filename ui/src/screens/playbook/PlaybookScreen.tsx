@@ -55,10 +55,11 @@ const scaled = (k: KPI): number => (k.unit.endsWith("per node-day") && k.value !
 
 function Figure({ of: k }: { of: KPI }) {
   const [open, setOpen] = useState(false);
-  const trend = list(k.trend).map((p) => p.value);
-  const before = trend.at(-2), now = trend.at(-1);
+  const kept = list(k.trend).map((p) => p.value);
+  const now = k.value, trend = now === undefined || kept.at(-1) === now ? kept : [...kept, now]; // kept days may end yesterday
+  const before = trend.at(-2);
   const per = scaled(k);
-  const moved = before !== undefined && now !== undefined && before !== now;
+  const moved = before !== undefined && now !== undefined && value(before * per, k.unit) !== value(now * per, k.unit);
   const unit = per > 1 ? k.unit.replace("per node-day", `in ${num(per)} node-days`) : UNIT[k.unit] ?? k.unit;
   const good = moved && (now > before) === (k.better === "up");
   return (
@@ -73,12 +74,22 @@ function Figure({ of: k }: { of: KPI }) {
   );
 }
 
+/** What the parts of a figure are called, in the order in which they stand. */
+const PART: ReadonlyMap<string, string> = new Map(Object.entries({
+  percent: "%", rate: "Per node-day", p50: "p50, days", p90: "p90, days", n: "Fixed", open: "Still open", openP50: "Median open age, days", oldest: "Oldest open, days", alerts: "Alerts", defender: "Defender's", nodeDays: "Node-days",
+  pass: "Pass", fail: "Fail", notAssessed: "Not assessed", exempt: "Exempt", manual: "Manual", cost: "Cost", idleShare: "Share of idle", burn: "Burn, %", expected: "Expected, %", spent: "Spent", amount: "Budget", counted: "Counted",
+}));
+const place = (name: string): number => [...PART.keys(), name].indexOf(name);
+const PARTS_SHOWN = 30;
+
 function By({ of: k }: { of: KPI }) {
-  const names = [...new Set(list(k.by).flatMap((s) => Object.keys(s.values ?? {})))].sort();
+  const names = [...new Set(list(k.by).flatMap((s) => Object.keys(s.values ?? {})))].sort((a, b) => place(a) - place(b) || (a < b ? -1 : 1));
+  const more = list(k.by).length - PARTS_SHOWN;
   return (
     <div className="scroll-x" tabIndex={0} role="region" aria-label={`${k.title}, in parts`}>
-      <table className="plain"><thead><tr><th>Part</th>{names.map((n) => <th key={n} className="n">{n}</th>)}</tr></thead>
-        <tbody>{list(k.by).slice(0, 30).map((s) => <tr key={s.name}><td className="wrap">{s.name || "all"}</td>{names.map((n) => <td key={n} className="n">{s.values?.[n] === undefined ? <span className="muted" data-tip="not assessed">?</span> : value(s.values[n]!, k.unit)}</td>)}</tr>)}</tbody></table>
+      <table className="plain"><thead><tr><th>Part</th>{names.map((n) => <th key={n} className="n">{PART.get(n) ?? n}</th>)}</tr></thead>
+        <tbody>{list(k.by).slice(0, PARTS_SHOWN).map((s) => <tr key={s.name}><td className="wrap">{s.name || "all"}</td>{names.map((n) => <td key={n} className="n">{s.values?.[n] === undefined ? <span className="muted" data-tip="not assessed">?</span> : value(s.values[n]!, k.unit)}</td>)}</tr>)}</tbody></table>
+      {more > 0 && <p className="muted">And {plural(more, "more part")}: the CSV has all.</p>}
     </div>
   );
 }
