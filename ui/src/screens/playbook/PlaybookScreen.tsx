@@ -89,7 +89,7 @@ function By({ of: k }: { of: KPI }) {
     <div className="scroll-x" tabIndex={0} role="region" aria-label={`${k.title}, in parts`}>
       <table className="plain"><thead><tr><th>Part</th>{names.map((n) => <th key={n} className="n">{PART.get(n) ?? n}</th>)}</tr></thead>
         <tbody>{list(k.by).slice(0, PARTS_SHOWN).map((s) => <tr key={s.name}><td className="wrap">{s.name || "all"}</td>{names.map((n) => <td key={n} className="n">{s.values?.[n] === undefined ? <span className="muted" data-tip="not assessed">?</span> : value(s.values[n]!, k.unit)}</td>)}</tr>)}</tbody></table>
-      {more > 0 && <p className="muted">And {plural(more, "more part")}: the CSV has all.</p>}
+      {more > 0 && <p className="muted">And {plural(more, "more part")} that {more === 1 ? "is" : "are"} not listed here.</p>}
     </div>
   );
 }
