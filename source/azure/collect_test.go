@@ -337,6 +337,8 @@ func TestItWaitsAsLongAsItIsTold(t *testing.T) {
 		if n == 0 {
 			w.Header().Set("x-ms-user-quota-remaining", "0")
 			w.Header().Set("x-ms-user-quota-resets-after", "00:00:11")
+			fmt.Fprint(w, `{"data":[],"$skipToken":"next"}`) // its next page comes after it, other queries need not
+			return
 		}
 		fmt.Fprint(w, f.plain("/providers/microsoft.resourcegraph/resources", r))
 	}
