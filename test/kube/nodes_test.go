@@ -11,6 +11,7 @@ import (
 // TestTwoNodes keeps two tenants apart on nodes of their own, and holds that their pods
 // reach each other all the same: there is no network policy.
 func TestTwoNodes(t *testing.T) {
+	t.Parallel()
 	l := Start(t, lab.Options{Nodes: 2})
 	address := map[string]string{}
 	for i, tenant := range []string{"a", "b"} {

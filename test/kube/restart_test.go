@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -64,6 +65,26 @@ func (s *series) more(t *testing.T, n int64) {
 	until(t, fmt.Sprintf("%d further calls", n), func() bool { return s.next.Load() >= goal })
 }
 
+// givenUp is how many audit events the API server could not send to its webhook and sends no more.
+func (l *Lab) givenUp(t *testing.T) (n float64) {
+	t.Helper()
+	b, err := l.API(t.Context(), "GET", "/metrics", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(b)) {
+		if rest, ok := strings.CutPrefix(line, "apiserver_audit_error_total{"); ok && strings.Contains(rest, "webhook") {
+			_, count, _ := strings.Cut(strings.TrimSpace(rest), "} ")
+			v, err := strconv.ParseFloat(count, 64)
+			if err != nil {
+				t.Fatalf("%q: %v", line, err)
+			}
+			n += v
+		}
+	}
+	return n
+}
+
 // restarts kills the hub, the agent and the API server in turn, while calls that raise
 // alerts go on, and counts the alerts at the end: each is there once. The agent reads the
 // API server's file besides the webhook from here on: what an API server that is killed, or
@@ -91,11 +112,8 @@ func restarts(t *testing.T, l *Lab, h *hub) {
 	h.startServer(h.linkAddress())
 	s.more(t, 20)
 	h.agent.kill()
-	// Longer than an API server tries to reach its webhook.
-	select {
-	case <-time.After(20 * time.Second):
-	case <-t.Context().Done():
-	}
+	given := l.givenUp(t)
+	until(t, "audit events that the API server has given up to send", func() bool { return l.givenUp(t) > given })
 	h.resumeAgent()
 	s.more(t, 20)
 	l.crash(t, "kube-apiserver")

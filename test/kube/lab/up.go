@@ -223,7 +223,8 @@ func (l *Lab) startControllers(ctx context.Context) error {
 	}
 	kcm := append(common("kube-controller-manager", portControllers), "--use-service-account-credentials=true", "--service-account-private-key-file", pki+"sa.key",
 		"--root-ca-file", pki+"ca.crt", "--cluster-signing-cert-file", pki+"ca.crt", "--cluster-signing-key-file", pki+"ca.key",
-		"--allocate-node-cidrs=true", "--cluster-cidr", l.clusterCIDR(), "--service-cluster-ip-range", "10.96.0.0/16")
+		"--allocate-node-cidrs=true", "--cluster-cidr", l.clusterCIDR(), "--service-cluster-ip-range", "10.96.0.0/16",
+		"--kube-api-qps", "200", "--kube-api-burst", "400") // by default it waits five seconds for its own limit when it starts
 	if _, err := l.start("kube-controller-manager", nil, append(kcm, l.flags["kube-controller-manager"]...)...); err != nil {
 		return err
 	}
