@@ -63,7 +63,7 @@ const (
 	mostBadShown  = 20
 	mostInterned  = 200_000
 	mostCharges   = 5_000_000 // of a bill
-	mostFactBytes = 2 << 30   // of what its charges tell beside days and figures
+	mostFactBytes = 1 << 30   // of what its charges tell beside days and figures
 )
 
 // ErrLarge says that a bill does not fit.
