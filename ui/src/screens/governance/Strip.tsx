@@ -27,9 +27,11 @@ function Figure({ name, of, t, search, show }: { name: string; of: Ratio | undef
   );
 }
 
+const APART = 20 * 3600e9; // nanoseconds: a kept day is "yesterday" from so long ago on
+
 /** Why what changed since yesterday is not known; "" = it is. */
 export function unlike(ev: Evaluation): string {
-  const days = list(ev.kpis).some((k) => k.id === "owned" && list(k.trend).length > 0);
+  const days = list(ev.kpis).some((k) => k.id === "owned" && list(k.trend).some((p) => ev.at - p.at >= APART));
   return ev.coverage.driftNotAssessed || (days || list(ev.coverage.drift).length > 0 ? "" : "no earlier day was evaluated and kept to compare with");
 }
 
@@ -40,6 +42,7 @@ export function Strip({ of: ev, search }: { of: Evaluation; search: string }) {
   const below = list(c.production.missing).length + (c.production.more ?? 0);
   const gaps = list(ev.gaps);
   const unknown = c.clusters.unknown ?? 0;
+  const dark = told(c.clusters).value === null && below + drift.length + list(c.notOnboarded).length + unknown === 0; // no cluster is known: nothing about all of them holds
   const Say = ({ show, n, amber, children }: { show: Show; n: number; amber: boolean; children: React.ReactNode }) => <button type="button" className="strip-link" onClick={() => go(showing(search, show))}>{amber && n > 0 ? <span className="amber"><Warn size={13} />{children}</span> : children}</button>;
   return (
     <section className="coverage" aria-label="Coverage">
@@ -52,10 +55,12 @@ export function Strip({ of: ev, search }: { of: Evaluation; search: string }) {
       </div>
       <p className="strip-says">
         <span>goal: {c.production.goal ? `${Math.round(c.production.goal * 100)} % of production` : "none is set"}</span>
-        <Say show="below" n={below} amber>{below === 0 ? "nothing below it" : `${plural(below, "cluster")} below it`}</Say>
-        <Say show="drift" n={worse} amber>{drift.length === 0 ? (unlike(ev) ? "drift not assessed" : "no drift since yesterday") : `${plural(drift.length, "change")} since yesterday${worse ? `, ${num(worse)} for the worse` : ""}`}</Say>
-        <Say show="onboard" n={list(c.notOnboarded).length} amber>{list(c.notOnboarded).length === 0 ? "all are onboarded" : `${num(list(c.notOnboarded).length)} not onboarded`}</Say>
-        <span>{unknown > 0 ? <span className="amber" data-tip="they could not be read, and stay in the denominators"><Warn size={13} />{num(unknown)} unknown</span> : "none unknown"}</span>
+        {dark ? <span>who is below it, onboarded or unknown is not assessed: no cluster is known</span> : <>
+          <Say show="below" n={below} amber>{below === 0 ? "nothing below it" : `${plural(below, "cluster")} below it`}</Say>
+          <Say show="drift" n={worse} amber>{drift.length === 0 ? (unlike(ev) ? "drift not assessed" : "no drift since yesterday") : `${plural(drift.length, "change")} since yesterday${worse ? `, ${num(worse)} for the worse` : ""}`}</Say>
+          <Say show="onboard" n={list(c.notOnboarded).length} amber>{list(c.notOnboarded).length === 0 ? "all are onboarded" : `${num(list(c.notOnboarded).length)} not onboarded`}</Say>
+          <span>{unknown > 0 ? <span className="amber" data-tip="they could not be read, and stay in the denominators"><Warn size={13} />{num(unknown)} unknown</span> : "none unknown"}</span>
+        </>}
         <Say show="gaps" n={gaps.length} amber>{gaps.length === 0 ? "nothing left out" : `${plural(gaps.length, "gap")}`}</Say>
         <AzureRead of={ev} />
       </p>
