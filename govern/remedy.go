@@ -1,6 +1,8 @@
 package govern
 
 import (
+	"cmp"
+	"slices"
 	"strings"
 
 	"github.com/dockreeve/dockreeve/inventory/cloud"
@@ -52,6 +54,26 @@ func remedy(why string) string {
 		return exportRole + " prints the rights it needs"
 	}
 	return readAgain
+}
+
+// remedyOf is what to do about reads that did not come out: what they say themselves where
+// they say the same, else what each cause asks for.
+func remedyOf(list []*cloud.Read) string {
+	same := list[0].Remedy
+	var each []string
+	for _, r := range list {
+		if r.Remedy != same {
+			same = ""
+		}
+		do := readAgain
+		if !good(r.Outcome) {
+			do = remedy(reasonOf(r))
+		}
+		if !slices.Contains(each, do) {
+			each = append(each, do)
+		}
+	}
+	return cmp.Or(same, strings.Join(each, "; "))
 }
 
 // tenantRead says whether anything of a tenant was read at all.

@@ -64,6 +64,18 @@ func TestWhatIsNotKnownIsNotToldToBeBought(t *testing.T) {
 	}
 }
 
+// TestManyCausesHaveManyRemedies: of reads that failed for different reasons none is told the
+// remedy of another.
+func TestManyCausesHaveManyRemedies(t *testing.T) {
+	tn := tenantOf()
+	tn.Reads = append(tn.Reads, cloud.Read{What: cloud.ReadStates, Scope: subA, Outcome: cloud.ReadDenied, Remedy: "give it Reader on " + subA}, cloud.Read{What: cloud.ReadStates, Scope: subB, Outcome: cloud.ReadThrottled})
+	for _, g := range Evaluate(&Input{Now: testNow, Tenant: tn}).Gaps {
+		if g.What == cloud.ReadStates && (!strings.Contains(g.Remedy, exportRole) || !strings.Contains(g.Remedy, collect) || strings.Contains(g.Remedy, subA)) {
+			t.Errorf("%+v", g)
+		}
+	}
+}
+
 // TestNoDriftAgainstNothing: a hub whose tenant cannot be read for two days tells no drift of
 // what Azure says, says so, and compares with the last day that was read when it is again.
 func TestNoDriftAgainstNothing(t *testing.T) {

@@ -77,23 +77,23 @@ func wholeGaps(in *Input, x *index, ev *Evaluation) {
 			ev.Gaps = append(ev.Gaps, inventory.Gap{What: "Azure", Reason: "was read " + ago(age) + " ago: what changed since is not known", Remedy: "dockreeve azure collect -o snapshot.json"})
 		}
 		failed := map[string]int{}
-		why, do := map[string]string{}, map[string]string{}
+		why, do := map[string]string{}, map[string][]*cloud.Read{}
 		for i := range x.tenant.Reads {
 			r := &x.tenant.Reads[i]
 			if !good(r.Outcome) && r.Outcome != cloud.ReadSkipped {
 				failed[r.What]++
 				why[r.What] = cmp.Or(why[r.What], scopeName(x, r.Scope)+": "+reasonOf(r))
-				do[r.What] = cmp.Or(do[r.What], r.Remedy, remedy(reasonOf(r)))
+				do[r.What] = append(do[r.What], r)
 			}
 			if r.Bad > 0 {
 				what := r.What + " (rows not understood)"
 				failed[what] += r.Bad
 				why[what] = cmp.Or(why[what], scopeName(x, r.Scope)+": "+cmp.Or(r.Reason, "of another shape"))
-				do[what] = cmp.Or(do[what], r.Remedy, readAgain)
+				do[what] = append(do[what], r)
 			}
 		}
 		for _, what := range sortedKeys(failed) {
-			ev.Gaps = append(ev.Gaps, inventory.Gap{What: what, Reason: fmt.Sprintf("%d not read; first %s", failed[what], why[what]), Remedy: do[what]})
+			ev.Gaps = append(ev.Gaps, inventory.Gap{What: what, Reason: fmt.Sprintf("%d not read; first %s", failed[what], why[what]), Remedy: remedyOf(do[what])})
 		}
 	}
 	for _, g := range []struct {
