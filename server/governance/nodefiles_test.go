@@ -12,7 +12,9 @@ import (
 // its cluster does not tell, and takes nothing from what it does.
 func TestFilesOfNodesComeByEitherRoad(t *testing.T) {
 	f := open(t, Options{})
-	file := func(p string) []inventory.NodeFile { return []inventory.NodeFile{{Path: p, Role: inventory.FileKubeconfig}} }
+	file := func(p string) []inventory.NodeFile {
+		return []inventory.NodeFile{{Path: p, Role: inventory.FileKubeconfig}}
+	}
 	for node, path := range map[string]string{"direct": "/a", "both": "/b", "configured": "/c", "gone": "/d"} {
 		f.tell(t, store.Item{Files: &store.NodeFiles{Cluster: "prod", Kubelet: inventory.Kubelet{Node: node, At: f.now(), Files: file(path)}}})
 	}
