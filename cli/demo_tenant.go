@@ -120,6 +120,7 @@ type tenantDemo struct {
 
 // serve fills a hub with the world and serves it until ctx ends.
 func (o *tenantDemo) serve(ctx context.Context, w io.Writer) (err error) {
+	sparingly()
 	state := o.state
 	if state == "" {
 		if state, err = os.MkdirTemp("", "dockreeve-tenant-*"); err != nil {
