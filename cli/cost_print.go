@@ -122,7 +122,7 @@ func (p *costPrinter) clusters() error {
 			of[x.Provider] = x.Total
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", clean(r.Name), clean(r.Environment), owner(r.Ownership.Owner), money(r.MonthToDate), money(r.Forecast), money(r.Budget),
-			p.money(of["defender"]), p.money(of["dockreeve"]), p.money(c.PerVCore), share, clean(costGap(r, c, of)))
+			p.money(of["defender"]), p.money(of["dockreeve"]), p.money(c.PerVCore), share, clean(p.gap(r, c, of)))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -140,12 +140,13 @@ func (p *costPrinter) cluster(r *govern.ClusterRow) (*cost.ClusterCost, error) {
 	return &c, nil
 }
 
-// costGap says of the first figure that is missing why.
-func costGap(r *govern.ClusterRow, c *cost.ClusterCost, of map[string]cost.Money) string {
+// gap says of the first figure that is missing why; what is missing everywhere is told
+// below the tables.
+func (p *costPrinter) gap(r *govern.ClusterRow, c *cost.ClusterCost, of map[string]cost.Money) string {
 	for _, x := range []struct {
 		what, why string
 	}{{"cost", r.MonthToDate.NotAssessed}, {"Defender", of["defender"].NotAssessed}, {"Dockreeve", of["dockreeve"].NotAssessed}, {"share", c.ShareWhy}} {
-		if x.why != "" {
+		if x.why != "" && !slices.ContainsFunc(p.in.Costs.Gaps, func(g cost.Gap) bool { return g.Reason == x.why }) {
 			return x.what + ": " + x.why
 		}
 	}
@@ -167,7 +168,11 @@ func (p *costPrinter) protection() error {
 				continue
 			}
 			if !hypothetic && x.Clusters == 0 { // no figure is a price then
-				fmt.Fprintf(t, "%s\t–\t–\t–\t–\t–\t–\t0\t–\truns on no cluster that is known here\n", x.Provider)
+				n, note := "0", "runs on no cluster that is known here"
+				if x.Total.NotAssessed != "" {
+					n, note = "?", "not assessed: "+x.Total.NotAssessed
+				}
+				fmt.Fprintf(t, "%s\t–\t–\t–\t–\t–\t–\t%s\t–\t%s\n", x.Provider, n, clean(note))
 				continue
 			}
 			parts := []cost.Money{x.Plan, x.Scans, x.Ingestion, x.Agents}

@@ -152,6 +152,7 @@ func (f *tenantFlags) judge(cmd *cobra.Command) (*judged, error) {
 		}
 	}
 	money.Prices = append(money.Prices, shipped.Prices...)
+	money.HereWhy = "files do not tell where Dockreeve's agents run; the server knows"
 	k.Money = money
 	ev, in := govern.Judge(k)
 	return &judged{ev: ev, in: in, from: "snapshot " + f.snapshot, offline: true}, nil

@@ -347,7 +347,7 @@ func (l *ledger) finish(r *Report, id string, p *parts) []Allocation {
 		idle, idleOK = split(p.idle, byCores)
 	}
 	c := r.Clusters[id]
-	protection, why := protectionOf(c, l.currency)
+	protection, why := protectionOf(c, l.currency, l.in.HereWhy)
 	protected, coresOK := split(protection, byCores)
 	out := make([]Allocation, 0, len(names))
 	for i, ns := range names {
@@ -368,6 +368,9 @@ func (l *ledger) finish(r *Report, id string, p *parts) []Allocation {
 		case !coresOK:
 			a.Protection = l.none("no core-hours to divide the cluster's protection by")
 		}
+		if a.Protection.NotAssessed == "" && l.in.HereWhy != "" {
+			a.Protection.NotAssessed = "in part: without Dockreeve's: " + l.in.HereWhy
+		}
 		out = append(out, a)
 	}
 	c.Idle = l.money(p.idle)
@@ -387,12 +390,16 @@ func (l *ledger) finish(r *Report, id string, p *parts) []Allocation {
 	return out
 }
 
-// protectionOf adds up what protection costs a cluster, in the report's currency.
-func protectionOf(c ClusterCost, currency string) (sum Amount, why string) {
+// protectionOf adds up what protection costs a cluster, in the report's currency; without
+// Dockreeve's where nobody could tell where its agents run.
+func protectionOf(c ClusterCost, currency, hereWhy string) (sum Amount, why string) {
 	if len(c.Protection) == 0 {
 		return 0, "what protection costs this cluster is not known"
 	}
 	for _, p := range c.Protection {
+		if p.Provider == ProviderDockreeve && hereWhy != "" {
+			continue
+		}
 		if p.Total.NotAssessed != "" {
 			return 0, p.Provider + ": " + p.Total.NotAssessed
 		}

@@ -26,6 +26,7 @@ type Input struct {
 	Miners   []Miner
 	Agents   []AgentCost     // what agents reserve; before the shipped ones
 	Here     map[string]bool // clusters where Dockreeve's agents run, by id
+	HereWhy  string          // why Here is not known at all: what Dockreeve costs is then not assessed; "" = it is known
 
 	Budgets    []cloud.Budget     // of a user's own, beside Tenant.Budgets
 	AuditLoses []string           // rules that need what kube-audit-admin leaves out (get and list), by id; nil = not told

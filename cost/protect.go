@@ -57,6 +57,7 @@ type protected struct {
 // parcel is what one provider costs a cluster, by day.
 type parcel struct {
 	on        bool
+	unknown   string // why nobody can say whether it is on; "" = on says it
 	plan      line
 	scans     line
 	ingestion line
@@ -124,6 +125,9 @@ func protect(in *Input, r *Report) {
 		r.Clusters[id] = cc
 	}
 	p.chargeScans()
+	if in.HereWhy != "" {
+		r.Gaps = append(r.Gaps, Gap{What: "what Dockreeve costs", Reason: in.HereWhy, Remedy: "dockreeve cost against the server"})
+	}
 	for _, id := range p.order {
 		cc := r.Clusters[id]
 		p.write(id, p.by[id], &cc)
@@ -227,10 +231,14 @@ func (p *protector) charge(id string, x *protected) {
 	}
 	p.chargeAgents(x, &asIf.agents, ProviderDockreeve)
 	p.chargeHub(id, c, &asIf.ingestion, true)
-	if own.on = p.in.Here[id] || p.in.Here[c.ID]; own.on {
+	own.on = p.in.Here[id] || p.in.Here[c.ID]
+	switch {
+	case p.in.HereWhy != "":
+		own.agents.why, own.ingestion.why, own.unknown = p.in.HereWhy, p.in.HereWhy, p.in.HereWhy
+	case own.on:
 		p.chargeAgents(x, &own.agents, ProviderDockreeve)
 		p.chargeHub(id, c, &own.ingestion, false)
-	} else {
+	default:
 		own.agents.source, own.ingestion.source = "no agents there", "no agents there"
 	}
 }

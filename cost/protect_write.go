@@ -10,6 +10,9 @@ func (p *protector) protection(provider string, d *parcel, vcores float64) Prote
 	out := Protection{Provider: provider, VCores: vcores,
 		Plan: d.plan.money(p.book.to), Scans: d.scans.money(p.book.to), Ingestion: d.ingestion.money(p.book.to), Agents: d.agents.money(p.book.to)}
 	out.Total = totalOf(&out, p.book.to)
+	if d.unknown != "" {
+		out.Total = Money{Currency: p.book.to, NotAssessed: d.unknown}
+	}
 	return out
 }
 
@@ -60,6 +63,9 @@ func (p *protector) write(id string, x *protected, cc *ClusterCost) {
 		d := x.actual[provider]
 		q := p.protection(provider, d, cc.VCores)
 		cc.Protection = append(cc.Protection, q)
+		if d.unknown != "" {
+			continue // told once for all, as a gap of the report
+		}
 		if q.Total.NotAssessed != "" {
 			why = provider + ": " + q.Total.NotAssessed
 			continue
