@@ -54,7 +54,8 @@ type kpi struct {
 	Span                          string // of the trend
 	Columns                       []string
 	By                            []slice
-	More                          int
+	Rest                          []slice // further ones, which only the CSV has room for
+	More                          int     // how many
 	raw                           *float64
 	n, of                         float64
 }
@@ -271,7 +272,7 @@ func newKPI(k govern.KPI) kpi {
 	}
 	const shown = 30
 	out.More = max(0, len(k.By)-shown)
-	for _, s := range k.By[:min(len(k.By), shown)] {
+	for i, s := range k.By {
 		row := slice{Name: s.Name}
 		for _, c := range out.Columns {
 			cell := "–"
@@ -280,7 +281,11 @@ func newKPI(k govern.KPI) kpi {
 			}
 			row.Cells = append(row.Cells, cell)
 		}
-		out.By = append(out.By, row)
+		if i < shown {
+			out.By = append(out.By, row)
+		} else {
+			out.Rest = append(out.Rest, row)
+		}
 	}
 	for i, c := range out.Columns {
 		out.Columns[i] = cmp.Or(columnWords[c], c)

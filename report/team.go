@@ -109,14 +109,32 @@ func Team(o TeamOptions) (*Summary, error) {
 		}
 	}
 	s.Headline = fmt.Sprintf("%s, %d of them not shown to be protected; %s open, %d overdue, %d fixed in the last 30 days.", counted(len(mine), "cluster"), open, counted(s.Open, "recommendation"), s.Overdue, s.Fixed)
+	s.gaps(ev)
+	return s, nil
+}
+
+// gaps tells each reason once, with how much it keeps from being known.
+func (s *Summary) gaps(ev *govern.Evaluation) {
+	const most = 10
+	var reasons []string
+	by := map[string][]string{}
 	for _, g := range ev.Gaps {
-		if len(s.Gaps) == 10 {
-			s.Gaps = append(s.Gaps, fmt.Sprintf("%d more", len(ev.Gaps)-10))
+		if by[g.Reason] == nil {
+			reasons = append(reasons, g.Reason)
+		}
+		by[g.Reason] = append(by[g.Reason], g.What)
+	}
+	for i, r := range reasons {
+		if i == most {
+			s.Gaps = append(s.Gaps, counted(len(reasons)-most, "further reason"))
 			break
 		}
-		s.Gaps = append(s.Gaps, g.What+": "+g.Reason)
+		what := by[r][0]
+		if n := len(by[r]) - 1; n > 0 {
+			what += fmt.Sprintf(" and %d more", n)
+		}
+		s.Gaps = append(s.Gaps, what+": "+r)
 	}
-	return s, nil
 }
 
 func counted(n int, what string) string {

@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -57,7 +58,7 @@ func writeCSV(w io.Writer, d *document) error {
 		}
 		num := func(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 		row(map[string]string{"section": "kpi", "id": k.ID, "title": k.Title, "state": state, "n": num(k.n), "of": num(k.of), "value": value, "unit": k.Unit, "why": k.Why, "rule": k.Rule, "note": join(k.Note, k.Change)})
-		for _, s := range k.By {
+		for _, s := range slices.Concat(k.By, k.Rest) {
 			var parts []string
 			for i, c := range s.Cells {
 				parts = append(parts, k.Columns[i]+" "+c)
