@@ -42,6 +42,44 @@ func budgets(in *Input, r *Report) {
 	}
 	sort.SliceStable(r.Budgets, func(a, b int) bool { return r.Budgets[a].ID < r.Budgets[b].ID })
 	s.ofClusters(r, all)
+	unreadBudgets(in.Tenant, r)
+}
+
+// unreadBudgets tells of how many subscriptions the budgets are not known, where those of
+// others are: a shorter list would look like fewer budgets.
+func unreadBudgets(t *cloud.Tenant, r *Report) {
+	if t == nil {
+		return
+	}
+	whole, reason := map[string]bool{}, map[string]*cloud.Read{}
+	for i := range t.Reads {
+		switch x := &t.Reads[i]; {
+		case x.What != cloud.ReadBudgets:
+		case x.Outcome == cloud.ReadOK, x.Outcome == cloud.ReadAbsent:
+			whole[lower(x.Scope)] = true
+		default:
+			reason[lower(x.Scope)] = x
+		}
+	}
+	if len(whole)+len(reason) == 0 {
+		return // of nobody: that no budget is known says it
+	}
+	n, g := 0, Gap{Reason: "they were not read", Remedy: "collect the tenant again with the rights of dockreeve azure export-role"}
+	for i := range t.Subscriptions {
+		id := lower(t.Subscriptions[i].ID)
+		if whole[id] {
+			continue
+		}
+		if x := reason[id]; x != nil && n == 0 {
+			g.Reason, g.Remedy = x.Outcome+": "+x.Reason, x.Remedy
+		}
+		n++
+	}
+	if n == 0 {
+		return
+	}
+	g.What = fmt.Sprintf("budgets of %d of %d subscriptions", n, len(t.Subscriptions))
+	r.Gaps = append(r.Gaps, g)
 }
 
 // scopes finds the rows of a scope.

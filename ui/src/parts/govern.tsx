@@ -155,7 +155,7 @@ export function Prices({ of }: { of: readonly Price[] }) {
         <table className="plain">
           <thead><tr><th>Price</th><th className="n">Amount</th><th>Per</th><th>As of</th><th>Source</th><th>Verified</th></tr></thead>
           <tbody>{of.map((p, i) => (
-            <tr key={i}><td><b>{p.key}</b>{(p.region || p.sku) && <span className="muted"> {[p.sku, p.region].filter(Boolean).join(", ")}</span>}</td><td className="n nowrap">{amount(p.amount)} {p.currency}</td><td className="nowrap">{p.unit}</td><td className="nowrap">{p.asOf || "not told"}</td><td className="wrap">{p.source}</td><td className="nowrap">{p.verified ? "yes" : <span className="amber"><Warn size={13} />not verified</span>}</td></tr>
+            <tr key={i}><td><b>{p.key}</b>{(p.region || p.sku) && <span className="muted"> {[p.sku, p.region, /\bspot\b/i.test(p.meter ?? "") && "spot", p.type && p.type !== "Consumption" && p.type].filter(Boolean).join(", ")}</span>}</td><td className="n nowrap">{amount(p.amount)} {p.currency}</td><td className="nowrap">{p.unit}</td><td className="nowrap">{p.asOf || "not told"}</td><td className="wrap">{p.source}</td><td className="nowrap">{p.verified ? "yes" : <span className="amber"><Warn size={13} />not verified</span>}</td></tr>
           ))}</tbody>
         </table>
       </div>

@@ -1,4 +1,4 @@
-import type { BudgetState } from "../../gen/govern";
+import type { BudgetState, CostGap as Gap } from "../../gen/govern";
 import { governedAddress } from "../../lib/entity";
 import { budgetState, lastStep, list, moneys, type Names, percent, scopeName } from "../../lib/govern";
 import { filtered, GOVERNANCE, quote } from "../../lib/query";
@@ -10,13 +10,14 @@ import { Check, Warn } from "../../parts/icons";
 import { TableHead } from "./TableHead";
 
 /** Budgets with what is spent, what the period ends at, and which thresholds were crossed. */
-export function Budgets({ of, names }: { of: readonly BudgetState[]; names: Names }) {
+export function Budgets({ of, names, gaps }: { of: readonly BudgetState[]; names: Names; gaps: readonly Gap[] }) {
   if (of.length === 0) return <p><NotAssessed why="no budget was read: Azure has none at the scopes that were read, or they may not be read" /></p>;
   const rank = ["over", "near", "within", "none"];
   const rows = [...of].sort((a, b) => rank.indexOf(budgetState(a)) - rank.indexOf(budgetState(b)) || b.burn - a.burn);
   return (
     <>
     <TableHead says={`${plural(rows.filter((b) => b.breach).length, "budget")} of ${num(rows.length)} will not hold; ${num(rows.filter((b) => budgetState(b) === "none").length)} not assessed`} csv="budgets" rows={rows} of={fields} />
+    {gaps.map((g) => <p key={g.what} className="amber"><Warn size={13} />{g.what} are not in this list: {g.reason}</p>)}
     <div className="scroll-x" tabIndex={0} role="region" aria-label="Budgets">
       <table className="plain wide-table">
         <thead><tr><th>Budget</th><th>Scope</th><th>Holds</th><th className="n">Amount</th><th className="n">Spent</th><th>Burn</th><th className="n">Forecast</th><th>Thresholds</th></tr></thead>

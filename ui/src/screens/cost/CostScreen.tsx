@@ -40,7 +40,7 @@ export default function CostScreen({ search }: { search: string }) {
   const tabs: Tab[] = [
     { key: "allocation", label: "Allocation", count: num(list(r.teams).length), body: () => <Allocations of={r} /> },
     { key: "protection", label: "Protection", count: "", body: () => <Providers of={list(r.protection)} /> },
-    { key: "budgets", label: "Budgets", count: num(budgets.length), warn: over > 0, body: () => <Budgets of={budgets} names={names} /> },
+    { key: "budgets", label: "Budgets", count: num(budgets.length), warn: over > 0, body: () => <Budgets of={budgets} names={names} gaps={gaps.filter((g) => g.what.startsWith("budgets of "))} /> },
     { key: "anomalies", label: "Unusual", count: num(anomalies.length), warn: anomalies.length > 0, body: () => (anomalies.length === 0 ? <p className="muted">Nothing in {plural(days.length, "day")} is unusual by spend, core-hours, nodes or egress, as far as they are known.</p> : <Anomalies of={anomalies} alerts={answer.alerts} names={names} />) },
     { key: "ingestion", label: "Log ingestion", count: num(list(r.ingestion).length), body: () => <Ingestion of={list(r.ingestion)} increases={list(r.increases)} /> },
     { key: "reconciled", label: "Computed against billed", count: num(reconciled.length), warn: off > 0, body: () => <Reconciled of={reconciled} names={names} /> },
