@@ -64,22 +64,24 @@ func unreadBudgets(t *cloud.Tenant, r *Report) {
 	if len(whole)+len(reason) == 0 {
 		return // of nobody: that no budget is known says it
 	}
-	n, g := 0, Gap{Reason: "they were not read", Remedy: "collect the tenant again with the rights of dockreeve azure export-role"}
+	n, how := 0, map[string]bool{}
 	for i := range t.Subscriptions {
 		id := lower(t.Subscriptions[i].ID)
 		if whole[id] {
 			continue
 		}
-		if x := reason[id]; x != nil && n == 0 {
-			g.Reason, g.Remedy = x.Outcome+": "+x.Reason, x.Remedy
-		}
 		n++
+		if x := reason[id]; x != nil {
+			how[x.Outcome] = true
+		} else {
+			how["not asked for"] = true
+		}
 	}
 	if n == 0 {
 		return
 	}
-	g.What = fmt.Sprintf("budgets of %d of %d subscriptions", n, len(t.Subscriptions))
-	r.Gaps = append(r.Gaps, g)
+	r.Gaps = append(r.Gaps, Gap{What: fmt.Sprintf("budgets of %d of %d subscriptions", n, len(t.Subscriptions)), Reason: strings.Join(sortedKeys(how), ", "),
+		Remedy: "dockreeve azure export-role lists the rights; then collect the tenant again"})
 }
 
 // scopes finds the rows of a scope.

@@ -18,7 +18,7 @@ func TestBudgetsThatWereNotReadAreCounted(t *testing.T) {
 		{Scope: "/subscriptions/a", What: cloud.ReadBudgets, Outcome: cloud.ReadOK}, {Scope: "/subscriptions/b", What: cloud.ReadBudgets, Outcome: cloud.ReadDenied, Reason: "403", Remedy: "the role"},
 		{Scope: "/subscriptions/c", What: cloud.ReadBudgets, Outcome: cloud.ReadAbsent}, {Scope: "/subscriptions/d", What: cloud.ReadClusters, Outcome: cloud.ReadOK}}
 	unreadBudgets(tenant, r)
-	wantGap(t, r.Gaps, "budgets of 2 of 4 subscriptions", "denied: 403")
+	wantGap(t, r.Gaps, "budgets of 2 of 4 subscriptions", "denied, not asked for")
 	r.Gaps, tenant.Reads[1].Outcome = nil, cloud.ReadOK
 	tenant.Reads[3].What = cloud.ReadBudgets
 	unreadBudgets(tenant, r)
