@@ -90,6 +90,7 @@ func (p *Program) end(wait time.Duration) {
 	if p.Name == "kube-apiserver" {
 		wait = min(wait, apiGrace)
 	}
+	defer p.reaped()
 	if !alive(p.PID, p.Start) {
 		return
 	}
@@ -101,6 +102,16 @@ func (p *Program) end(wait time.Duration) {
 		_ = unix.Kill(p.PID, unix.SIGKILL)
 		for until := time.Now().Add(5 * time.Second); alive(p.PID, p.Start) && time.Now().Before(until); {
 			time.Sleep(20 * time.Millisecond)
+		}
+	}
+}
+
+// reaped waits for the last thread of a program that was killed: its first may be a zombie
+// while others still hold its ports. Whoever started it takes its pid away then.
+func (p *Program) reaped() {
+	for until := time.Now().Add(5 * time.Second); time.Now().Before(until); time.Sleep(20 * time.Millisecond) {
+		if _, err := os.Stat("/proc/" + strconv.Itoa(p.PID)); err != nil {
+			return
 		}
 	}
 }
