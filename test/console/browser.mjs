@@ -103,7 +103,7 @@ test("the sign-in link opens the list; its first useful paint is measured", asyn
 test("the honesty bar names the gap and opens its reasons and remedies", async () => {
   const { context, page } = await open({ width: 1600 }); // where clusters report, a narrow one leaves out rules
   await page.goto(base + "/alerts");
-  await page.waitForSelector(".honesty dl");
+  await page.waitForSelector('.honesty dl a[href="/advisories"]'); // asked for beside the rest
   const bar = await page.innerText(".honesty");
   for (const part of ["nodes", "last event", "lost in 24 h", "advisories", "rules"]) is(bar.includes(part), `the bar does not say ${part}: ${bar}`);
   await page.click(".honesty .state");
